@@ -1,0 +1,553 @@
+//! The decision: from a snapshot, the facts of a request and the time, to a verdict.
+//!
+//! Pure and synchronous. It goes in two strides, because what the route needs from the body is read only for callers
+//! who have shown a good key: [`identify`] finds the caller, [`authorize`] says whether it may. [`decide`] is both.
+//! Nothing is allocated on the way to a permit unless the route reads the body.
+//!
+//! The order of the checks is part of the promise: who has no valid key learns nothing about routes, and a
+//! key's state is told before what it may do.
+
+use std::net::IpAddr;
+
+use crate::{
+    binding::{Binding, BindingKind, BindingPlace},
+    credential::{self, CredentialFault, Headers},
+    directory::KeyEntry,
+    id::KeyId,
+    json::{self, Field},
+    key::KeyState,
+    network,
+    organization::{Organization, OrganizationState},
+    policy::Api,
+    profile::Https,
+    query,
+    route::{Method, Route, RouteMatch},
+    snapshot::Snapshot,
+    time::Timestamp,
+    verdict::{Denial, Outage, Permit, Reason, Verdict},
+};
+
+/// The facts of a request, after its framing and path were found sound and its API was found.
+pub struct Request<'r, H: ?Sized> {
+    /// The API it reached.
+    pub api: &'r Api,
+    /// The method, if it is one that can be routed.
+    pub method: Option<Method>,
+    /// The path, as it will be forwarded.
+    pub path: &'r str,
+    /// The query, without its `?`.
+    pub query: Option<&'r str>,
+    /// All headers.
+    pub headers: &'r H,
+    /// Where it comes from.
+    pub client: IpAddr,
+    /// Whether it came by TLS.
+    pub secure: bool,
+}
+
+/// What is known of the body.
+#[derive(Clone, Copy, Debug)]
+pub enum Body<'b> {
+    /// It was not read.
+    NotRead,
+    /// All of it, declared and sent as unencoded JSON.
+    Json(&'b [u8]),
+    /// It cannot be decided on, and why.
+    Unreadable(&'static str),
+}
+
+/// The caller: a known key.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    entry: KeyEntry,
+}
+
+impl Caller {
+    /// Whose request it is.
+    pub const fn key(&self) -> KeyId {
+        self.entry.key
+    }
+}
+
+/// How far a decision came.
+#[derive(Debug)]
+pub enum Progress {
+    /// All the way.
+    Decided(Verdict),
+    /// The body is needed, and the caller is good enough to read it for.
+    BodyWanted,
+}
+
+/// The checks, in their order, as `explain` names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Whether we know enough to decide.
+    Freshness,
+    /// Whether the request came by TLS where that is demanded.
+    Transport,
+    /// Whether exactly one credential came.
+    Credential,
+    /// Whether it is a key of the API's format.
+    Format,
+    /// Whether the key exists.
+    Key,
+    /// Whether the key is active and has not expired.
+    State,
+    /// Whether its organization is active.
+    Organization,
+    /// Whether the client's network is one of the key's.
+    Network,
+    /// Whether a route names method and path.
+    Route,
+    /// Whether the key has the route's permission.
+    Permission,
+    /// Whether the request's fields belong to the key.
+    Bindings,
+}
+
+impl Check {
+    /// The word it is shown by.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Freshness => "freshness",
+            Self::Transport => "transport",
+            Self::Credential => "credential",
+            Self::Format => "format",
+            Self::Key => "key",
+            Self::State => "state",
+            Self::Organization => "organization",
+            Self::Network => "network",
+            Self::Route => "route",
+            Self::Permission => "permission",
+            Self::Bindings => "bindings",
+        }
+    }
+}
+
+/// Hears of every check that passed. The gateway's hears nothing and costs nothing.
+pub trait Trace {
+    /// `what` is made only if somebody listens.
+    fn passed(&mut self, check: Check, what: impl FnOnce() -> String);
+    /// The check that refuses.
+    fn failed(&mut self, check: Check);
+}
+
+/// Nobody listens.
+pub struct Silent;
+
+impl Trace for Silent {
+    fn passed(&mut self, _: Check, _: impl FnOnce() -> String) {}
+    fn failed(&mut self, _: Check) {}
+}
+
+type Refused = Box<Denial>;
+
+fn refuse<T>(trace: &mut impl Trace, check: Check, denial: Denial) -> Result<T, Refused> {
+    trace.failed(check);
+    Err(Box::new(denial))
+}
+
+/// Decides on a whole request.
+pub fn decide<H: Headers + ?Sized>(
+    snapshot: &Snapshot,
+    request: &Request<'_, H>,
+    body: Body<'_>,
+    now: Timestamp,
+) -> Verdict {
+    decide_traced(snapshot, request, body, now, &mut Silent)
+}
+
+/// [`decide`], telling each step.
+pub fn decide_traced<H: Headers + ?Sized>(
+    snapshot: &Snapshot,
+    request: &Request<'_, H>,
+    body: Body<'_>,
+    now: Timestamp,
+    trace: &mut impl Trace,
+) -> Verdict {
+    if let Some(outage) = outage(snapshot, now, trace) {
+        return Verdict::Outage(outage);
+    }
+    let caller = match identify_traced(snapshot, request, trace) {
+        Ok(caller) => caller,
+        Err(denial) => return Verdict::Denial(denial),
+    };
+    let body = match body {
+        Body::NotRead => Body::Json(b""),
+        read => read,
+    };
+    match authorize_traced(snapshot, request, &caller, body, now, trace) {
+        Progress::Decided(verdict) => verdict,
+        Progress::BodyWanted => Verdict::Outage(Outage { age: std::time::Duration::ZERO }),
+    }
+}
+
+/// Whether what we would decide from is too old to be trusted.
+pub fn outage(snapshot: &Snapshot, now: Timestamp, trace: &mut impl Trace) -> Option<Outage> {
+    let age = now.since(snapshot.freshness().confirmed_at());
+    if snapshot.policy().stale_after().is_some_and(|limit| age > limit) {
+        trace.failed(Check::Freshness);
+        return Some(Outage { age });
+    }
+    trace.passed(Check::Freshness, || {
+        format!("the store confirmed revision {} {age:?} ago", snapshot.freshness().revision())
+    });
+    None
+}
+
+/// Finds the caller: exactly one credential, of the API's format, known.
+pub fn identify<H: Headers + ?Sized>(
+    snapshot: &Snapshot,
+    request: &Request<'_, H>,
+) -> Result<Caller, Refused> {
+    identify_traced(snapshot, request, &mut Silent)
+}
+
+fn identify_traced<H: Headers + ?Sized>(
+    snapshot: &Snapshot,
+    request: &Request<'_, H>,
+    trace: &mut impl Trace,
+) -> Result<Caller, Refused> {
+    let profile = &request.api.profile;
+    let presented = credential::present(&profile.slots, request.headers, request.query);
+    if request.api.https == Https::Required && !request.secure {
+        // The key, if it is one, has been seen by whoever listens: the answer is refused and the key told on.
+        let seen =
+            presented.ok().and_then(|presented| look_up(snapshot, request.api, presented.key));
+        let mut denial = Denial::new(
+            Reason::InsecureTransport,
+            "The request came in the clear; send it by HTTPS, and rotate the key it carried.",
+        );
+        denial.known_key = seen.map(|entry| entry.key);
+        return refuse(trace, Check::Transport, denial);
+    }
+    trace.passed(Check::Transport, || match request.secure {
+        true => "it came by TLS".to_owned(),
+        false => "it came in the clear, which this API takes".to_owned(),
+    });
+
+    let presented = match presented {
+        Ok(presented) => presented,
+        Err(fault) => {
+            let denial = credential_denial(fault, snapshot, request);
+            return refuse(trace, Check::Credential, denial);
+        }
+    };
+    trace.passed(Check::Credential, || {
+        let slot = profile.slots.get(presented.slot).map_or_else(String::new, ToString::to_string);
+        format!("one credential, in `{slot}`")
+    });
+
+    let current = snapshot.peppers().current();
+    if let Err(why) = profile.key_format.check(presented.key) {
+        let mut denial = Denial::new(Reason::MalformedKey, format!("This is no API key: {why}."));
+        denial.key_id = Some(current.fingerprint(presented.key));
+        return refuse(trace, Check::Format, denial);
+    }
+    trace.passed(Check::Format, || {
+        format!("`{}` and {} characters", profile.key_format.prefix(), profile.key_format.length())
+    });
+
+    match look_up(snapshot, request.api, presented.key) {
+        Some(entry) => {
+            trace.passed(Check::Key, || format!("{} (secret {})", entry.key, entry.secret));
+            Ok(Caller { entry })
+        }
+        None => {
+            let mut denial = Denial::new(Reason::UnknownKey, "The API key is not known.");
+            denial.key_id = Some(current.fingerprint(presented.key));
+            refuse(trace, Check::Key, denial)
+        }
+    }
+}
+
+/// A key of another API is as unknown here as one that does not exist.
+fn look_up(snapshot: &Snapshot, api: &Api, key: &[u8]) -> Option<KeyEntry> {
+    snapshot
+        .peppers()
+        .newest_first()
+        .find_map(|pepper| snapshot.directory().find(&pepper.digest(key)))
+        .filter(|entry| entry.api == api.number)
+}
+
+fn credential_denial<H: Headers + ?Sized>(
+    fault: CredentialFault,
+    snapshot: &Snapshot,
+    request: &Request<'_, H>,
+) -> Denial {
+    let header = request.api.profile.key_header();
+    match fault {
+        CredentialFault::Missing => Denial::new(
+            Reason::MissingKey,
+            format!("No API key came; send it in the {header} header."),
+        ),
+        CredentialFault::Several => Denial::new(Reason::SeveralCredentials, fault.to_string()),
+        CredentialFault::ForeignScheme | CredentialFault::Characters => {
+            let mut denial = Denial::new(Reason::MalformedKey, fault.to_string());
+            let sent = request.headers.values(&header.to_ascii_lowercase()).next();
+            let current = snapshot.peppers().current();
+            denial.key_id = Some(current.fingerprint(sent.unwrap_or_default()));
+            denial
+        }
+    }
+}
+
+/// Says whether the caller may. Asks for the body only when everything before it holds.
+pub fn authorize<H: Headers + ?Sized>(
+    snapshot: &Snapshot,
+    request: &Request<'_, H>,
+    caller: &Caller,
+    body: Body<'_>,
+    now: Timestamp,
+) -> Progress {
+    authorize_traced(snapshot, request, caller, body, now, &mut Silent)
+}
+
+fn authorize_traced<H: ?Sized>(
+    snapshot: &Snapshot,
+    request: &Request<'_, H>,
+    caller: &Caller,
+    body: Body<'_>,
+    now: Timestamp,
+    trace: &mut impl Trace,
+) -> Progress {
+    match may(snapshot, request, &caller.entry, body, now, trace) {
+        Ok(Some(permit)) => Progress::Decided(Verdict::Permit(permit)),
+        Ok(None) => Progress::BodyWanted,
+        Err(mut denial) => {
+            denial.key_id = Some(caller.entry.key);
+            denial.known_key = Some(caller.entry.key);
+            Progress::Decided(Verdict::Denial(denial))
+        }
+    }
+}
+
+/// The checks on a known key; `None` where the body is wanted first.
+fn may<H: ?Sized>(
+    snapshot: &Snapshot,
+    request: &Request<'_, H>,
+    entry: &KeyEntry,
+    body: Body<'_>,
+    now: Timestamp,
+    trace: &mut impl Trace,
+) -> Result<Option<Permit>, Refused> {
+    check_state(entry, now, trace)?;
+    let organization = snapshot.directory().organization(entry.organization);
+    let Some(organization) = organization.filter(|o| o.state == OrganizationState::Active) else {
+        let denial =
+            Denial::new(Reason::SuspendedOrganization, "The key's organization is suspended.");
+        return refuse(trace, Check::Organization, denial);
+    };
+    trace.passed(Check::Organization, || format!("{} is active", organization.id));
+    check_network(entry, request.client, trace)?;
+    let route = check_route(request, trace)?;
+    if !entry.permissions.covers(route.requires) {
+        let mut denial = Denial::new(
+            Reason::InsufficientPermission,
+            format!("The key lacks the permission `{}`.", route.requires_name),
+        );
+        denial.required = Some(route.requires_name.clone());
+        return refuse(trace, Check::Permission, denial);
+    }
+    trace.passed(Check::Permission, || match &*route.requires_name {
+        "" => "the route asks for none".to_owned(),
+        name => format!("it has `{name}`"),
+    });
+    if route.reads_body() && matches!(body, Body::NotRead) {
+        return Ok(None);
+    }
+    if let Err(denial) = check_bindings(request, route, entry, &organization, body) {
+        trace.failed(Check::Bindings);
+        return Err(denial);
+    }
+    trace.passed(Check::Bindings, || {
+        let fields: Vec<_> = route.bindings.iter().map(Binding::field).collect();
+        if fields.is_empty() {
+            "the route has none".to_owned()
+        } else {
+            format!("{} belong to it", fields.join(", "))
+        }
+    });
+    Ok(Some(Permit {
+        key: entry.key,
+        secret: entry.secret,
+        organization: entry.organization,
+        permissions: entry.permissions,
+    }))
+}
+
+fn check_state(entry: &KeyEntry, now: Timestamp, trace: &mut impl Trace) -> Result<(), Refused> {
+    let denial = match entry.state {
+        KeyState::Revoked => Denial::new(Reason::RevokedKey, "The API key was revoked."),
+        KeyState::Disabled => Denial::new(Reason::DisabledKey, "The API key is disabled."),
+        KeyState::Active if now >= entry.expires_at => {
+            let at = entry.expires_at;
+            Denial::new(Reason::ExpiredKey, format!("The API key expired at {at}."))
+        }
+        KeyState::Active => {
+            trace.passed(Check::State, || match entry.expires_at {
+                Timestamp::NEVER => "active, without an end".to_owned(),
+                at => format!("active until {at}"),
+            });
+            return Ok(());
+        }
+    };
+    // A revoked or disabled key says when it ends too, where words for expiry are used for it.
+    let mut denial = denial;
+    denial.expired_at = (now >= entry.expires_at).then_some(entry.expires_at);
+    refuse(trace, Check::State, denial)
+}
+
+fn check_network(entry: &KeyEntry, client: IpAddr, trace: &mut impl Trace) -> Result<(), Refused> {
+    let networks = entry.restrictions.as_ref().map_or(&[][..], |r| &r.networks);
+    let client = network::canonical(client);
+    if !networks.is_empty() && !networks.iter().any(|network| network.contains(client)) {
+        let denial = Denial::new(
+            Reason::ForeignNetwork,
+            format!("The key may not be used from {client}; use it from one of its networks."),
+        );
+        return refuse(trace, Check::Network, denial);
+    }
+    trace.passed(Check::Network, || match networks {
+        [] => "it may be used from everywhere".to_owned(),
+        _ => format!("{client} is in one of its networks"),
+    });
+    Ok(())
+}
+
+fn check_route<'r, H: ?Sized>(
+    request: &Request<'r, H>,
+    trace: &mut impl Trace,
+) -> Result<&'r Route, Refused> {
+    match request.api.routes.find(request.method, request.path) {
+        RouteMatch::Found(route) => {
+            trace.passed(Check::Route, || format!("{} {}", route.methods, route.pattern.as_str()));
+            Ok(route)
+        }
+        RouteMatch::OtherMethods(methods) => {
+            let mut denial = Denial::new(
+                Reason::MethodNotAllowed,
+                format!("The path does not take this method; use {methods}."),
+            );
+            denial.allowed = Some(methods.to_string().into());
+            refuse(trace, Check::Route, denial)
+        }
+        RouteMatch::Nothing => {
+            let denial = Denial::new(Reason::UnknownRoute, "The API has nothing at this path.");
+            refuse(trace, Check::Route, denial)
+        }
+    }
+}
+
+fn check_bindings<H: ?Sized>(
+    request: &Request<'_, H>,
+    route: &Route,
+    entry: &KeyEntry,
+    organization: &Organization,
+    body: Body<'_>,
+) -> Result<(), Refused> {
+    if route.bindings.is_empty() {
+        return Ok(());
+    }
+    let mut from_body = read_body(route, body)?.into_iter();
+    for binding in &route.bindings {
+        let field = match &binding.place {
+            BindingPlace::Body(_) => from_body.next().unwrap_or(Field::Absent),
+            BindingPlace::Query(parameter) => {
+                query::read_parameter(request.query.unwrap_or_default(), parameter)
+                    .map_err(|fault| invalid_body(fault.to_string()))?
+            }
+            BindingPlace::Path(name) => route
+                .pattern
+                .param(request.path, name)
+                // Encoded characters would have to be decoded as the upstream does; names of models have none.
+                .filter(|value| !value.contains('%'))
+                .map_or(Field::NotText, |value| Field::Text(value.into())),
+        };
+        check_binding(binding, field, entry, organization)?;
+    }
+    Ok(())
+}
+
+fn read_body(route: &Route, body: Body<'_>) -> Result<Vec<Field>, Refused> {
+    if !route.reads_body() {
+        return Ok(vec![]);
+    }
+    let bytes = match body {
+        Body::Json(bytes) => bytes,
+        Body::NotRead => b"",
+        Body::Unreadable(why) => return Err(invalid_body(why)),
+    };
+    let pointers: Vec<_> = route
+        .bindings
+        .iter()
+        .filter_map(|binding| match &binding.place {
+            BindingPlace::Body(pointer) => Some(pointer),
+            _ => None,
+        })
+        .collect();
+    json::read_fields(bytes, &pointers).map_err(|fault| invalid_body(fault.to_string()))
+}
+
+fn invalid_body(detail: impl Into<std::borrow::Cow<'static, str>>) -> Refused {
+    Box::new(Denial::new(Reason::InvalidBody, detail))
+}
+
+fn check_binding(
+    binding: &Binding,
+    field: Field,
+    entry: &KeyEntry,
+    organization: &Organization,
+) -> Result<(), Refused> {
+    let name = binding.field();
+    let about = |reason, detail: String, value: Option<Box<str>>| {
+        let mut denial = Denial::new(reason, detail);
+        denial.field = Some(name.into());
+        denial.value = value;
+        Box::new(denial)
+    };
+    let value = match field {
+        Field::Text(value) => value,
+        Field::NotText => {
+            return Err(about(Reason::MissingField, format!("`{name}` must be a string."), None));
+        }
+        Field::Absent if binding.required => {
+            return Err(about(
+                Reason::MissingField,
+                format!("`{name}` is missing; send it."),
+                None,
+            ));
+        }
+        Field::Absent => return Ok(()),
+    };
+    match binding.kind {
+        BindingKind::Organization if *value != *organization.id.as_str() => Err(about(
+            Reason::ForeignOrganization,
+            format!("`{name}` is not the organization of this key."),
+            Some(value),
+        )),
+        BindingKind::ModelId if !organization.model_ids.iter().any(|id| *id.as_str() == *value) => {
+            Err(about(
+                Reason::ForeignModelId,
+                format!("`{name}` does not belong to this key's organization."),
+                Some(value),
+            ))
+        }
+        BindingKind::Model if !model_allowed(&value, entry, organization) => Err(about(
+            Reason::ModelNotAllowed,
+            format!("The key may not use the model `{value}`."),
+            Some(value),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Key and organization must both allow it; a list that is not there allows all.
+fn model_allowed(model: &str, entry: &KeyEntry, organization: &Organization) -> bool {
+    let by_key = entry.restrictions.as_ref().and_then(|r| r.models.as_ref());
+    by_key.is_none_or(|models| models.iter().any(|allowed| **allowed == *model))
+        && organization
+            .allowed_models
+            .as_ref()
+            .is_none_or(|models| models.iter().any(|allowed| allowed == model))
+}

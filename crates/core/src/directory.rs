@@ -1,0 +1,309 @@
+//! The directory: every key and organization the data plane decides from, in memory.
+//!
+//! Keys are found by the whole digest of a secret, in many small shards. A shard is never changed but replaced, so readers take no
+//! lock, and one revocation among ten million keys copies some hundred entries, not ten million. Rejected: one
+//! map behind one pointer (a copy of everything per change), a concurrent map (twice the bytes per key, and a write
+//! to shared memory on every read), a cache over the store (a revoked key would live in it).
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+
+use crate::{
+    id::{ApiNumber, KeyId, OrganizationId, SecretId},
+    key::{Digest, Key, KeyState, Secret},
+    network::Network,
+    organization::Organization,
+    permission::PermissionSet,
+    policy::Policy,
+    time::Timestamp,
+};
+
+/// Entries a shard should hold: few enough to copy in microseconds, many enough that shards cost little.
+const ENTRIES_PER_SHARD: usize = 512;
+const FEWEST_SHARDS: usize = 16;
+
+/// An organization's place in the directory. Places are never given to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OrganizationSlot(u32);
+
+/// What narrows a key beyond its permissions; few keys have any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restrictions {
+    /// Networks it may be used from; empty means everywhere.
+    pub networks: Box<[Network]>,
+    /// Models it may ask for.
+    pub models: Option<Box<[Box<str>]>>,
+}
+
+/// One secret with all that is decided about its key.
+#[derive(Clone, Debug)]
+pub struct KeyEntry {
+    digest: Digest,
+    /// The key.
+    pub key: KeyId,
+    /// The secret.
+    pub secret: SecretId,
+    /// What the key may do, implied permissions included.
+    pub permissions: PermissionSet,
+    /// The earlier of the key's and the secret's expiry.
+    pub expires_at: Timestamp,
+    /// Networks and models.
+    pub restrictions: Option<Arc<Restrictions>>,
+    /// Whose it is.
+    pub organization: OrganizationSlot,
+    /// Which API it opens.
+    pub api: ApiNumber,
+    /// What was decided about it.
+    pub state: KeyState,
+}
+
+/// An immutable table of entries, found by open addressing.
+#[derive(Debug, Default)]
+struct Shard {
+    /// 0 is empty, otherwise an entry's place plus one. A power of two long, at most three quarters full.
+    slots: Box<[u32]>,
+    entries: Box<[KeyEntry]>,
+}
+
+impl Shard {
+    fn new(entries: Vec<KeyEntry>) -> Self {
+        if entries.is_empty() {
+            return Self::default();
+        }
+        let size = (entries.len() * 4 / 3 + 1).next_power_of_two();
+        let mut slots = vec![0_u32; size].into_boxed_slice();
+        for (at, entry) in entries.iter().enumerate() {
+            let place = probe(&entry.digest, size)
+                .find(|place| slots.get(*place).is_some_and(|slot| *slot == 0));
+            if let Some(slot) = place.and_then(|place| slots.get_mut(place)) {
+                *slot = u32::try_from(at + 1).unwrap_or(u32::MAX);
+            }
+        }
+        Self { slots, entries: entries.into_boxed_slice() }
+    }
+
+    fn find(&self, digest: &Digest) -> Option<&KeyEntry> {
+        for place in probe(digest, self.slots.len()) {
+            let at = usize::try_from(*self.slots.get(place)?).ok()?.checked_sub(1)?;
+            let entry = self.entries.get(at)?;
+            // Not constant in time, and need not be: the digest is keyed by a pepper the caller does not have.
+            if entry.digest == *digest {
+                return Some(entry);
+            }
+        }
+        None
+    }
+}
+
+/// The places to look at, beginning at one the digest gives.
+fn probe(digest: &Digest, size: usize) -> impl Iterator<Item = usize> + use<> {
+    let mask = size.wrapping_sub(1);
+    let start = usize::try_from(digest.spread() & 0xffff_ffff).unwrap_or_default();
+    (0..size).map(move |step| start.wrapping_add(step) & mask)
+}
+
+#[derive(Debug, Default)]
+struct Organizations {
+    in_slots: Vec<Arc<Organization>>,
+    slot_of: HashMap<OrganizationId, OrganizationSlot>,
+}
+
+/// Every key and organization, readable without locks while one writer changes it.
+pub struct Directory {
+    shards: Box<[ArcSwap<Shard>]>,
+    organizations: ArcSwap<Organizations>,
+    /// Changes read, copy and replace; two at once would lose one.
+    writing: Mutex<()>,
+}
+
+impl std::fmt::Debug for Directory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Directory({} secrets)", self.secrets())
+    }
+}
+
+/// A key names an organization that is not there: the source of the state is damaged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("key {key} belongs to organization `{organization}`, which does not exist")]
+pub struct Orphan {
+    /// The key.
+    pub key: KeyId,
+    /// The organization that is missing.
+    pub organization: OrganizationId,
+}
+
+impl Directory {
+    /// A directory of all organizations and keys, built at once.
+    pub fn builder(policy: Arc<Policy>, secrets_expected: usize) -> DirectoryBuilder {
+        let shards = (secrets_expected / ENTRIES_PER_SHARD).max(FEWEST_SHARDS).next_power_of_two();
+        DirectoryBuilder {
+            policy,
+            organizations: Organizations::default(),
+            shards: std::iter::repeat_with(Vec::new).take(shards).collect(),
+        }
+    }
+
+    /// The entry of a secret's digest.
+    pub fn find(&self, digest: &Digest) -> Option<KeyEntry> {
+        self.shard(digest)?.load().find(digest).cloned()
+    }
+
+    fn shard(&self, digest: &Digest) -> Option<&ArcSwap<Shard>> {
+        self.shards.get(shard_of(digest, self.shards.len()))
+    }
+
+    /// The organization in a slot.
+    pub fn organization(&self, slot: OrganizationSlot) -> Option<Arc<Organization>> {
+        self.organizations.load().in_slots.get(usize::try_from(slot.0).ok()?).cloned()
+    }
+
+    /// How many secrets it holds.
+    pub fn secrets(&self) -> usize {
+        self.shards.iter().map(|shard| shard.load().entries.len()).sum()
+    }
+
+    /// Adds an organization or replaces what is known of it; it keeps its slot.
+    pub fn put_organization(&self, organization: Organization) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.organizations.load();
+        let mut next =
+            Organizations { in_slots: now.in_slots.clone(), slot_of: now.slot_of.clone() };
+        next.put(organization);
+        self.organizations.store(Arc::new(next));
+    }
+
+    /// Replaces everything known of a key and its secrets. All its secrets must be given.
+    pub fn put_key(&self, policy: &Policy, key: &Key, secrets: &[Secret]) -> Result<(), Orphan> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = self.organizations.load().slot_of.get(&key.organization).copied();
+        let slot = slot.ok_or_else(|| orphan(key))?;
+        let restrictions = restrictions_of(key);
+        for secret in secrets {
+            let Some(shard) = self.shard(&secret.digest) else { continue };
+            let entry = entry_of(policy, key, secret, slot, restrictions.clone());
+            let now = shard.load();
+            let others = now.entries.iter().filter(|other| other.digest != entry.digest).cloned();
+            let entries = others.chain(std::iter::once(entry.clone())).collect();
+            shard.store(Arc::new(Shard::new(entries)));
+        }
+        Ok(())
+    }
+
+    /// Bytes on the heap, allocator's overhead aside.
+    pub fn heap_bytes(&self) -> usize {
+        let shard = |shard: &ArcSwap<Shard>| {
+            let shard = shard.load();
+            size_of::<ArcSwap<Shard>>()
+                + size_of::<Shard>()
+                + shard.slots.len() * size_of::<u32>()
+                + shard.entries.len() * size_of::<KeyEntry>()
+        };
+        self.shards.iter().map(shard).sum()
+    }
+}
+
+impl Organizations {
+    fn put(&mut self, organization: Organization) -> OrganizationSlot {
+        if let Some(slot) = self.slot_of.get(&organization.id).copied() {
+            let at = usize::try_from(slot.0).ok();
+            if let Some(place) = at.and_then(|at| self.in_slots.get_mut(at)) {
+                *place = Arc::new(organization);
+            }
+            return slot;
+        }
+        let slot = OrganizationSlot(u32::try_from(self.in_slots.len()).unwrap_or(u32::MAX));
+        self.slot_of.insert(organization.id.clone(), slot);
+        self.in_slots.push(Arc::new(organization));
+        slot
+    }
+}
+
+/// See [`Directory::builder`]. Organizations come before their keys.
+pub struct DirectoryBuilder {
+    policy: Arc<Policy>,
+    organizations: Organizations,
+    shards: Vec<Vec<KeyEntry>>,
+}
+
+impl DirectoryBuilder {
+    /// Adds an organization.
+    pub fn organization(&mut self, organization: Organization) {
+        self.organizations.put(organization);
+    }
+
+    /// Adds a key with all its secrets.
+    pub fn key(&mut self, key: &Key, secrets: &[Secret]) -> Result<(), Orphan> {
+        let slot = self.organizations.slot_of.get(&key.organization).copied();
+        let slot = slot.ok_or_else(|| orphan(key))?;
+        let restrictions = restrictions_of(key);
+        let count = self.shards.len();
+        for secret in secrets {
+            let entry = entry_of(&self.policy, key, secret, slot, restrictions.clone());
+            if let Some(shard) = self.shards.get_mut(shard_of(&secret.digest, count)) {
+                shard.push(entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// The directory.
+    pub fn build(self) -> Directory {
+        let shards =
+            self.shards.into_iter().map(|entries| ArcSwap::from_pointee(Shard::new(entries)));
+        Directory {
+            shards: shards.collect(),
+            organizations: ArcSwap::from_pointee(self.organizations),
+            writing: Mutex::new(()),
+        }
+    }
+}
+
+/// The shard by the digest's upper bits; the place in it comes from the lower ones.
+fn shard_of(digest: &Digest, shards: usize) -> usize {
+    usize::try_from(digest.spread() >> 32).unwrap_or_default() & (shards - 1)
+}
+
+fn orphan(key: &Key) -> Orphan {
+    Orphan { key: key.id, organization: key.organization.clone() }
+}
+
+fn restrictions_of(key: &Key) -> Option<Arc<Restrictions>> {
+    if key.allowed_networks.is_empty() && key.allowed_models.is_none() {
+        return None;
+    }
+    let models = key.allowed_models.as_ref();
+    Some(Arc::new(Restrictions {
+        networks: key.allowed_networks.as_slice().into(),
+        models: models.map(|models| models.iter().map(|model| model.as_str().into()).collect()),
+    }))
+}
+
+fn entry_of(
+    policy: &Policy,
+    key: &Key,
+    secret: &Secret,
+    organization: OrganizationSlot,
+    restrictions: Option<Arc<Restrictions>>,
+) -> KeyEntry {
+    let api = policy.api(key.api.as_str());
+    // A key of an API that is no longer configured stays known, and may do nothing.
+    let permissions = api.map_or(PermissionSet::EMPTY, |api| {
+        api.profile.vocabulary.grant(key.permissions.iter().map(String::as_str))
+    });
+    let expiries = [key.expires_at, secret.expires_at];
+    KeyEntry {
+        digest: secret.digest,
+        key: key.id,
+        secret: secret.id,
+        permissions,
+        expires_at: expiries.into_iter().flatten().min().unwrap_or(Timestamp::NEVER),
+        restrictions,
+        organization,
+        api: key.api.number(),
+        state: key.state,
+    }
+}

@@ -1,0 +1,9 @@
+//! The life of a key: its [`format`], its [`secret`]s and the [`record`]s kept of them.
+
+pub mod format;
+pub mod record;
+pub mod secret;
+
+pub use format::KeyFormat;
+pub use record::{Environment, Key, KeyState, Secret};
+pub use secret::{Digest, Pepper, PepperVersion, Peppers, Plaintext};

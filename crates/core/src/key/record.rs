@@ -1,0 +1,140 @@
+//! What is kept of a key: facts that people read and the data plane is compiled from.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Digest, PepperVersion};
+use crate::{
+    id::{ApiName, KeyId, OrganizationId, SecretId},
+    network::Network,
+    time::Timestamp,
+};
+
+/// What a key is used for. A label people filter by; it grants nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Environment(Box<str>);
+
+/// The text does not name an environment.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`{0}` does not name an environment: write 1 to 32 lower-case letters, digits or `-`, like production"
+)]
+pub struct NotAnEnvironment(String);
+
+impl Environment {
+    /// The environment of a key for which nobody named one.
+    pub const DEFAULT: &'static str = "production";
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Environment {
+    type Err = NotAnEnvironment;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if (1..=32).contains(&text.len()) && text.bytes().all(fits) {
+            return Ok(Self(text.into()));
+        }
+        Err(NotAnEnvironment(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Environment {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What was decided about a key. That it has expired follows from the time and is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyState {
+    /// It may be used.
+    Active,
+    /// It may not be used until somebody enables it.
+    Disabled,
+    /// It will never be used again.
+    Revoked,
+}
+
+impl KeyState {
+    /// The word it is stored and shown by.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl FromStr for KeyState {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Active, Self::Disabled, Self::Revoked]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or(())
+    }
+}
+
+/// A key: the lasting object. Its secrets come and go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// Public id.
+    pub id: KeyId,
+    /// Whose it is.
+    pub organization: OrganizationId,
+    /// Which API it opens; at any other it is unknown.
+    pub api: ApiName,
+    /// What people call it. 1 to 100 characters.
+    pub name: String,
+    /// What it is used for.
+    pub environment: Environment,
+    /// Names from the vocabulary of the API's profile, as granted (implied ones are not written out).
+    pub permissions: Vec<String>,
+    /// Networks it may be used from; empty means from everywhere.
+    pub allowed_networks: Vec<Network>,
+    /// Models it may ask for; `None` means every model.
+    pub allowed_models: Option<Vec<String>>,
+    /// What was decided about it.
+    pub state: KeyState,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when on it is refused, if ever.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// One secret of a key: what is kept of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secret {
+    /// Public id.
+    pub id: SecretId,
+    /// The key it opens.
+    pub key: KeyId,
+    /// All that is kept of what is sent.
+    pub digest: Digest,
+    /// The pepper the digest was made under.
+    pub pepper: PepperVersion,
+    /// The first and last few characters, by which its holder recognizes it.
+    pub hint: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when on it is refused, if ever: set when the key is rotated, brought forward when it is retired.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last accepted, to the second, some seconds late.
+    pub last_used_at: Option<Timestamp>,
+}

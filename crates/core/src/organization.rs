@@ -1,0 +1,35 @@
+//! The tenant: whom keys, models and limits belong to.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{ModelId, OrganizationId},
+    time::Timestamp,
+};
+
+/// What was decided about an organization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrganizationState {
+    /// Its keys work.
+    Active,
+    /// None of its keys works until it is resumed.
+    Suspended,
+}
+
+/// A tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Organization {
+    /// The id its requests carry.
+    pub id: OrganizationId,
+    /// What people call it.
+    pub name: String,
+    /// What was decided about it.
+    pub state: OrganizationState,
+    /// Model ids that belong to it, each to this organization alone.
+    pub model_ids: Vec<ModelId>,
+    /// Models its keys may ask for; `None` means every model. A key's own list narrows it further.
+    pub allowed_models: Option<Vec<String>>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}

@@ -1,0 +1,407 @@
+//! From a file and what it inherits to a [`Profile`], or to an error that says what would be right.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use toml::Spanned;
+
+use super::{
+    Exposed, File, Https, Issuance, IssuanceMode, Limits, Metering, Profile, ProfileError,
+    RequestId, refusal,
+    source::{BindingSource, KeySource, RouteSource, SlotSource, Source},
+};
+use crate::{
+    binding::{Binding, BindingPlace},
+    credential::Slot,
+    json::Pointer,
+    key::format::{Alphabet, Checksum, KeyFormat},
+    permission::{PermissionSet, Vocabulary},
+    route::{Method, ParamName, PathPattern, Route},
+};
+
+/// What every profile inherits from unless it says otherwise.
+const ROOT: &str = "default";
+const LONGEST_CHAIN: usize = 8;
+
+/// Compiles the profile called `name` out of `files`, which are found by their names without ending.
+pub fn compile(name: &str, files: &BTreeMap<String, File>) -> Result<Profile, ProfileError> {
+    let chain = inheritance(name, files)?;
+    let chain = Chain { layers: chain };
+    let own =
+        chain.layers.first().map(|(file, _)| file.clone()).ok_or_else(ProfileError::no_layers)?;
+
+    let vocabulary = chain.vocabulary()?;
+    let slots = chain.slots()?;
+    let credential = |layer: &Source| layer.credential.as_ref().and_then(|c| c.realm.clone());
+    let realm = chain.first(credential).unwrap_or_else(|| "keyward".to_owned());
+    let layers: Vec<_> = chain
+        .layers
+        .iter()
+        .map(|(file, source)| refusal::Layer { source: &source.refusals, file })
+        .collect();
+    let refusals = refusal::compile(&layers, &slots, &realm)?;
+    let routes = match chain.find(|source| source.routes.as_ref()) {
+        Some((file, routes)) => compile_routes(file, routes, &vocabulary)?,
+        None => vec![],
+    };
+    let profile = Profile {
+        name: name.into(),
+        title: chain.first(|s| s.title.clone()).unwrap_or_else(|| name.to_owned()).into(),
+        slots,
+        key_format: chain.key_format()?,
+        presets: chain.presets(&vocabulary)?,
+        routes,
+        refusals,
+        https: chain.first(|s| s.transport.as_ref()?.https).unwrap_or(Https::Required),
+        exposed: chain.first(|s| s.transport.as_ref()?.exposed).unwrap_or(Exposed::Mark),
+        issuance: chain.issuance(),
+        request_id: chain.request_id(),
+        limits: chain.first(|s| s.limits.clone()).unwrap_or_default(),
+        metering: chain.metering()?,
+        demo: chain.demo(&own, &vocabulary)?,
+        vocabulary,
+    };
+    Ok(profile)
+}
+
+fn inheritance(
+    name: &str,
+    files: &BTreeMap<String, File>,
+) -> Result<Vec<(File, Source)>, ProfileError> {
+    let mut chain: Vec<(File, Source)> = Vec::new();
+    let mut next = Some((name.to_owned(), 0..0));
+    while let Some((name, span)) = next {
+        let Some(file) = files.get(&name) else {
+            let known: Vec<_> = files.keys().map(String::as_str).collect();
+            let asking =
+                chain.last().map_or_else(|| File::new(&name, ""), |(file, _)| file.clone());
+            return Err(asking.error(
+                span,
+                format!("there is no profile `{name}`"),
+                format!("use one of {}", known.join(", ")),
+            ));
+        };
+        if chain.len() == LONGEST_CHAIN {
+            return Err(file.error(
+                0..0,
+                "profiles inherit in a circle".to_owned(),
+                "let one inherit `default`".to_owned(),
+            ));
+        }
+        let source: Source = file.parse()?;
+        next = match &source.inherits {
+            Some(parent) => Some((parent.get_ref().clone(), parent.span())),
+            None if name == ROOT => None,
+            None => Some((ROOT.to_owned(), 0..0)),
+        };
+        chain.push((file.clone(), source));
+    }
+    Ok(chain)
+}
+
+/// A profile's file, what it inherits, and what that inherits.
+struct Chain {
+    layers: Vec<(File, Source)>,
+}
+
+impl Chain {
+    fn first<T>(&self, get: impl Fn(&Source) -> Option<T>) -> Option<T> {
+        self.layers.iter().find_map(|(_, source)| get(source))
+    }
+
+    fn find<'s, T>(&'s self, get: impl Fn(&'s Source) -> Option<T>) -> Option<(&'s File, T)> {
+        self.layers.iter().find_map(|(file, source)| Some((file, get(source)?)))
+    }
+
+    fn vocabulary(&self) -> Result<Vocabulary, ProfileError> {
+        let Some((file, permissions)) = self.find(|source| source.permissions.as_ref()) else {
+            return Ok(Vocabulary::default());
+        };
+        let entries = permissions
+            .get_ref()
+            .iter()
+            .map(|p| (p.name.clone(), p.description.clone(), p.implies.clone()));
+        Vocabulary::new(entries).map_err(|error| {
+            file.error(permissions.span(), error.to_string(), "mend the list".to_owned())
+        })
+    }
+
+    fn slots(&self) -> Result<Vec<Slot>, ProfileError> {
+        let slots = self.find(|s| s.credential.as_ref()?.slots.as_ref());
+        let Some((file, slots)) = slots else { return Ok(vec![bearer()]) };
+        let Some(first) = slots.first() else {
+            return Err(file.error(
+                0..0,
+                "`slots` is empty".to_owned(),
+                "name at least one place for a key".to_owned(),
+            ));
+        };
+        let compiled: Vec<Slot> =
+            slots.iter().map(|slot| compile_slot(file, slot)).collect::<Result<_, _>>()?;
+        for (at, slot) in compiled.iter().enumerate() {
+            if compiled.iter().take(at).any(|earlier| earlier == slot) {
+                return Err(file.error(
+                    first.span(),
+                    format!("slot `{slot}` stands twice"),
+                    "keep one".to_owned(),
+                ));
+            }
+        }
+        Ok(compiled)
+    }
+
+    fn key_format(&self) -> Result<KeyFormat, ProfileError> {
+        let (file, span) =
+            self.find(|s| s.key.as_ref().map(Spanned::span)).ok_or_else(ProfileError::no_layers)?;
+        fn of<T>(chain: &Chain, get: impl Fn(&KeySource) -> Option<T>) -> Option<T> {
+            chain.first(|source| get(source.key.as_ref()?.get_ref()))
+        }
+        KeyFormat::new(
+            &of(self, |key| key.prefix.clone()).unwrap_or_default(),
+            of(self, |key| key.length).unwrap_or(52),
+            of(self, |key| key.alphabet).unwrap_or(Alphabet::Base62),
+            of(self, |key| key.checksum).unwrap_or(Checksum::Crc32),
+        )
+        .map_err(|error| file.error(span, error.to_string(), "see [key]".to_owned()))
+    }
+
+    fn presets(&self, vocabulary: &Vocabulary) -> Result<Vec<super::Preset>, ProfileError> {
+        let Some((file, presets)) = self.find(|s| s.presets.as_ref()) else { return Ok(vec![]) };
+        for preset in presets {
+            for name in &preset.get_ref().permissions {
+                known_permission(file, preset.span(), name, vocabulary)?;
+            }
+            let environment = preset.get_ref().environment.as_deref();
+            if let Some(Err(error)) = environment.map(str::parse::<crate::key::Environment>) {
+                return Err(file.error(
+                    preset.span(),
+                    error.to_string(),
+                    "mend `environment`".to_owned(),
+                ));
+            }
+        }
+        Ok(presets.iter().map(|preset| preset.get_ref().clone()).collect())
+    }
+
+    fn issuance(&self) -> Issuance {
+        Issuance {
+            mode: self.first(|s| s.issuance.as_ref()?.mode).unwrap_or(IssuanceMode::SelfService),
+            keys_per_organization: self.first(|s| s.issuance.as_ref()?.keys_per_organization),
+            rotate_after_days: self.first(|s| s.issuance.as_ref()?.rotate_after_days),
+        }
+    }
+
+    fn request_id(&self) -> RequestId {
+        let header = self.first(|s| s.request_id.as_ref()?.header.clone());
+        let prefix = self.first(|s| s.request_id.as_ref()?.prefix.clone());
+        RequestId {
+            header: header.unwrap_or_else(|| "x-request-id".to_owned()).to_ascii_lowercase().into(),
+            prefix: prefix.unwrap_or_else(|| "req_".to_owned()).into(),
+        }
+    }
+
+    fn metering(&self) -> Result<Metering, ProfileError> {
+        let Some((file, metering)) = self.find(|s| s.metering.as_ref()) else {
+            return Ok(Metering::default());
+        };
+        let all = metering.get_ref().response.iter().chain(&metering.get_ref().stream);
+        for pointer in all.flat_map(super::UsagePointers::pointers) {
+            if let Err(error) = pointer.parse::<Pointer>() {
+                return Err(file.error(
+                    metering.span(),
+                    error.to_string(),
+                    "mend the pointer".to_owned(),
+                ));
+            }
+        }
+        Ok(metering.get_ref().clone())
+    }
+
+    /// A demo shows the file's own system: it is not inherited.
+    fn demo(
+        &self,
+        own: &File,
+        vocabulary: &Vocabulary,
+    ) -> Result<Option<super::Demo>, ProfileError> {
+        let Some(demo) = self.layers.first().and_then(|(_, source)| source.demo.as_ref()) else {
+            return Ok(None);
+        };
+        for name in &demo.get_ref().permissions {
+            known_permission(own, demo.span(), name, vocabulary)?;
+        }
+        for answer in &demo.get_ref().answers {
+            if let Err(error) = answer.path.parse::<PathPattern>() {
+                return Err(own.error(
+                    demo.span(),
+                    error.to_string(),
+                    "mend the answer's path".to_owned(),
+                ));
+            }
+        }
+        Ok(Some(demo.get_ref().clone()))
+    }
+}
+
+fn bearer() -> Slot {
+    Slot::Scheme { header: "authorization".into(), scheme: "Bearer".into() }
+}
+
+fn compile_slot(file: &File, source: &Spanned<SlotSource>) -> Result<Slot, ProfileError> {
+    let slot = source.get_ref();
+    let is_token = |text: &str| {
+        !text.is_empty()
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    let parts = [&slot.header, &slot.scheme, &slot.query, &slot.subprotocol];
+    if parts.into_iter().flatten().any(|part| !is_token(part)) {
+        return Err(file.error(
+            source.span(),
+            "a slot's names are made of letters, digits, `-`, `_` and `.`".to_owned(),
+            "mend the name".to_owned(),
+        ));
+    }
+    match (&slot.header, &slot.scheme, &slot.query, &slot.subprotocol) {
+        (Some(header), Some(scheme), None, None) if header.eq_ignore_ascii_case("authorization") => {
+            Ok(Slot::Scheme { header: "authorization".into(), scheme: scheme.as_str().into() })
+        }
+        (Some(header), None, None, None) => Ok(Slot::Header {
+            header: header.to_ascii_lowercase().into(),
+            shown: header.as_str().into(),
+        }),
+        (None, None, Some(parameter), None) => Ok(Slot::Query { parameter: parameter.as_str().into() }),
+        (None, None, None, Some(prefix)) => Ok(Slot::Subprotocol { prefix: prefix.as_str().into() }),
+        _ => Err(file.error(
+            source.span(),
+            "this is not one place for a key".to_owned(),
+            "write { header = \"Authorization\", scheme = \"Bearer\" }, { header = \"X-API-Key\" }, { query = \"key\" } or { subprotocol = \"prefix\" }".to_owned(),
+        )),
+    }
+}
+
+fn known_permission(
+    file: &File,
+    span: Range<usize>,
+    name: &str,
+    vocabulary: &Vocabulary,
+) -> Result<PermissionSet, ProfileError> {
+    vocabulary.requirement(name).ok_or_else(|| {
+        let listed = vocabulary.listed();
+        file.error(span, format!("there is no permission `{name}`"), format!("use one of {listed}"))
+    })
+}
+
+/// Compiles routes as profiles and configurations write them.
+pub fn compile_routes(
+    file: &File,
+    sources: &[Spanned<RouteSource>],
+    vocabulary: &Vocabulary,
+) -> Result<Vec<Route>, ProfileError> {
+    let mut routes: Vec<Route> = Vec::with_capacity(sources.len());
+    for source in sources {
+        let route = compile_route(file, source, vocabulary)?;
+        let same = routes.iter().find(|other| {
+            other.pattern == route.pattern
+                && route
+                    .methods
+                    .iter()
+                    .any(|method| other.methods.contains(method) && method != Method::Head)
+        });
+        if same.is_some() {
+            return Err(file.error(
+                source.span(),
+                format!("another route has the same path `{}` and method", route.pattern.as_str()),
+                "keep one of them".to_owned(),
+            ));
+        }
+        routes.push(route);
+    }
+    Ok(routes)
+}
+
+fn compile_route(
+    file: &File,
+    spanned: &Spanned<RouteSource>,
+    vocabulary: &Vocabulary,
+) -> Result<Route, ProfileError> {
+    let source = spanned.get_ref();
+    let fail =
+        |problem: String, remedy: &str| file.error(spanned.span(), problem, remedy.to_owned());
+    let mut methods = Vec::with_capacity(source.methods.len());
+    for name in &source.methods {
+        let method = name.parse::<Method>().map_err(|()| {
+            fail(
+                format!("`{name}` is not a method"),
+                "use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS",
+            )
+        })?;
+        methods.push(method);
+    }
+    if methods.is_empty() {
+        return Err(fail("a route without methods matches nothing".to_owned(), "name one or more"));
+    }
+    let pattern: PathPattern =
+        source.path.parse().map_err(|error| fail(format!("{error}"), "mend `path`"))?;
+    let requires = match &source.permission {
+        Some(name) => known_permission(file, spanned.span(), name, vocabulary)?,
+        None => PermissionSet::EMPTY,
+    };
+    let bindings = source
+        .bindings
+        .iter()
+        .map(|binding| {
+            compile_binding(binding, &pattern).map_err(|(problem, remedy)| fail(problem, remedy))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    check_overlap(&bindings).map_err(|problem| fail(problem, "keep one of the two"))?;
+    Ok(Route {
+        methods: methods.into_iter().collect(),
+        pattern,
+        requires,
+        requires_name: source.permission.as_deref().unwrap_or_default().into(),
+        bindings,
+        body_limit: source.body_limit,
+    })
+}
+
+fn check_overlap(bindings: &[Binding]) -> Result<(), String> {
+    let pointers: Vec<&Pointer> = bindings
+        .iter()
+        .filter_map(|binding| match &binding.place {
+            BindingPlace::Body(pointer) => Some(pointer),
+            _ => None,
+        })
+        .collect();
+    for (at, pointer) in pointers.iter().enumerate() {
+        if let Some(other) = pointers.iter().take(at).find(|other| pointer.overlaps(other)) {
+            return Err(format!("bindings `{other}` and `{pointer}` stand in each other"));
+        }
+    }
+    Ok(())
+}
+
+fn compile_binding(
+    source: &BindingSource,
+    pattern: &PathPattern,
+) -> Result<Binding, (String, &'static str)> {
+    let place = match (&source.body, &source.query, &source.path) {
+        (Some(pointer), None, None) => BindingPlace::Body(
+            pointer.parse().map_err(|error| (format!("{error}"), "mend the binding's `body`"))?,
+        ),
+        (None, Some(parameter), None) => BindingPlace::Query(parameter.as_str().into()),
+        (None, None, Some(name)) if pattern.has_param(name) => {
+            BindingPlace::Path(ParamName::new(name))
+        }
+        (None, None, Some(name)) => {
+            return Err((
+                format!("the path has no parameter `{name}` to bind"),
+                "write it into the path as a segment in braces",
+            ));
+        }
+        _ => {
+            return Err((
+                "a binding stands in exactly one place".to_owned(),
+                "give one of `body` (a JSON pointer), `query` or `path` (a parameter)",
+            ));
+        }
+    };
+    Ok(Binding { kind: source.kind, place, required: source.required })
+}

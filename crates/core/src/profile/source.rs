@@ -1,0 +1,324 @@
+//! A profile as it stands in its TOML file: what is left out is inherited.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::{
+    binding::BindingKind,
+    key::format::{Alphabet, Checksum},
+};
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Source {
+    pub(super) title: Option<String>,
+    pub(super) inherits: Option<Spanned<String>>,
+    pub(super) key: Option<Spanned<KeySource>>,
+    pub(super) credential: Option<CredentialSource>,
+    pub(super) transport: Option<TransportSource>,
+    pub(super) issuance: Option<IssuanceSource>,
+    pub(super) permissions: Option<Spanned<Vec<PermissionSource>>>,
+    pub(super) presets: Option<Vec<Spanned<Preset>>>,
+    pub(super) routes: Option<Vec<Spanned<RouteSource>>>,
+    #[serde(default)]
+    pub(super) refusals: RefusalsSource,
+    pub(super) request_id: Option<RequestIdSource>,
+    pub(super) limits: Option<Limits>,
+    pub(super) metering: Option<Spanned<Metering>>,
+    pub(super) demo: Option<Spanned<Demo>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeySource {
+    pub(super) prefix: Option<String>,
+    pub(super) length: Option<usize>,
+    pub(super) alphabet: Option<Alphabet>,
+    pub(super) checksum: Option<Checksum>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CredentialSource {
+    pub(super) slots: Option<Vec<Spanned<SlotSource>>>,
+    pub(super) realm: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SlotSource {
+    pub(super) header: Option<String>,
+    pub(super) scheme: Option<String>,
+    pub(super) query: Option<String>,
+    pub(super) subprotocol: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TransportSource {
+    pub(super) https: Option<Https>,
+    pub(super) exposed: Option<Exposed>,
+}
+
+/// Whether requests may come in the clear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Https {
+    /// A request in the clear is refused, never redirected.
+    Required,
+    /// Both are taken.
+    Optional,
+}
+
+/// What becomes of a key that was sent in the clear where HTTPS is demanded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exposed {
+    /// The audit log says so.
+    Mark,
+    /// It is disabled, and the audit log says so.
+    Disable,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IssuanceSource {
+    pub(super) mode: Option<IssuanceMode>,
+    pub(super) keys_per_organization: Option<u32>,
+    pub(super) rotate_after_days: Option<u32>,
+}
+
+/// Who may create keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IssuanceMode {
+    /// Members create keys themselves.
+    SelfService,
+    /// Members ask, administrators approve, the member claims the key once.
+    Request,
+    /// Only operators create keys.
+    Staff,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PermissionSource {
+    pub(super) name: String,
+    pub(super) description: String,
+    #[serde(default)]
+    pub(super) implies: Vec<String>,
+}
+
+/// A named bundle of permissions to choose on creation.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preset {
+    /// As people choose it; case does not matter.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// What it grants.
+    pub permissions: Vec<String>,
+    /// The environment of keys made with it, unless another is named.
+    pub environment: Option<String>,
+}
+
+/// A route as profiles and configurations write it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteSource {
+    /// Methods, upper case.
+    pub(super) methods: Vec<String>,
+    /// A path pattern.
+    pub(super) path: String,
+    /// The permission it takes; left out where every valid key may.
+    pub(super) permission: Option<String>,
+    /// Fields that must belong to the key.
+    #[serde(default)]
+    pub(super) bindings: Vec<BindingSource>,
+    /// Most bytes of a request body.
+    pub(super) body_limit: Option<u64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BindingSource {
+    pub(super) kind: BindingKind,
+    pub(super) body: Option<String>,
+    pub(super) query: Option<String>,
+    pub(super) path: Option<String>,
+    #[serde(default)]
+    pub(super) required: bool,
+}
+
+/// Words of refusals. The most particular that defines a word wins: the reason, then its status, then `all`,
+/// first in this file, then in the inherited one.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RefusalsSource {
+    pub(super) envelope: Option<Spanned<String>>,
+    pub(super) content_type: Option<String>,
+    #[serde(default)]
+    pub(super) all: toml::Table,
+    #[serde(default)]
+    pub(super) status: BTreeMap<String, Spanned<toml::Table>>,
+    #[serde(default)]
+    pub(super) reason: BTreeMap<String, Spanned<toml::Table>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RequestIdSource {
+    pub(super) header: Option<String>,
+    pub(super) prefix: Option<String>,
+}
+
+/// How limits are told to clients.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// How the moment of a reset is written.
+    pub reset: Option<ResetForm>,
+    /// Header names for limits on requests.
+    pub requests: Option<LimitHeaders>,
+    /// Header names for limits on language-model tokens.
+    pub tokens: Option<LimitHeaders>,
+    /// Bundles of limits that organizations can be on.
+    #[serde(default)]
+    pub plans: Vec<Plan>,
+}
+
+/// The names of one kind of limit's headers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitHeaders {
+    /// The most that is allowed.
+    pub limit: String,
+    /// What is left.
+    pub remaining: String,
+    /// When it is whole again.
+    pub reset: String,
+}
+
+/// How a reset is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResetForm {
+    /// Seconds since the Unix epoch.
+    EpochSeconds,
+    /// Seconds from now.
+    DeltaSeconds,
+    /// From now, like `6m0s`.
+    Duration,
+    /// RFC 3339 in UTC.
+    Rfc3339,
+}
+
+/// A named bundle of limits.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// As people choose it.
+    pub name: String,
+    /// Requests in any minute; left out where each organization has its own.
+    pub requests_per_minute: Option<u64>,
+}
+
+/// Where an answer tells what it used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metering {
+    /// In a JSON answer.
+    pub response: Option<UsagePointers>,
+    /// In the events of a stream.
+    #[serde(default)]
+    pub stream: Vec<UsagePointers>,
+}
+
+/// JSON pointers to counts of language-model tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsagePointers {
+    /// The event's name, where only one kind of event tells it.
+    pub event: Option<String>,
+    /// Tokens read.
+    pub input: Option<String>,
+    /// Tokens written.
+    pub output: Option<String>,
+    /// Of the tokens read, those from a cache.
+    pub cached: Option<String>,
+    /// Of the tokens written, those of reasoning.
+    pub reasoning: Option<String>,
+}
+
+impl UsagePointers {
+    pub(super) fn pointers(&self) -> impl Iterator<Item = &String> {
+        [&self.input, &self.output, &self.cached, &self.reasoning].into_iter().flatten()
+    }
+}
+
+/// What `keyward demo` shows of a profile: where it is reached, who calls, and what the built-in upstream answers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Demo {
+    /// Hosts it is reached at.
+    pub hosts: Vec<String>,
+    /// Path prefixes.
+    pub prefixes: Vec<String>,
+    /// The organization that has a key.
+    pub organization: DemoOrganization,
+    /// What the key may do.
+    pub permissions: Vec<String>,
+    /// The request that is shown as a curl line.
+    pub example: DemoExample,
+    /// What the built-in upstream answers.
+    pub answers: Vec<DemoAnswer>,
+}
+
+/// See [`Demo::organization`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DemoOrganization {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Model ids assigned to it.
+    #[serde(default)]
+    pub model_ids: Vec<String>,
+}
+
+/// See [`Demo::example`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DemoExample {
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// A JSON body.
+    pub body: Option<String>,
+    /// Further headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+}
+
+/// One answer of the built-in upstream. Bodies may hold `{{model}}`, `{{id}}` and `{{now}}`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DemoAnswer {
+    /// The method.
+    pub method: String,
+    /// A path pattern.
+    pub path: String,
+    /// The status, 200 where left out.
+    pub status: Option<u16>,
+    /// A JSON body.
+    pub body: String,
+    /// Events of a stream, sent instead of the body to a request whose JSON body says `"stream": true`.
+    #[serde(default)]
+    pub events: Vec<String>,
+}

@@ -1,0 +1,424 @@
+//! Routes: which method and path asks for what. Deny by default: what no route names does not exist.
+//!
+//! A pattern is a path with parameters: `/v1/models/{model}`, `/v1beta/models/{model}:generateContent`,
+//! `/files/{path...}` (the rest, one segment or more). Trailing slashes count. Of several patterns that match, the most specific wins,
+//! segment by segment: text before a parameter with text behind it, before a parameter, before a rest;
+//! so adding a wide route never takes requests from a narrow one.
+
+use std::{fmt, str::FromStr};
+
+use crate::{binding::Binding, permission::PermissionSet};
+
+/// A method that can be routed. CONNECT and TRACE cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the methods of RFC 9110, section 9, and RFC 5789")]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Options,
+}
+
+impl Method {
+    /// Every method that can be routed.
+    pub const ALL: [Self; 7] =
+        [Self::Get, Self::Head, Self::Post, Self::Put, Self::Patch, Self::Delete, Self::Options];
+
+    /// As requests write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+        }
+    }
+}
+
+impl FromStr for Method {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|method| method.as_str() == text).ok_or(())
+    }
+}
+
+/// A set of methods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Methods(u8);
+
+impl Methods {
+    /// Whether it is in the set.
+    pub const fn contains(self, method: Method) -> bool {
+        self.0 & (1 << method as u8) != 0
+    }
+
+    /// Those in the set.
+    pub fn iter(self) -> impl Iterator<Item = Method> {
+        Method::ALL.into_iter().filter(move |method| self.contains(*method))
+    }
+
+    #[must_use]
+    const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl FromIterator<Method> for Methods {
+    /// GET brings HEAD with it (RFC 9110, 9.3.2: the same answer without its content).
+    fn from_iter<I: IntoIterator<Item = Method>>(methods: I) -> Self {
+        methods.into_iter().fold(Self(0), |set, method| {
+            let head = if method == Method::Get { 1 << Method::Head as u8 } else { 0 };
+            Self(set.0 | 1 << method as u8 | head)
+        })
+    }
+}
+
+impl fmt::Display for Methods {
+    /// As the `Allow` header writes them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.iter().map(Method::as_str).collect();
+        f.write_str(&names.join(", "))
+    }
+}
+
+/// The name of a parameter in a pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParamName(Box<str>);
+
+impl ParamName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A parameter of this name.
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Text(Box<str>),
+    Param { name: ParamName, suffix: Box<str> },
+    Rest(ParamName),
+}
+
+impl Segment {
+    /// Lower is more specific.
+    fn breadth(&self) -> u8 {
+        match self {
+            Self::Text(_) => 0,
+            Self::Param { suffix, .. } if !suffix.is_empty() => 1,
+            Self::Param { .. } => 2,
+            Self::Rest(_) => 3,
+        }
+    }
+}
+
+/// A path with parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathPattern {
+    text: Box<str>,
+    segments: Vec<Segment>,
+}
+
+/// The text is not a pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("path pattern `{0}`: {1}")]
+pub struct NotAPattern(String, &'static str);
+
+impl FromStr for PathPattern {
+    type Err = NotAPattern;
+
+    fn from_str(text: &str) -> Result<Self, NotAPattern> {
+        let wrong = |why| NotAPattern(text.to_owned(), why);
+        let rest = text.strip_prefix('/').ok_or_else(|| wrong("it must begin with `/`"))?;
+        let mut segments = Vec::new();
+        let mut parts = rest.split('/').peekable();
+        while let Some(part) = parts.next() {
+            let segment = read_segment(part).map_err(wrong)?;
+            if part.is_empty() && parts.peek().is_some() {
+                return Err(wrong("`//` is never forwarded: write each slash once"));
+            }
+            if matches!(segment, Segment::Rest(_)) && parts.peek().is_some() {
+                return Err(wrong("`{name...}` takes the rest of the path: it must come last"));
+            }
+            segments.push(segment);
+        }
+        Ok(Self { text: text.into(), segments })
+    }
+}
+
+fn read_segment(part: &str) -> Result<Segment, &'static str> {
+    let Some(rest) = part.strip_prefix('{') else {
+        if part.contains(['{', '}']) {
+            return Err("a parameter begins its segment: `/{name}` or `/{name}:verb`");
+        }
+        return match crate::path::check(&format!("/{part}")) {
+            Ok(()) => Ok(Segment::Text(part.into())),
+            Err(_) => Err("it has characters or segments that no accepted request path has"),
+        };
+    };
+    let (name, suffix) = rest.split_once('}').ok_or("a `{` is not closed by a `}`")?;
+    let (name, is_rest) = name.strip_suffix("...").map_or((name, false), |name| (name, true));
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return Err("a parameter's name is made of letters, digits and `_`");
+    }
+    let name = ParamName::new(name);
+    match (is_rest, suffix) {
+        (true, "") => Ok(Segment::Rest(name)),
+        (true, _) => Err("nothing may follow `{name...}`"),
+        (false, _) if suffix.contains(['{', '}']) => Err("a segment has one parameter at most"),
+        (false, _) => Ok(Segment::Param { name, suffix: suffix.into() }),
+    }
+}
+
+impl PathPattern {
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the pattern has this parameter, so that a binding can stand there.
+    pub fn has_param(&self, wanted: &str) -> bool {
+        self.segments.iter().any(|segment| match segment {
+            Segment::Param { name, .. } => name.as_str() == wanted,
+            _ => false,
+        })
+    }
+
+    /// Whether the path is one of the pattern's.
+    pub fn matches(&self, path: &str) -> bool {
+        let mut parts = path.strip_prefix('/').unwrap_or(path).split('/');
+        for segment in &self.segments {
+            match (segment, parts.next()) {
+                (Segment::Text(text), Some(part)) if **text == *part => {}
+                (Segment::Param { suffix, .. }, Some(part))
+                    if part.len() > suffix.len() && part.ends_with(&**suffix) => {}
+                (Segment::Rest(_), Some(_)) => return true,
+                _ => return false,
+            }
+        }
+        parts.next().is_none()
+    }
+
+    /// What stands at a parameter of a path that matches.
+    pub fn param<'p>(&self, path: &'p str, wanted: &ParamName) -> Option<&'p str> {
+        let parts = path.strip_prefix('/').unwrap_or(path).split('/');
+        self.segments.iter().zip(parts).find_map(|(segment, part)| match segment {
+            Segment::Param { name, suffix } if name == wanted => part.strip_suffix(&**suffix),
+            _ => None,
+        })
+    }
+
+    fn specificity(&self) -> (Vec<u8>, usize) {
+        // Among equals the longer comes first.
+        (self.segments.iter().map(Segment::breadth).collect(), usize::MAX - self.segments.len())
+    }
+}
+
+/// What a matched request must satisfy.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Which methods.
+    pub methods: Methods,
+    /// Which paths.
+    pub pattern: PathPattern,
+    /// What the key must be allowed.
+    pub requires: PermissionSet,
+    /// The required permission as the profile names it; empty where every valid key may.
+    pub requires_name: Box<str>,
+    /// Fields that must belong to the key.
+    pub bindings: Vec<Binding>,
+    /// Most bytes of a request body, `None` for no limit.
+    pub body_limit: Option<u64>,
+}
+
+impl Route {
+    /// Whether the body must be read before deciding.
+    pub fn reads_body(&self) -> bool {
+        self.bindings.iter().any(Binding::in_body)
+    }
+}
+
+/// The routes of an API.
+#[derive(Clone, Debug, Default)]
+pub struct Routes {
+    /// Most specific first.
+    routes: Vec<Route>,
+}
+
+/// What the routes say of a method and a path.
+#[derive(Clone, Copy, Debug)]
+pub enum RouteMatch<'r> {
+    /// This one.
+    Found(&'r Route),
+    /// The path exists, for these methods.
+    OtherMethods(Methods),
+    /// No route names the path.
+    Nothing,
+}
+
+impl Routes {
+    /// Puts routes in the order in which they are tried.
+    pub fn new(mut routes: Vec<Route>) -> Self {
+        routes.sort_by_cached_key(|route| route.pattern.specificity());
+        Self { routes }
+    }
+
+    /// All routes, most specific first.
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter()
+    }
+
+    /// The place of a route of these routes, for counters.
+    pub fn get(&self, at: usize) -> Option<&Route> {
+        self.routes.get(at)
+    }
+
+    /// The route for a request; `method` is `None` for one that cannot be routed.
+    ///
+    /// A narrow pattern hides wider ones for all methods: a route for `POST /v1/admin` is not walked around by
+    /// `GET /v1/{rest...}`.
+    pub fn find(&self, method: Option<Method>, path: &str) -> RouteMatch<'_> {
+        let mut hit: Option<&PathPattern> = None;
+        let mut others = Methods::default();
+        for route in &self.routes {
+            if hit.is_some_and(|pattern| pattern.segments != route.pattern.segments) {
+                break;
+            }
+            if hit.is_none() && !route.pattern.matches(path) {
+                continue;
+            }
+            if method.is_some_and(|method| route.methods.contains(method)) {
+                return RouteMatch::Found(route);
+            }
+            hit = Some(&route.pattern);
+            others = others.union(route.methods);
+        }
+        if hit.is_some() { RouteMatch::OtherMethods(others) } else { RouteMatch::Nothing }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn route(methods: &[Method], pattern: &str) -> Route {
+        Route {
+            methods: methods.iter().copied().collect(),
+            pattern: pattern.parse().unwrap(),
+            requires: PermissionSet::EMPTY,
+            requires_name: "".into(),
+            bindings: vec![],
+            body_limit: None,
+        }
+    }
+
+    fn found<'r>(routes: &'r Routes, method: Method, path: &str) -> &'r str {
+        match routes.find(Some(method), path) {
+            RouteMatch::Found(route) => route.pattern.as_str(),
+            RouteMatch::OtherMethods(_) => "405",
+            RouteMatch::Nothing => "404",
+        }
+    }
+
+    #[test]
+    fn the_most_specific_pattern_wins_whatever_the_order() {
+        use Method::*;
+        let patterns = [
+            "/v1/{rest...}",
+            "/v1/models/{model}",
+            "/v1/models/{model}:run",
+            "/v1/models/best",
+            "/v1/models/",
+            "/v1/models",
+        ];
+        for turn in 0..patterns.len() {
+            let mut order = patterns.to_vec();
+            order.rotate_left(turn);
+            let routes = Routes::new(order.into_iter().map(|p| route(&[Get], p)).collect());
+            for (path, expected) in [
+                ("/v1/models", "/v1/models"),
+                ("/v1/models/", "/v1/models/"),
+                ("/v1/models/best", "/v1/models/best"),
+                ("/v1/models/other", "/v1/models/{model}"),
+                ("/v1/models/other:run", "/v1/models/{model}:run"),
+                ("/v1/models/a/b", "/v1/{rest...}"),
+                ("/v1", "404"),
+                ("/v2/models", "404"),
+                ("/", "404"),
+            ] {
+                assert_eq!(found(&routes, Get, path), expected, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_narrow_route_is_not_walked_around_by_another_method() {
+        use Method::*;
+        let routes = Routes::new(vec![
+            route(&[Get, Post], "/v1/{rest...}"),
+            route(&[Post], "/v1/admin"),
+            route(&[Delete], "/v1/admin"),
+        ]);
+        assert_eq!(found(&routes, Get, "/v1/admin"), "405");
+        let RouteMatch::OtherMethods(allowed) = routes.find(Some(Get), "/v1/admin") else {
+            panic!()
+        };
+        assert_eq!(allowed.to_string(), "POST, DELETE");
+        assert!(matches!(routes.find(None, "/v1/admin"), RouteMatch::OtherMethods(_)));
+    }
+
+    #[test]
+    fn get_brings_head() {
+        let routes = Routes::new(vec![route(&[Method::Get], "/a")]);
+        assert_eq!(found(&routes, Method::Head, "/a"), "/a");
+        assert_eq!(found(&routes, Method::Post, "/a"), "405");
+    }
+
+    #[test]
+    fn parameters_are_read_from_the_path() {
+        let pattern: PathPattern = "/v1/models/{model}:run".parse().unwrap();
+        assert_eq!(pattern.param("/v1/models/gpt:run", &ParamName::new("model")), Some("gpt"));
+        assert!(pattern.has_param("model") && !pattern.has_param("v1"));
+        assert!(!pattern.matches("/v1/models/:run"), "an empty parameter is none");
+    }
+
+    #[test]
+    fn what_is_no_pattern_says_why() {
+        for (pattern, part) in [
+            ("v1", "begin with `/`"),
+            ("/a//b", "`//`"),
+            ("/{rest...}/a", "come last"),
+            ("/a{b}", "begins its segment"),
+            ("/{b", "not closed"),
+            ("/{a}{b}", "one parameter"),
+            ("/{}", "name is made of"),
+            ("/../a", "no accepted request path"),
+            ("/a b", "no accepted request path"),
+        ] {
+            let error = pattern.parse::<PathPattern>().unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_without_parameters_matches_itself_alone(path in "(/[a-z]{1,3}){1,4}", other in "(/[a-z]{1,3}){1,4}") {
+            let pattern: PathPattern = path.parse().unwrap();
+            prop_assert!(pattern.matches(&path));
+            prop_assert_eq!(pattern.matches(&other), path == other);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! A moment, as an argument: the core never asks a clock.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// A moment in milliseconds since the Unix epoch, UTC. Written as RFC 3339 in whole seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// Later than every moment anything can happen: the expiry of what does not expire.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// From milliseconds since the Unix epoch.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// From whole seconds since the Unix epoch.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1000))
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// Whole minutes since the Unix epoch, rounded down: the grain in which usage is kept.
+    pub const fn as_minutes(self) -> u64 {
+        self.0 / 60_000
+    }
+
+    /// How long ago `earlier` was, zero if it lies ahead.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This moment moved ahead by `by`.
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secs = i64::try_from(self.as_secs()).unwrap_or(i64::MAX);
+        match jiff::Timestamp::from_second(secs) {
+            Ok(moment) => write!(f, "{moment}"),
+            Err(_) => f.write_str("never"),
+        }
+    }
+}
+
+/// The text is not a moment.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a moment: write it as RFC 3339 with an offset, like 2027-01-31T00:00:00Z")]
+pub struct NotAMoment(String);
+
+impl FromStr for Timestamp {
+    type Err = NotAMoment;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let moment: jiff::Timestamp = text.parse().map_err(|_| NotAMoment(text.to_owned()))?;
+        u64::try_from(moment.as_millisecond()).map(Self).map_err(|_| NotAMoment(text.to_owned()))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_reads_back_as_it_was_written() {
+        let moment: Timestamp = "2024-01-01T00:00:00Z".parse().unwrap();
+        assert_eq!(moment.as_secs(), 1_704_067_200);
+        assert_eq!(moment.to_string(), "2024-01-01T00:00:00Z");
+        assert_eq!("2024-01-01T02:00:00+02:00".parse::<Timestamp>().unwrap(), moment);
+    }
+
+    #[test]
+    fn what_is_no_moment_says_what_would_be_right() {
+        let error = "tomorrow".parse::<Timestamp>().unwrap_err().to_string();
+        assert!(error.contains("RFC 3339"), "{error}");
+    }
+}

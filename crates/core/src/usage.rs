@@ -1,0 +1,100 @@
+//! What happened, as the data plane tells it: coalesced per key, route, status and minute.
+//!
+//! One request is one usage record; records that share all but their figures are added up before they leave the
+//! core's thread, so that a store sees some rows a minute instead of thousands a second.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{KeyId, SecretId},
+    time::Timestamp,
+};
+
+/// What requests must share to be counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct UsageScope {
+    /// Whole minutes since the Unix epoch in which the requests ended.
+    pub minute: u64,
+    /// The API's name; empty where no API was at the address.
+    pub api: String,
+    /// The route's pattern; empty where none matched.
+    pub route: String,
+    /// The key, where one was recognized.
+    pub key: Option<KeyId>,
+    /// The status that was answered (499 where the client left before an answer).
+    pub status: u16,
+}
+
+/// The sums over the requests of one scope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageSums {
+    /// How many.
+    pub requests: u64,
+    /// From the whole head to the last byte of the answer, in microseconds.
+    pub latency_micros: u64,
+    /// Bytes of request bodies.
+    pub bytes_in: u64,
+    /// Bytes of answer bodies.
+    pub bytes_out: u64,
+}
+
+impl UsageSums {
+    /// Adds another's figures; they stay at their maximum rather than wrap.
+    pub fn add(&mut self, other: &Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.latency_micros = self.latency_micros.saturating_add(other.latency_micros);
+        self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
+        self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
+    }
+}
+
+/// When a secret was last accepted, and from where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastUse {
+    /// Which secret of the key.
+    pub secret: SecretId,
+    /// When.
+    pub at: Timestamp,
+    /// The client's address.
+    pub from: IpAddr,
+}
+
+/// A key that was sent in the clear where HTTPS is demanded: it must be taken for known to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exposure {
+    /// The key.
+    pub key: KeyId,
+    /// When.
+    pub at: Timestamp,
+    /// The client's address.
+    pub from: IpAddr,
+    /// Whether the operator chose that such a key is disabled.
+    pub disable: bool,
+}
+
+/// What one core has gathered since it last told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsageBatch {
+    /// Coalesced requests.
+    pub rows: Vec<(UsageScope, UsageSums)>,
+    /// The newest use of each secret.
+    pub last_uses: Vec<LastUse>,
+    /// Keys seen in the clear.
+    pub exposures: Vec<Exposure>,
+}
+
+impl UsageBatch {
+    /// Whether there is nothing to tell.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.last_uses.is_empty() && self.exposures.is_empty()
+    }
+}
+
+/// Where the data plane tells what happened. It never waits: what cannot be taken now is counted by the
+/// receiver as dropped.
+pub trait UsageSink: Send + Sync {
+    /// Takes a batch, or counts it as dropped.
+    fn submit(&self, batch: UsageBatch);
+}

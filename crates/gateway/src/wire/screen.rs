@@ -1,0 +1,195 @@
+//! The screen: which bytes of a client's HTTP/1.1 stream may reach the parser at all.
+//!
+//! **Why it exists.** Two programs that read one stream must agree on where a message ends; where
+//! they do not, a client smuggles a request past the one that checks. hyper resolves what it should
+//! refuse: it drops a Content-Length beside a Transfer-Encoding, merges equal lengths, takes bare LF
+//! and lower-case methods, skips empty lines. After it has parsed, nobody can tell any more.
+//! So the screen reads every byte before hyper does.
+//!
+//! **What it promises.**
+//! - A head passes whole or not at all, and only when there is exactly one way to read it
+//!   (RFC 9112 §2 to §7, without any of the leniencies it allows; [`Violation`] lists the rules).
+//! - Body bytes stream through as they come, but a byte of chunk framing passes only after it was
+//!   checked.
+//! - What passes and what is refused does not depend on how the bytes were split into reads.
+//! - Nothing passes after a violation, and nothing after a request for an upgrade until the gateway
+//!   has said what follows: see [`Screen::tunnel`].
+//! - The work is linear in the bytes, also when they come one by one; it never allocates.
+//!
+//! It is pure: no sockets, no clock. Deadlines are kept by the caller, who asks [`Screen::phase`].
+//! Which paths, credentials and header names are acceptable is decided after parsing, elsewhere.
+//!
+//! **What was rejected.** Leaving it to hyper, for the above. Checking after hyper, on its header
+//! map: order, repetition and spelling are gone. Parsing with httparse first: it is lenient in the
+//! same places, and costs as much again as hyper's own parse. Repairing (dropping one of two
+//! lengths): the client and we would disagree on what it sent.
+
+mod chunked;
+mod head;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod violation;
+
+use chunked::Chunks;
+use head::{Framing, Head};
+pub use violation::Violation;
+
+/// What the bytes at the front of the stream are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The first `n` bytes (`n` > 0) may go to the parser: one whole head, or bytes of a body.
+    Pass(usize),
+    /// What stands at the front is not whole: keep it, and come again with more behind it.
+    NeedMore,
+    /// The head that passed last asks for an upgrade, and nobody has said yet whether it is taken:
+    /// keep the bytes until [`Screen::tunnel`] or [`Screen::no_tunnel`] was called.
+    Hold,
+    /// What stands at the front breaks a rule. Nothing of it may pass, nor anything after it: the
+    /// screen repeats this answer for ever. Answer, and close the connection.
+    Refuse(Violation),
+}
+
+/// Where in the stream the screen stands, for the caller's deadlines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Between messages; nothing of the next one was seen.
+    Idle,
+    /// A head has begun and is not whole.
+    Head,
+    /// A head has passed, its body not yet to the end.
+    Body,
+    /// A request for an upgrade has passed, and its answer is open.
+    AfterUpgrade,
+    /// The connection is no longer HTTP.
+    Tunnel,
+    /// A rule was broken.
+    Refused,
+}
+
+/// How large a head may be. What stands behind the screen must accept at least as much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Bytes of the request target; more is a 414.
+    pub request_line: usize,
+    /// Bytes of a head, from the method to the empty line's CRLF; more is a 431.
+    pub head: usize,
+    /// Header lines in a head, and trailer lines after a body; more is a 431.
+    pub headers: usize,
+}
+
+/// The screen of one connection.
+#[derive(Debug)]
+pub struct Screen {
+    limits: HeadLimits,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Head(Head),
+    Body { remaining: u64 },
+    Chunked(Chunks),
+    AfterUpgrade,
+    Tunnel,
+    Refused(Violation),
+}
+
+impl State {
+    fn next_head() -> State {
+        State::Head(Head::default())
+    }
+}
+
+impl Screen {
+    /// A screen for a connection on which nothing was read yet.
+    pub fn new(limits: HeadLimits) -> Screen {
+        Screen { limits, state: State::next_head() }
+    }
+
+    /// Looks at `bytes`: all that was read and has not passed yet, so that after
+    /// [`Step::NeedMore`] the same bytes must stand at the front again, with more behind them.
+    ///
+    /// One call passes at most one head, or what is there of one body; call again for the rest.
+    pub fn step(&mut self, bytes: &[u8]) -> Step {
+        if let State::Refused(violation) = self.state {
+            return Step::Refuse(violation);
+        }
+        if bytes.is_empty() {
+            return Step::NeedMore;
+        }
+        match self.advance(bytes) {
+            Ok(step) => step,
+            Err(violation) => {
+                self.state = State::Refused(violation);
+                Step::Refuse(violation)
+            }
+        }
+    }
+
+    fn advance(&mut self, bytes: &[u8]) -> Result<Step, Violation> {
+        match &mut self.state {
+            State::Head(head) => {
+                let Some((length, framing)) = head.read(&self.limits, bytes)? else {
+                    return Ok(Step::NeedMore);
+                };
+                self.state = match framing {
+                    Framing::Nothing => State::next_head(),
+                    Framing::Length(remaining) => State::Body { remaining },
+                    Framing::Chunked => State::Chunked(Chunks::default()),
+                    Framing::Upgrade => State::AfterUpgrade,
+                };
+                Ok(Step::Pass(length))
+            }
+            State::Body { remaining } => {
+                let here = usize::try_from(*remaining).unwrap_or(usize::MAX).min(bytes.len());
+                *remaining -= here as u64;
+                if *remaining == 0 {
+                    self.state = State::next_head();
+                }
+                Ok(Step::Pass(here))
+            }
+            State::Chunked(chunks) => {
+                let passed = chunks.read(self.limits.headers, bytes)?;
+                if chunks.is_done() {
+                    self.state = State::next_head();
+                }
+                Ok(if passed == 0 { Step::NeedMore } else { Step::Pass(passed) })
+            }
+            State::AfterUpgrade => Ok(Step::Hold),
+            State::Tunnel => Ok(Step::Pass(bytes.len())),
+            State::Refused(violation) => Err(*violation),
+        }
+    }
+
+    /// The gateway has answered 101: from now on everything passes unseen.
+    ///
+    /// Without a pending request for an upgrade this does nothing, so that a mistake above the
+    /// screen cannot switch it off.
+    pub fn tunnel(&mut self) {
+        if matches!(self.state, State::AfterUpgrade) {
+            self.state = State::Tunnel;
+        }
+    }
+
+    /// The gateway has answered the request for an upgrade otherwise: what follows is a head again.
+    ///
+    /// Without a pending request for an upgrade this does nothing.
+    pub fn no_tunnel(&mut self) {
+        if matches!(self.state, State::AfterUpgrade) {
+            self.state = State::next_head();
+        }
+    }
+
+    /// Where the stream stands, as of the last [`Screen::step`].
+    pub fn phase(&self) -> Phase {
+        match &self.state {
+            State::Head(head) if head.has_begun() => Phase::Head,
+            State::Head(_) => Phase::Idle,
+            State::Body { .. } | State::Chunked(_) => Phase::Body,
+            State::AfterUpgrade => Phase::AfterUpgrade,
+            State::Tunnel => Phase::Tunnel,
+            State::Refused(_) => Phase::Refused,
+        }
+    }
+}
