@@ -136,7 +136,7 @@ pub fn present<'h, H: Headers + ?Sized>(
                 }
             }
             Slot::Query { parameter } => {
-                found.in_query(query.unwrap_or_default(), parameter, at)?
+                found.in_query(query.unwrap_or_default(), parameter, at)?;
             }
             Slot::Subprotocol { prefix } => {
                 let items = headers.values("sec-websocket-protocol");

@@ -5,4 +5,5 @@
 //! what decides, and so that what no parser is trusted with, which bytes form one message, is
 //! decided here, once.
 
+pub(crate) mod client_io;
 pub mod screen;

@@ -1,0 +1,220 @@
+//! One client connection: TLS, protocol, deadlines, and its end when the gateway drains.
+
+use std::{
+    future::{Future, poll_fn},
+    net::{IpAddr, SocketAddr},
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+};
+
+use hyper::{
+    rt::Executor,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::TokioTimer;
+use keyward_core::network;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    exchange::exchange,
+    settings::Compiled,
+    wire::{
+        client_io::{ClientIo, ClientStream, Patience, WireState},
+        screen::{HeadLimits, Screen},
+    },
+    worker::Worker,
+};
+
+/// What all requests of a connection share.
+pub(crate) struct Connection {
+    /// The peer's address, IPv4-mapped ones as IPv4.
+    pub(crate) peer: IpAddr,
+    /// Whether it is encrypted.
+    pub(crate) secure: bool,
+    /// Whether it speaks HTTP/2.
+    pub(crate) http2: bool,
+    /// What stream and exchanges tell each other.
+    pub(crate) wire: Arc<WireState>,
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+) {
+    let settings = worker.settings();
+    // A peer that is gone already makes this fail; then reading fails next.
+    let _ = tcp.set_nodelay(true);
+    let opened = tokio::time::timeout(settings.deadlines.head, open(tcp, tls.as_ref())).await;
+    let Ok(Some((stream, http2))) = opened else { return };
+    let connection = Rc::new(Connection {
+        peer: network::canonical(peer.ip()),
+        secure: tls.is_some(),
+        http2,
+        wire: Arc::default(),
+    });
+    if http2 {
+        serve_http2(worker, connection, stream, &settings).await;
+    } else {
+        serve_http1(worker, connection, stream, &settings).await;
+    }
+}
+
+/// The stream ready to be read, and whether it speaks HTTP/2; `None` where the client went or spoke nonsense.
+async fn open(tcp: TcpStream, tls: Option<&TlsAcceptor>) -> Option<(ClientStream, bool)> {
+    match tls {
+        Some(acceptor) => {
+            let stream = acceptor.accept(tcp).await.ok()?;
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            Some((ClientStream::Tls(Box::new(stream)), http2))
+        }
+        None => {
+            // HTTP/2 with prior knowledge (RFC 9113, 3.3) begins with a preface that is no HTTP/1.1 method's start.
+            let mut start = [0; 3];
+            let mut seen = 0;
+            while seen < start.len() {
+                let now = tcp.peek(&mut start).await.ok()?;
+                let so_far = start.get(..now)?;
+                if now == 0 || !b"PRI".starts_with(so_far) {
+                    return Some((ClientStream::Tcp(tcp), false));
+                }
+                if now == seen {
+                    // The same byte again: wait for more without spinning.
+                    tokio::time::sleep(crate::watchdog::TICK).await;
+                }
+                seen = now;
+            }
+            Some((ClientStream::Tcp(tcp), true))
+        }
+    }
+}
+
+fn client_io(
+    worker: &Worker,
+    connection: &Connection,
+    stream: ClientStream,
+    settings: &Compiled,
+) -> ClientIo {
+    let limits = &settings.limits;
+    let head = HeadLimits {
+        request_line: limits.uri_bytes,
+        head: limits.head_bytes,
+        headers: limits.headers,
+    };
+    let screen = (!connection.http2).then(|| Screen::new(head));
+    let patience = Patience {
+        head: settings.deadlines.head,
+        idle: settings.deadlines.idle,
+        stall: settings.deadlines.stall,
+    };
+    let watches = (worker.watchdog.watch(), worker.watchdog.watch());
+    ClientIo::new(stream, connection.wire.clone(), screen, patience, watches)
+}
+
+async fn serve_http1(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    stream: ClientStream,
+    settings: &Compiled,
+) {
+    let io = client_io(&worker, &connection, stream, settings);
+    let service_worker = worker.clone();
+    let service =
+        service_fn(move |request| exchange(service_worker.clone(), connection.clone(), request));
+    let served = http1::Builder::new()
+        .max_headers(settings.limits.headers)
+        // The screen bounds heads; hyper's buffer must only never be the tighter bound.
+        .max_buf_size(settings.limits.head_bytes.max(32 * 1024) + 32 * 1024)
+        .serve_connection(io, service)
+        .with_upgrades();
+    drive(&worker, pin!(served), |served| served.graceful_shutdown()).await;
+}
+
+async fn serve_http2(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    stream: ClientStream,
+    settings: &Compiled,
+) {
+    let io = client_io(&worker, &connection, stream, settings);
+    let wire = connection.wire.clone();
+    let service_worker = worker.clone();
+    let service =
+        service_fn(move |request| exchange(service_worker.clone(), connection.clone(), request));
+    let limits = &settings.limits;
+    let served = http2::Builder::new(LocalExecutor)
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        // Streams opened and reset at once (CVE-2023-44487) and answers nobody reads are bounded.
+        .max_pending_accept_reset_streams(32)
+        .max_local_error_reset_streams(64)
+        .max_send_buf_size(64 * 1024)
+        .initial_stream_window_size(256 * 1024)
+        .initial_connection_window_size(1024 * 1024)
+        .keep_alive_interval(settings.deadlines.stall)
+        .keep_alive_timeout(settings.deadlines.head)
+        .serve_connection(io, service);
+    let mut served = pin!(served);
+    let idle = worker.watchdog.watch();
+    let mut quiet = false;
+    let until_idle = poll_fn(|cx| {
+        if wire.is_idle() {
+            if !quiet {
+                quiet = true;
+                idle.arm(settings.deadlines.idle);
+            }
+            if idle.overdue(cx) {
+                return Poll::Ready(());
+            }
+        } else {
+            quiet = false;
+            idle.arm(settings.deadlines.idle);
+            idle.overdue(cx);
+        }
+        Poll::Pending
+    });
+    let driven = drive(&worker, served.as_mut(), |served| served.graceful_shutdown());
+    tokio::select! {
+        biased;
+        () = driven => return,
+        () = until_idle => {}
+    }
+    served.as_mut().graceful_shutdown();
+    let _ = tokio::time::timeout(settings.deadlines.head, served).await;
+}
+
+/// Polls a connection to its end; tells it once when the gateway drains.
+async fn drive<C, E>(worker: &Worker, mut served: Pin<&mut C>, stop: impl Fn(Pin<&mut C>))
+where
+    C: Future<Output = Result<(), E>>,
+{
+    let noticed = worker.watchdog.watch();
+    let mut told = false;
+    poll_fn(|cx| {
+        if worker.is_draining() && !told {
+            told = true;
+            stop(served.as_mut());
+        }
+        noticed.overdue(cx);
+        // How a connection ends is the client's affair: every request on it was recorded by itself.
+        served.as_mut().poll(cx).map(|_| ())
+    })
+    .await;
+}
+
+/// Runs the futures of HTTP/2 streams where they are: on this core.
+#[derive(Clone, Copy)]
+struct LocalExecutor;
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}

@@ -1,0 +1,323 @@
+//! A request's way, top to bottom: guard, route, credential, decide, forward, record.
+
+use std::{convert::Infallible, net::IpAddr, rc::Rc, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, Response, header, request::Parts};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use keyward_core::{
+    decide::{self, Body, Caller, Progress, Silent},
+    policy::Api,
+    profile::{Exposed, Profile},
+    route::RouteMatch,
+    snapshot::Snapshot,
+    usage::Exposure,
+    verdict::{Denial, Outage, Permit, Reason, Verdict},
+};
+
+use crate::{
+    body::{Answer, Upload, UploadState},
+    clock,
+    connection::Connection,
+    forward::{self, Forwarding},
+    guard::{self, HeadersOf},
+    record::Ticket,
+    refusal::{self, Refused},
+    settings::Compiled,
+    worker::Worker,
+};
+
+/// Answers one request, from its upstream or with a refusal. It never fails: every way ends in one answer and one record.
+pub(crate) async fn exchange(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<Answer>, Infallible> {
+    let snapshot = worker.snapshot();
+    let settings = worker.settings();
+    let mut ticket = Ticket::open(&worker, connection.wire.begin());
+    let (parts, body) = request.into_parts();
+    let seen = Seen::of(&parts, worker.next_request_id());
+    let (client, secure) = guard::origin(&connection, &parts.headers, &settings.trusted_proxies);
+
+    let mut exchange = Exchange {
+        worker: &worker,
+        connection: &connection,
+        snapshot: &snapshot,
+        settings: &settings,
+        api: None,
+        client,
+        secure,
+        request_id: String::new(),
+    };
+    match exchange.answer(parts, body, &seen, &mut ticket).await {
+        Ok(forwarding) => {
+            connection.wire.decide_upgrade(forwarding.is_upgrade());
+            Ok(forwarding.into_response(ticket))
+        }
+        Err(denial) => {
+            connection.wire.decide_upgrade(false);
+            Ok(exchange.refuse(&denial, &seen, ticket))
+        }
+    }
+}
+
+/// What a refusal may show of a request whose parts have moved on.
+struct Seen {
+    number: u128,
+    method: http::Method,
+    uri: http::Uri,
+    version: http::Version,
+    problem: bool,
+}
+
+impl Seen {
+    fn of(parts: &Parts, number: u128) -> Self {
+        Self {
+            number,
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            version: parts.version,
+            problem: wants_problem(&parts.headers),
+        }
+    }
+}
+
+/// Whether the client names `application/problem+json` (RFC 9457) among what it accepts.
+fn wants_problem(headers: &HeaderMap) -> bool {
+    let names = |value: &http::HeaderValue| {
+        value.to_str().is_ok_and(|text| text.contains("application/problem+json"))
+    };
+    headers.get_all(header::ACCEPT).iter().any(names)
+}
+
+/// One request and everything it is answered from.
+struct Exchange<'w> {
+    worker: &'w Rc<Worker>,
+    connection: &'w Connection,
+    snapshot: &'w Arc<Snapshot>,
+    settings: &'w Compiled,
+    /// Known once it was routed.
+    api: Option<&'w Api>,
+    client: IpAddr,
+    secure: bool,
+    request_id: String,
+}
+
+impl<'w> Exchange<'w> {
+    /// The way itself.
+    async fn answer(
+        &mut self,
+        parts: Parts,
+        body: Incoming,
+        seen: &Seen,
+        ticket: &mut Ticket,
+    ) -> Result<Forwarding, Box<Denial>> {
+        let host = guard::check(self.connection, &parts);
+        let api =
+            host.as_ref().ok().and_then(|host| self.snapshot.policy().find(host, parts.uri.path()));
+        self.name(api, seen);
+        if self.settings.log_requests {
+            ticket.log(&self.request_id, &parts, self.client);
+        }
+        host?;
+        let api = api.ok_or_else(|| {
+            Box::new(Denial::new(Reason::UnknownApi, "No API is served at this host and path."))
+        })?;
+
+        let (permit, body) = self.decide(api, &parts, body, ticket).await?;
+        forward::forward(
+            forward::Way {
+                worker: self.worker,
+                snapshot: self.snapshot,
+                settings: self.settings,
+                api,
+                client: self.client,
+                secure: self.secure,
+                request_id: &self.request_id,
+            },
+            permit,
+            parts,
+            body,
+        )
+        .await
+    }
+
+    /// Gives the request the API's words and a number in its form.
+    fn name(&mut self, api: Option<&'w Api>, seen: &Seen) {
+        self.api = api;
+        self.request_id = format!("{}{:032x}", self.profile().request_id.prefix, seen.number);
+    }
+
+    fn profile(&self) -> &'w Profile {
+        self.api.map_or_else(|| self.snapshot.policy().fallback(), |api| &api.profile)
+    }
+
+    /// Credential and decision. The body is read only for a caller that holds everything else.
+    async fn decide(
+        &self,
+        api: &Api,
+        parts: &Parts,
+        body: Incoming,
+        ticket: &mut Ticket,
+    ) -> Result<(Permit, Upload), Box<Denial>> {
+        let now = clock::now();
+        let headers = HeadersOf(&parts.headers);
+        let facts = decide::Request {
+            api,
+            method: parts.method.as_str().parse().ok(),
+            path: parts.uri.path(),
+            query: parts.uri.query(),
+            headers: &headers,
+            client: self.client,
+            secure: self.secure,
+        };
+        let route = match api.routes.find(facts.method, facts.path) {
+            RouteMatch::Found(route) => Some(route),
+            _ => None,
+        };
+        ticket.reached(api, route);
+        if let Some(outage) = decide::outage(self.snapshot, now, &mut Silent) {
+            return Err(Box::new(outage_denial(outage)));
+        }
+        let caller = decide::identify(self.snapshot, &facts)
+            .inspect_err(|denial| self.tell_exposed(api, denial))?;
+        ticket.caller(caller.key());
+        let most = route.and_then(|route| route.body_limit).or(self.settings.limits.body_bytes);
+
+        let (progress, upload) =
+            match decide::authorize(self.snapshot, &facts, &caller, Body::NotRead, now) {
+                Progress::Decided(verdict) => {
+                    check_length(&body, most)?;
+                    let upload = Upload::stream(body, most.unwrap_or(u64::MAX), Rc::default());
+                    (Progress::Decided(verdict), upload)
+                }
+                Progress::BodyWanted => self.decide_on_body(&facts, &caller, body, most).await?,
+            };
+        match progress {
+            Progress::Decided(Verdict::Permit(permit)) => {
+                ticket.accepted(permit.key(), permit.secret(), self.client, now);
+                Ok((permit, upload))
+            }
+            Progress::Decided(Verdict::Denial(denial)) => Err(denial),
+            Progress::Decided(Verdict::Outage(outage)) => Err(Box::new(outage_denial(outage))),
+            Progress::BodyWanted => {
+                Err(Box::new(Denial::new(Reason::Internal, "The request could not be decided on.")))
+            }
+        }
+    }
+
+    async fn decide_on_body(
+        &self,
+        facts: &decide::Request<'_, HeadersOf<'_>>,
+        caller: &Caller,
+        body: Incoming,
+        most: Option<u64>,
+    ) -> Result<(Progress, Upload), Box<Denial>> {
+        let most_decided =
+            u64::try_from(self.settings.limits.decided_body_bytes).unwrap_or(u64::MAX);
+        let most = most.unwrap_or(u64::MAX).min(most_decided);
+        check_length(&body, Some(most))?;
+        let whole = self.read_whole(body, most).await?;
+        let known = match unreadable(facts.headers.0) {
+            Some(why) => Body::Unreadable(why),
+            None => Body::Json(&whole),
+        };
+        // The time may have moved while the body came: what is decided on is the moment of forwarding.
+        let progress = decide::authorize(self.snapshot, facts, caller, known, clock::now());
+        Ok((progress, Upload::whole(whole, Rc::<UploadState>::default())))
+    }
+
+    async fn read_whole(&self, mut body: Incoming, most: u64) -> Result<Bytes, Box<Denial>> {
+        let mut whole = BytesMut::new();
+        let mut left = usize::try_from(most).unwrap_or(usize::MAX);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| {
+                let fault = guard::body_denial(self.connection);
+                Box::new(fault.unwrap_or_else(|| {
+                    Denial::new(Reason::BadRequest, "The request body broke off before its end.")
+                }))
+            })?;
+            let Ok(data) = frame.into_data() else { break };
+            left = left.checked_sub(data.len()).ok_or_else(|| too_large(most))?;
+            if whole.is_empty() && body.is_end_stream() {
+                // The usual small body comes in one piece and is not copied.
+                return Ok(data);
+            }
+            whole.extend_from_slice(&data);
+        }
+        Ok(whole.freeze())
+    }
+
+    fn tell_exposed(&self, api: &Api, denial: &Denial) {
+        let (Reason::InsecureTransport, Some(key)) = (denial.reason, denial.known_key) else {
+            return;
+        };
+        let disable = api.profile.exposed == Exposed::Disable;
+        let exposure = Exposure { key, at: clock::now(), from: self.client, disable };
+        self.worker.recorder.borrow_mut().exposed(exposure);
+    }
+
+    fn refuse(&self, denial: &Denial, seen: &Seen, ticket: Ticket) -> Response<Answer> {
+        let refused = Refused {
+            request_id: &self.request_id,
+            method: seen.method.as_str(),
+            path: seen.uri.path(),
+            version: seen.version,
+            problem: seen.problem,
+            exact_status: guard::exact_status(self.connection),
+            close: self.connection.wire.fault().is_some(),
+        };
+        refusal::answer(self.profile(), denial, &refused, clock::now(), ticket)
+    }
+}
+
+fn outage_denial(outage: Outage) -> Denial {
+    tracing::warn!(age = ?outage.age, "a request was answered with 503: the state is too old to decide from");
+    let mut denial =
+        Denial::new(Reason::Unavailable, "The request cannot be decided on now; try again.");
+    denial.retry_after = Some(std::time::Duration::from_secs(5));
+    denial
+}
+
+fn too_large(most: u64) -> Box<Denial> {
+    Box::new(Denial::new(Reason::BodyTooLarge, format!("The body is larger than {most} bytes.")))
+}
+
+/// Refuses by the declared length, before a byte of the body is read.
+fn check_length(body: &Incoming, most: Option<u64>) -> Result<(), Box<Denial>> {
+    match most {
+        Some(most) if body.size_hint().lower() > most => Err(too_large(most)),
+        _ => Ok(()),
+    }
+}
+
+/// Why a body cannot be read as the upstream reads it, if so.
+fn unreadable(headers: &HeaderMap) -> Option<&'static str> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Some("The body is compressed; this endpoint takes it uncompressed.");
+    }
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
+    let kind = kinds.next().and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kinds.next().is_some() {
+        return Some("The request has more than one Content-Type header; send one.");
+    }
+    let (essence, parameters) = kind.split_once(';').unwrap_or((kind, ""));
+    let essence = essence.trim().to_ascii_lowercase();
+    let json = essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"));
+    if !json {
+        return Some("The body is not declared as JSON; send `Content-Type: application/json`.");
+    }
+    let utf8 = |parameter: &str| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        !name.trim().eq_ignore_ascii_case("charset")
+            || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+    };
+    if !parameters.split(';').all(utf8) {
+        return Some("The body is declared in another charset; send JSON in UTF-8.");
+    }
+    None
+}

@@ -1,0 +1,147 @@
+//! The guard: what a request means must be beyond doubt before it is decided on.
+//!
+//! Framing was screened in [`crate::wire`]; here are the rules on meaning that hold for HTTP/1.1 and HTTP/2 alike: one host, one way
+//! to read the path, a method that can be forwarded.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, Version, header, request::Parts};
+use keyward_core::{
+    credential::Headers,
+    network::{self, Network},
+    path,
+    verdict::{Denial, Reason},
+};
+
+use crate::{
+    connection::Connection,
+    wire::{client_io::WireFault, screen::Violation},
+};
+
+/// A header map, as the core reads it.
+pub(crate) struct HeadersOf<'m>(pub(crate) &'m HeaderMap);
+
+impl Headers for HeadersOf<'_> {
+    fn values<'h>(&'h self, name: &str) -> impl Iterator<Item = &'h [u8]> {
+        self.0.get_all(name).iter().map(http::HeaderValue::as_bytes)
+    }
+}
+
+/// Refuses what another server could read otherwise; gives the host.
+pub(crate) fn check<'p>(connection: &Connection, parts: &'p Parts) -> Result<&'p str, Box<Denial>> {
+    if let Some(fault) = connection.wire.fault() {
+        return Err(Box::new(wire_denial(fault)));
+    }
+    match parts.method.as_str() {
+        "CONNECT" | "TRACE" => {
+            let mut denial =
+                Denial::new(Reason::MethodNotAllowed, "CONNECT and TRACE are not forwarded.");
+            denial.allowed = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".into());
+            return Err(Box::new(denial));
+        }
+        method if method.bytes().any(|b| b.is_ascii_lowercase()) => {
+            return Err(bad_request(
+                "The method is not in upper case; methods are case-sensitive.",
+            ));
+        }
+        _ => {}
+    }
+    path::check(parts.uri.path()).map_err(|fault| bad_request(fault.to_string()))?;
+    if let Some(query) = parts.uri.query() {
+        path::check_query(query).map_err(|fault| bad_request(fault.to_string()))?;
+    }
+    host(parts)
+}
+
+/// The one host: HTTP/1.1's Host header (an absolute target must agree), HTTP/2's authority (a Host header must agree).
+fn host(parts: &Parts) -> Result<&str, Box<Denial>> {
+    let mut headers = parts.headers.get_all(header::HOST).iter();
+    let header = headers.next().map(|value| value.to_str().unwrap_or_default());
+    if headers.next().is_some() {
+        return Err(bad_request("The request has more than one Host header; send one."));
+    }
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        return Err(bad_request("The request's authority carries user information; leave it out."));
+    }
+    match (authority, header) {
+        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
+            Err(bad_request("The Host header and the request's authority differ; send one host."))
+        }
+        (Some(_), None) if parts.version < Version::HTTP_2 => {
+            Err(bad_request("The request has no Host header; send one."))
+        }
+        (_, Some(host)) | (Some(host), None) if !host.is_empty() => Ok(host),
+        _ => Err(bad_request("The request names no host; send a Host header.")),
+    }
+}
+
+fn bad_request(detail: impl Into<std::borrow::Cow<'static, str>>) -> Box<Denial> {
+    Box::new(Denial::new(Reason::BadRequest, detail))
+}
+
+fn wire_denial(fault: WireFault) -> Denial {
+    let violation = match fault {
+        WireFault::HeadTimeout => {
+            return Denial::new(Reason::RequestTimeout, "The request head did not arrive in time.");
+        }
+        WireFault::Violation(violation) => violation,
+    };
+    let reason = match violation.status() {
+        405 => Reason::MethodNotAllowed,
+        413 => Reason::BodyTooLarge,
+        414 => Reason::UriTooLong,
+        431 => Reason::HeadTooLarge,
+        _ => Reason::BadRequest,
+    };
+    let mut denial = Denial::new(reason, violation.detail());
+    if reason == Reason::MethodNotAllowed {
+        denial.allowed = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".into());
+    }
+    denial
+}
+
+/// The fault of a body that broke a framing rule midway.
+pub(crate) fn body_denial(connection: &Connection) -> Option<Denial> {
+    connection.wire.fault().map(wire_denial)
+}
+
+/// Whether a fault of the wire asks for a status no profile words.
+pub(crate) fn exact_status(connection: &Connection) -> Option<u16> {
+    match connection.wire.fault()? {
+        WireFault::Violation(violation) => exact(violation),
+        WireFault::HeadTimeout => None,
+    }
+}
+
+fn exact(violation: Violation) -> Option<u16> {
+    matches!(violation.status(), 417 | 501 | 505).then(|| violation.status())
+}
+
+/// Where a request comes from, and whether by TLS: the connection's word, or a trusted proxy's.
+pub(crate) fn origin(
+    connection: &Connection,
+    headers: &HeaderMap,
+    trusted: &[Network],
+) -> (IpAddr, bool) {
+    let is_trusted = |address| trusted.iter().any(|network| network.contains(address));
+    if trusted.is_empty() || !is_trusted(connection.peer) {
+        return (connection.peer, connection.secure);
+    }
+    let secure = match headers.get("x-forwarded-proto") {
+        Some(proto) => proto.as_bytes().eq_ignore_ascii_case(b"https"),
+        None => connection.secure,
+    };
+    // From the right: each proxy appended its own peer; the first that is no proxy of ours is the client.
+    let mut client = connection.peer;
+    let lists: Vec<&str> =
+        headers.get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok()).collect();
+    for entry in lists.iter().rev().flat_map(|list| list.rsplit(',')) {
+        let Ok(address) = entry.trim().parse::<IpAddr>() else { break };
+        client = network::canonical(address);
+        if !is_trusted(client) {
+            break;
+        }
+    }
+    (client, secure)
+}

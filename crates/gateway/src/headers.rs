@@ -1,0 +1,213 @@
+//! Headers between the two sides: what is hop-by-hop or forged goes, what is ours is set after that.
+//!
+//! The order matters: a client that names one of our headers in `Connection`, or spells one with underscores, must
+//! neither remove ours nor slip its own through (CVE-2024-45410, CVE-2026-39858, CVE-2026-31908).
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use keyward_core::{
+    credential::Slot,
+    id::ApiNumber,
+    permission::PermissionSet,
+    policy::{Api, Policy, Upstream},
+    query,
+    verdict::Permit,
+};
+
+use crate::settings::Compiled;
+
+/// Header values that many requests share, made once.
+#[derive(Default)]
+pub(crate) struct Names {
+    /// The policy the values were made from; another's permissions may have other names.
+    policy: Option<Arc<Policy>>,
+    permissions: HashMap<(ApiNumber, PermissionSet), HeaderValue>,
+}
+
+impl Names {
+    /// The names of a key's permissions with commas between them.
+    pub(crate) fn permissions(
+        &mut self,
+        policy: &Arc<Policy>,
+        api: &Api,
+        set: PermissionSet,
+    ) -> HeaderValue {
+        if !self.policy.as_ref().is_some_and(|own| Arc::ptr_eq(own, policy)) {
+            self.policy = Some(policy.clone());
+            self.permissions.clear();
+        }
+        let value = self.permissions.entry((api.number, set)).or_insert_with(|| {
+            let names: Vec<_> = api.profile.vocabulary.names(set).collect();
+            HeaderValue::from_str(&names.join(",")).unwrap_or_else(|_| HeaderValue::from_static(""))
+        });
+        value.clone()
+    }
+}
+
+/// RFC 9110, 7.6.1, and what proxies added over time.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// What makes some servers see another path, method or caller than was decided on.
+const OVERRIDES: [&str; 12] = [
+    "x-original-url",
+    "x-original-uri",
+    "x-original-method",
+    "x-rewrite-url",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-forwarded-host",
+    "x-forwarded-uri",
+    "x-forwarded-method",
+    "forwarded",
+    "http2-settings",
+];
+
+/// Who calls, for the upstream.
+pub(crate) struct Identity<'r> {
+    pub(crate) permit: &'r Permit,
+    pub(crate) organization: &'r str,
+    pub(crate) permissions: Option<HeaderValue>,
+    pub(crate) client: IpAddr,
+    pub(crate) secure: bool,
+    pub(crate) request_id: &'r HeaderValue,
+}
+
+/// Makes a client's headers the upstream's.
+pub(crate) fn toward_upstream(
+    headers: &mut HeaderMap,
+    api: &Api,
+    upstream: &Upstream,
+    settings: &Compiled,
+    identity: &Identity<'_>,
+    host: &HeaderValue,
+) {
+    let doomed: Vec<HeaderName> =
+        headers.keys().filter(|name| !may_pass(name, api, settings)).cloned().collect();
+    remove_named_in_connection(headers);
+    for name in doomed {
+        headers.remove(name);
+    }
+    take_credential(headers, api);
+
+    headers.insert(header::HOST, host.clone());
+    let mut set = |name: &Option<HeaderName>, value: Option<HeaderValue>| {
+        if let (Some(name), Some(value)) = (name, value) {
+            headers.insert(name, value);
+        }
+    };
+    set(&settings.key_id, HeaderValue::from_bytes(&identity.permit.key().encoded()).ok());
+    set(&settings.organization_id, HeaderValue::from_str(identity.organization).ok());
+    set(&settings.permissions, identity.permissions.clone());
+    let (address, scheme) =
+        (identity.client.to_string(), if identity.secure { "https" } else { "http" });
+    set(&Some(FORWARDED_FOR), HeaderValue::from_str(&address).ok());
+    set(&Some(FORWARDED_PROTO), Some(HeaderValue::from_static(scheme)));
+    if let Some(credential) = &upstream.credential {
+        let name = HeaderName::from_bytes(credential.header.as_bytes()).ok();
+        let value = HeaderValue::from_str(credential.value.expose()).ok().map(|mut value| {
+            value.set_sensitive(true);
+            value
+        });
+        set(&name, value);
+    }
+    headers.entry(REQUEST_ID).or_insert_with(|| identity.request_id.clone());
+}
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+fn may_pass(name: &HeaderName, api: &Api, settings: &Compiled) -> bool {
+    let text = name.as_str();
+    let is_credential = |slot: &Slot| match slot {
+        Slot::Header { header, .. } | Slot::Scheme { header, .. } => **header == *text,
+        Slot::Query { .. } | Slot::Subprotocol { .. } => false,
+    };
+    let ours = || settings.is_identity(name) || text.starts_with("x-keyward-");
+    !(text.contains('_')
+        || HOP_BY_HOP.contains(&text)
+        || OVERRIDES.contains(&text)
+        || name == header::AUTHORIZATION
+        || name == header::EXPECT
+        || *name == FORWARDED_FOR
+        || *name == FORWARDED_PROTO
+        || ours()
+        || api.profile.slots.iter().any(is_credential))
+}
+
+fn remove_named_in_connection(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        // The screen refuses requests that name what frames them; content must not be unframed here either.
+        .filter(|name| *name != header::CONTENT_LENGTH && *name != header::HOST)
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+/// A key that came as a WebSocket subprotocol goes; the subprotocols beside it stay.
+fn take_credential(headers: &mut HeaderMap, api: &Api) {
+    for slot in &api.profile.slots {
+        let Slot::Subprotocol { prefix } = slot else { continue };
+        let kept: Vec<String> = headers
+            .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|list| list.split(','))
+            .map(str::trim)
+            .filter(|item| !item.starts_with(&**prefix))
+            .map(str::to_owned)
+            .collect();
+        headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
+        if let (false, Ok(value)) = (kept.is_empty(), HeaderValue::from_str(&kept.join(", "))) {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, value);
+        }
+    }
+}
+
+/// The query without the client's credential, if it stood there.
+pub(crate) fn query_toward_upstream<'q>(query: &'q str, api: &Api) -> std::borrow::Cow<'q, str> {
+    let mut query = std::borrow::Cow::Borrowed(query);
+    for slot in &api.profile.slots {
+        if let Slot::Query { parameter } = slot {
+            query = query::without_parameter(&query, parameter).into();
+        }
+    }
+    query
+}
+
+/// Makes an upstream's headers the client's.
+pub(crate) fn toward_client(headers: &mut HeaderMap, upgraded: bool) {
+    remove_named_in_connection(headers);
+    for name in HOP_BY_HOP {
+        if !(upgraded && name == "upgrade") {
+            headers.remove(name);
+        }
+    }
+    let streams = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    if streams {
+        // Asks proxies between us and the client not to gather events.
+        headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    }
+}
+
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");

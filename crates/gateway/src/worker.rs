@@ -1,0 +1,221 @@
+//! One core: its runtime, its listener sockets, its upstream connections, its counters.
+
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::{ArcSwap, Cache};
+use keyward_core::{snapshot::Snapshot, usage::UsageSink};
+use tokio::{net::TcpListener, sync::watch, task::LocalSet};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    clock, connection,
+    headers::Names,
+    record::Recorder,
+    settings::Compiled,
+    upstream::Upstreams,
+    watchdog::{self, Watchdog},
+};
+
+/// What a core tells its counts after.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// A thread's own state. Nothing in it is shared with another core.
+pub(crate) struct Worker {
+    snapshot: RefCell<Cached<Snapshot>>,
+    settings: RefCell<Cached<Compiled>>,
+    pub(crate) watchdog: Arc<Watchdog>,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) recorder: RefCell<Recorder>,
+    pub(crate) names: RefCell<Names>,
+    request_ids: Cell<(u64, u64)>,
+    connections: Cell<usize>,
+    draining: Cell<bool>,
+}
+
+/// What all cores share, lent to requests without touching its count of references: that would be a cache line all
+/// cores write to.
+struct Cached<T> {
+    cache: Cache<Arc<ArcSwap<T>>, Arc<T>>,
+    lent: Rc<Arc<T>>,
+}
+
+impl<T> Cached<T> {
+    fn new(shared: Arc<ArcSwap<T>>) -> Self {
+        let mut cache = Cache::new(shared);
+        let lent = Rc::new(cache.load().clone());
+        Self { cache, lent }
+    }
+
+    fn load(&mut self) -> Rc<Arc<T>> {
+        let now = self.cache.load();
+        if !Arc::ptr_eq(now, &self.lent) {
+            self.lent = Rc::new(now.clone());
+        }
+        self.lent.clone()
+    }
+}
+
+/// A socket to accept from.
+pub(crate) struct Listening {
+    pub(crate) socket: std::net::TcpListener,
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+/// What a worker's thread is started with.
+pub(crate) struct WorkerParts {
+    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(crate) settings: Arc<ArcSwap<Compiled>>,
+    pub(crate) usage: Arc<dyn UsageSink>,
+    pub(crate) listening: Vec<Listening>,
+    pub(crate) drain: watch::Receiver<bool>,
+    /// This worker's share of the connections.
+    pub(crate) workers: usize,
+    /// Random, so that request ids differ between processes and cores.
+    pub(crate) seed: u64,
+}
+
+impl Worker {
+    /// The state to decide from.
+    pub(crate) fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+        self.snapshot.borrow_mut().load()
+    }
+
+    /// The settings in force.
+    pub(crate) fn settings(&self) -> Rc<Arc<Compiled>> {
+        self.settings.borrow_mut().load()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// 128 bits that no other request has: this core's random half, and a scrambled count.
+    pub(crate) fn next_request_id(&self) -> u128 {
+        let (seed, count) = self.request_ids.get();
+        self.request_ids.set((seed, count.wrapping_add(1)));
+        u128::from(seed) << 64 | u128::from(scramble(seed ^ count))
+    }
+}
+
+/// The finalizer of SplitMix64: every input has its own output.
+const fn scramble(value: u64) -> u64 {
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+/// Runs a worker until it is drained. Called on its own thread.
+pub(crate) fn run(parts: WorkerParts) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = LocalSet::new();
+    local.block_on(&runtime, work(parts))
+}
+
+async fn work(parts: WorkerParts) -> std::io::Result<()> {
+    let mut drain = parts.drain;
+    let workers = parts.workers.max(1);
+    let worker = Rc::new(Worker {
+        snapshot: RefCell::new(Cached::new(parts.snapshot)),
+        settings: RefCell::new(Cached::new(parts.settings)),
+        watchdog: Watchdog::new(),
+        upstreams: Upstreams::default(),
+        recorder: RefCell::new(Recorder::new(parts.usage)),
+        names: RefCell::default(),
+        request_ids: Cell::new((parts.seed, 0)),
+        connections: Cell::new(0),
+        draining: Cell::new(false),
+    });
+    let mut accepting = Vec::new();
+    for listening in parts.listening {
+        let listener = TcpListener::from_std(listening.socket)?;
+        let tls = listening.tls.map(TlsAcceptor::from);
+        accepting.push(tokio::task::spawn_local(accept(worker.clone(), listener, tls, workers)));
+    }
+    let ticking = tokio::task::spawn_local(tick(worker.clone()));
+
+    // An error means that the gateway itself is gone: stop as well.
+    let _ = drain.wait_for(|draining| *draining).await;
+    accepting.iter().for_each(tokio::task::JoinHandle::abort);
+    worker.draining.set(true);
+    worker.watchdog.wake_all();
+    let deadline = Instant::now() + worker.settings().deadlines.drain;
+    while worker.connections.get() > 0 && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    ticking.abort();
+    worker.recorder.borrow_mut().flush(clock::now());
+    Ok(())
+}
+
+async fn tick(worker: Rc<Worker>) {
+    let mut flushed = Instant::now();
+    let mut ticks = tokio::time::interval(watchdog::TICK);
+    loop {
+        ticks.tick().await;
+        worker.watchdog.tick();
+        if flushed.elapsed() >= FLUSH {
+            flushed = Instant::now();
+            worker.recorder.borrow_mut().flush(clock::now());
+        }
+    }
+}
+
+async fn accept(
+    worker: Rc<Worker>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    workers: usize,
+) {
+    loop {
+        let (tcp, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: accepting on would spin until some are closed.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(watchdog::TICK).await;
+                continue;
+            }
+        };
+        let most = (worker.settings().limits.connections / workers).max(1);
+        if worker.connections.get() >= most {
+            tracing::debug!(most, "a connection above the limit was closed");
+            continue;
+        }
+        let place = Place::take(&worker);
+        tokio::task::spawn_local(serve(worker.clone(), tcp, peer, tls.clone(), place));
+    }
+}
+
+async fn serve(
+    worker: Rc<Worker>,
+    tcp: tokio::net::TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    place: Place,
+) {
+    connection::serve(worker, tcp, peer, tls).await;
+    drop(place);
+}
+
+/// One of the connections a worker may have.
+pub(crate) struct Place(Rc<Worker>);
+
+impl Place {
+    /// Counts a connection, or a tunnel that outlives the connection it was made on.
+    pub(crate) fn take(worker: &Rc<Worker>) -> Self {
+        worker.connections.set(worker.connections.get() + 1);
+        Self(worker.clone())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get().saturating_sub(1));
+    }
+}

@@ -1,0 +1,44 @@
+//! `cargo xtask bench …`: figures that repeat, and how they are made. Each bench is a module; to add
+//! one (revocation, crash), give it a module, a variant of [`Bench`], and an arm in [`Bench::run`].
+//! What several can use stands beside them: `namespace` (a network of our own), `cpu` (pinning, CPU
+//! time, memory), `neighbours` (whether anyone else ran), `server` (a process with a folder and a
+//! port, ended with us), `interrupt` (Ctrl-C), `generator`, `upstream` and `peers`.
+
+mod cpu;
+mod decide;
+mod generator;
+mod interrupt;
+mod message;
+mod namespace;
+mod neighbours;
+mod peers;
+mod proxy;
+mod report;
+mod server;
+pub(crate) mod upstream;
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// CPU per request, latency and memory of Keyward beside nginx and HAProxy
+    Proxy(proxy::Options),
+    /// Nanoseconds per decision and bytes per key
+    Decide {
+        /// Handed to the core's example `decide_bench` as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+impl Bench {
+    pub(crate) fn run(self) -> Result<()> {
+        match self {
+            Self::Proxy(options) => proxy::run(&options),
+            Self::Decide { arguments } => decide::run(&arguments),
+        }
+    }
+}

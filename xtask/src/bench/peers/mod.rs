@@ -1,0 +1,84 @@
+//! The proxies that are compared. Each module writes one's configuration and starts it: one worker,
+//! access log off, keep-alive to the upstream, and the limits that a keep-alive connection has by
+//! default lifted, so that each does nothing but its work.
+
+mod haproxy;
+mod keyward;
+mod nginx;
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::server::Server;
+
+pub(super) use keyward::prepare_keyward;
+
+/// In the order in which they are measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Kind {
+    Keyward,
+    /// `proxy_pass` and nothing else: what the others are compared to
+    Nginx,
+    /// With a key map and a limit per key
+    NginxKeys,
+    /// With a map file and a stick table
+    Haproxy,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Keyward => "Keyward",
+            Self::Nginx => "nginx, plain",
+            Self::NginxKeys => "nginx, key map and limit_req",
+            Self::Haproxy => "HAProxy, map and stick table",
+        }
+    }
+}
+
+/// What every proxy is told.
+pub(super) struct Setting<'a> {
+    pub(super) upstream: SocketAddr,
+    /// Connections that the generator will hold.
+    pub(super) connections: usize,
+    /// The keys that are sent: each peer that checks keys knows all of them.
+    pub(super) keys: &'a [String],
+}
+
+/// A running proxy.
+pub(super) struct Peer {
+    pub(super) kind: Kind,
+    pub(super) address: SocketAddr,
+    pub(super) server: Server,
+}
+
+impl Peer {
+    /// Starts a proxy. `keyward` is its binary and the folder that [`prepare_keyward`] made, when
+    /// it is among them.
+    pub(super) fn start(
+        kind: Kind,
+        setting: &Setting<'_>,
+        prepared: Option<Prepared>,
+    ) -> Result<Self> {
+        match kind {
+            Kind::Keyward => keyward::start(prepared),
+            Kind::Nginx => nginx::start(kind, setting, nginx::Keys::Ignored),
+            Kind::NginxKeys => nginx::start(kind, setting, nginx::Keys::Checked),
+            Kind::Haproxy => haproxy::start(setting),
+        }
+    }
+}
+
+/// A Keyward that has its configuration, its organization and its keys, and is not running yet.
+pub(super) struct Prepared {
+    binary: Box<Path>,
+    folder: tempfile::TempDir,
+    configuration: std::path::PathBuf,
+    address: SocketAddr,
+    pub(super) keys: Vec<String>,
+}
