@@ -1,1 +1,33 @@
-//! .
+//! The truth: what Keyward remembers, and the one way to change it.
+//!
+//! One change is one transaction: the rows, an audit entry, a change-feed entry and the next revision stand together or
+//! not at all, and an acknowledged change survives `kill -9` and power loss. The data plane follows the feed by revision
+//! and never asks here for a request.
+//!
+//! Where to look: [`Store`] is the promise, `tests/conformance` holds every engine to it; [`change`] is what can be
+//! done, [`query`] what can be asked; [`sqlite`] is the embedded engine; [`folder`] is the data folder with the pepper and
+//! the encryption key, which never stand in a database; [`seal`] keeps what must be read back.
+//!
+//! Rejected: sqlx (twice the packages and build time, and its SQLite cannot stand beside rusqlite's); a write on the way of a
+//! request (last uses and usage arrive coalesced, see [`Store::record`]); events without state (a reader that
+//! missed one could never catch up; here it reloads).
+
+pub mod change;
+pub mod error;
+pub mod folder;
+pub mod query;
+mod rules;
+pub mod seal;
+pub mod sqlite;
+mod store;
+
+pub use change::{Actor, ActorKind, Change, ChangeEntry, Feed, Interface, Revision, Subject};
+pub use error::StoreError;
+pub use folder::DataFolder;
+pub use query::{
+    AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, UpstreamCredential, UsageFilter,
+    UsageTotal,
+};
+pub use seal::{SealContext, SealedBytes, Sealer};
+pub use sqlite::SqliteStore;
+pub use store::{MaterialCheck, MaterialKind, Store};

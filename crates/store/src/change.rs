@@ -1,0 +1,272 @@
+//! What can be done to the truth, by whom, and how others learn of it.
+//!
+//! A change names what is wanted, in the field's words; the engine fetches what the change needs and `rules`
+//! decides, so that two engines cannot differ in what a change means. Rejected: handing whole rows to an `update`, which
+//! would let two writers overwrite each other and leave the audit log to guess what was meant.
+
+use std::{fmt, net::IpAddr};
+
+use keyward_core::{
+    id::{KeyId, ModelId, OrganizationId, SecretId},
+    key::{Key, KeyState, Secret},
+    organization::{Organization, OrganizationState},
+    time::Timestamp,
+};
+
+use crate::seal::SealedBytes;
+
+/// The number of a state of the store: 0 is empty, every change that alters something makes the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision(u64);
+
+impl Revision {
+    /// The empty store.
+    pub const ZERO: Self = Self(0);
+
+    /// From the stored number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The one after this.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What kind of someone acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActorKind {
+    /// A person who runs this Keyward.
+    Operator,
+    /// Keyward itself, where a rule that the operator set asks for it.
+    System,
+}
+
+impl ActorKind {
+    /// The word it is stored and shown by.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::System => "system",
+        }
+    }
+
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        [Self::Operator, Self::System].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// From where someone acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// `keyward …` on the machine that holds the data folder.
+    CommandLine,
+    /// The management API.
+    ManagementApi,
+    /// The data plane, as with a key seen in the clear.
+    Gateway,
+}
+
+impl Interface {
+    /// The word it is stored and shown by.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CommandLine => "command_line",
+            Self::ManagementApi => "management_api",
+            Self::Gateway => "gateway",
+        }
+    }
+
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        [Self::CommandLine, Self::ManagementApi, Self::Gateway]
+            .into_iter()
+            .find(|interface| interface.as_str() == word)
+    }
+}
+
+/// Who acts, and from where: what the audit log will say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// What kind of someone.
+    pub kind: ActorKind,
+    /// By which name: the account for an operator, the part of Keyward for the system.
+    pub name: String,
+    /// From where.
+    pub interface: Interface,
+}
+
+impl Actor {
+    /// A person who runs this Keyward.
+    pub fn operator(name: impl Into<String>, interface: Interface) -> Self {
+        Self { kind: ActorKind::Operator, name: name.into(), interface }
+    }
+
+    /// Keyward itself.
+    pub fn system(part: impl Into<String>, interface: Interface) -> Self {
+        Self { kind: ActorKind::System, name: part.into(), interface }
+    }
+}
+
+/// One change: one transaction, one audit entry, one feed entry, one revision.
+///
+/// Asking for what is already so succeeds and leaves no trace: the revision that is answered is the current one.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A new organization, with its model ids.
+    CreateOrganization(Organization),
+    /// Suspend or resume.
+    SetOrganizationState {
+        /// Which.
+        organization: OrganizationId,
+        /// What it shall be.
+        state: OrganizationState,
+    },
+    /// Which models its keys may ask for.
+    SetOrganizationAllowedModels {
+        /// Which.
+        organization: OrganizationId,
+        /// `None` means every model.
+        allowed_models: Option<Vec<String>>,
+    },
+    /// Gives a model id to an organization. A model id belongs to one at most.
+    AssignModelId {
+        /// To whom.
+        organization: OrganizationId,
+        /// Which.
+        model: ModelId,
+    },
+    /// Takes a model id from an organization.
+    WithdrawModelId {
+        /// From whom.
+        organization: OrganizationId,
+        /// Which.
+        model: ModelId,
+    },
+    /// A new key with its first secret.
+    CreateKey {
+        /// The key, active or disabled.
+        key: Key,
+        /// Its first secret.
+        secret: Secret,
+        /// How many keys that are not revoked the organization may have at this API, this one included.
+        most_active: Option<u32>,
+    },
+    /// Disable, enable or revoke. Revoked is final.
+    SetKeyState {
+        /// Which.
+        key: KeyId,
+        /// What it shall be.
+        state: KeyState,
+    },
+    /// A new secret; those that are still good end at `old_expires_at`, or earlier where they ended earlier.
+    RotateKey {
+        /// Which key.
+        key: KeyId,
+        /// The new secret.
+        secret: Secret,
+        /// When the old ones end.
+        old_expires_at: Timestamp,
+    },
+    /// Ends one secret at `at`, or earlier where it ended earlier.
+    RetireSecret {
+        /// Which.
+        secret: SecretId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Keeps the credential that an upstream is called with.
+    SetUpstreamCredential {
+        /// The upstream's name in the configuration.
+        upstream: String,
+        /// Sealed under [`crate::SealContext::upstream_credential`].
+        sealed: SealedBytes,
+    },
+    /// Forgets it.
+    RemoveUpstreamCredential {
+        /// The upstream's name in the configuration.
+        upstream: String,
+    },
+    /// A key was seen in the clear. One audit entry per key and hour, whatever happens to it after; where the
+    /// operator chose so, an active key is disabled, each time.
+    MarkKeyExposed {
+        /// Which.
+        key: KeyId,
+        /// When.
+        at: Timestamp,
+        /// The client's address.
+        from: IpAddr,
+        /// Whether it is disabled.
+        disable: bool,
+    },
+}
+
+/// What a change was about: what a reader of the feed has to read again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// A key or one of its secrets.
+    Key(KeyId),
+    /// An organization or its model ids.
+    Organization(OrganizationId),
+    /// The credential of an upstream.
+    UpstreamCredential(String),
+}
+
+impl Subject {
+    /// The word its kind is stored and shown by.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Key(_) => "key",
+            Self::Organization(_) => "organization",
+            Self::UpstreamCredential(_) => "upstream_credential",
+        }
+    }
+
+    /// Its id or name.
+    pub fn id(&self) -> String {
+        match self {
+            Self::Key(key) => key.to_string(),
+            Self::Organization(organization) => organization.to_string(),
+            Self::UpstreamCredential(upstream) => upstream.clone(),
+        }
+    }
+
+    pub(crate) fn from_words(kind: &str, id: &str) -> Option<Self> {
+        match kind {
+            "key" => id.parse().ok().map(Self::Key),
+            "organization" => id.parse().ok().map(Self::Organization),
+            "upstream_credential" => Some(Self::UpstreamCredential(id.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+/// One line of the change feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeEntry {
+    /// The revision the change made.
+    pub revision: Revision,
+    /// What it was about.
+    pub subject: Subject,
+}
+
+/// What the store tells a reader that knows some revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// Every change after that revision, in order, without a gap; at most as many as were asked for.
+    Entries(Vec<ChangeEntry>),
+    /// Changes that were asked for are gone, or the reader knows more than the store: it must load everything.
+    Gap,
+}

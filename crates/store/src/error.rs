@@ -1,0 +1,145 @@
+//! What can go wrong at the store, each with what to do about it.
+//!
+//! Three kinds, which callers tell apart: the change does not fit what is there (a 4xx), the store cannot answer now
+//! ([`StoreError::is_outage`], a 503, never a 401), and what is stored is damaged.
+
+use std::path::PathBuf;
+
+use keyward_core::id::{ApiName, KeyId, ModelId, OrganizationId, SecretId};
+
+/// Why the store did not do what was asked. Nothing of the change was kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// No organization of this id.
+    #[error("there is no organization `{0}`: `keyward orgs list` shows which there are")]
+    NoSuchOrganization(OrganizationId),
+    /// No key of this id.
+    #[error("there is no key {0}: `keyward keys list` shows which there are")]
+    NoSuchKey(KeyId),
+    /// No secret of this id.
+    #[error("there is no secret {0}: `keyward keys show` lists those of a key")]
+    NoSuchSecret(SecretId),
+    /// No credential is kept for this upstream.
+    #[error("no credential is kept for upstream `{0}`: nothing to remove")]
+    NoSuchUpstreamCredential(String),
+    /// The model id is not this organization's. The same answer whether nobody or somebody else has it.
+    #[error("model id `{model}` is not assigned to organization `{organization}`")]
+    ModelNotAssigned {
+        /// Who was asked about.
+        organization: OrganizationId,
+        /// Which model id.
+        model: ModelId,
+    },
+    /// The organization's id is in use.
+    #[error("organization `{0}` exists already: choose another id, or change that one")]
+    OrganizationExists(OrganizationId),
+    /// The key's id is in use.
+    #[error("key {0} exists already: ids come from 128 random bits, ask for another")]
+    KeyExists(KeyId),
+    /// The secret's id or its digest is in use.
+    #[error("secret {0} exists already, or another key has the same one: make a new secret")]
+    SecretExists(SecretId),
+    /// Another organization has the model id; whose is not said, it may be another tenant's business.
+    #[error("model id `{0}` is taken: choose another")]
+    ModelTaken(ModelId),
+    /// Another key that is not revoked has this name, in the same organization at the same API.
+    #[error("the name `{name}` is taken by key {key}: choose another name, or revoke that key")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Which key has it.
+        key: KeyId,
+    },
+    /// The organization has as many keys as this API allows it.
+    #[error(
+        "organization `{organization}` may have {most} key(s) at API `{api}` and has them: \
+         revoke one that is no longer used, or rotate it to get a new secret"
+    )]
+    TooManyKeys {
+        /// Whose keys.
+        organization: OrganizationId,
+        /// At which API.
+        api: ApiName,
+        /// How many it may have that are not revoked.
+        most: u32,
+    },
+    /// Revoked is final.
+    #[error("key {0} is revoked, which is final: make a new key")]
+    AlreadyRevoked(KeyId),
+    /// What was asked for contradicts itself or a bound.
+    #[error("{what}: {remedy}")]
+    Invalid {
+        /// What is wrong.
+        what: String,
+        /// What would be right.
+        remedy: String,
+    },
+    /// The store cannot do it now: disk full, input or output failed, locked by another process. Later changes work again
+    /// once the cause is gone. A change that failed while it was being made durable was not acknowledged;
+    /// after a crash in that very moment it may stand nevertheless, whole.
+    #[error("{what}: {remedy}")]
+    Unavailable {
+        /// What happened.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A stored row cannot be read as what it should be.
+    #[error(
+        "row {id} of table `{table}` is damaged ({what}): restore the database from its backup, or repair the row"
+    )]
+    Corrupt {
+        /// Which table.
+        table: String,
+        /// Which row.
+        id: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The database was written by a newer Keyward.
+    #[error(
+        "the database at {path} has schema {database}, this Keyward knows {known}: \
+         start the newer version that wrote it, or restore a backup from before the upgrade"
+    )]
+    NewerSchema {
+        /// Where.
+        path: PathBuf,
+        /// The database's schema.
+        database: i64,
+        /// The newest schema this binary knows.
+        known: i64,
+    },
+    /// A file of key material (pepper, encryption key) cannot be used. `place` is the file, with a line where there is one.
+    #[error("{place}: {what}: {remedy}")]
+    KeyMaterial {
+        /// The file, or the file and line.
+        place: String,
+        /// What is wrong with it.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A sealed value does not open: another key sealed it, it was changed, or it was moved from another row.
+    #[error("the sealed value of {of} does not open ({why}): set it again")]
+    Sealed {
+        /// What it belongs to.
+        of: String,
+        /// Why.
+        why: &'static str,
+    },
+}
+
+impl StoreError {
+    /// Whether the store could not answer, as opposed to having answered no.
+    pub const fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Corrupt { .. })
+    }
+
+    pub(crate) fn unavailable(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Unavailable { what: what.into(), remedy: remedy.into() }
+    }
+
+    pub(crate) fn invalid(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Invalid { what: what.into(), remedy: remedy.into() }
+    }
+}

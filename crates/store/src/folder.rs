@@ -1,0 +1,121 @@
+//! The data folder: the database, and beside it what must never be inside it.
+//!
+//! `keyward.db` is the store; `pepper` and `encryption-key` are made on the first start, readable by their owner only. A
+//! stolen database alone then neither confirms a guessed key nor gives an upstream's credential away. The price: a lost
+//! pepper makes every key unknown. So the database keeps a check value of each and a start with a lost or
+//! swapped file is refused in words, instead of answering every customer with "unknown key".
+//!
+//! Processes that start at once end with one of each: a file is made under another name and linked to its own, which
+//! never replaces, and the database notes a check value only after the file is on the disk.
+
+mod material;
+
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io::ErrorKind,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use keyward_core::key::Peppers;
+
+use crate::{error::StoreError, seal::Sealer, sqlite::SqliteStore, store::Store};
+
+const DATABASE: &str = "keyward.db";
+const PEPPER: &str = "pepper";
+const ENCRYPTION_KEY: &str = "encryption-key";
+const HINTS: &str = "hints";
+
+/// An open data folder.
+#[derive(Debug)]
+pub struct DataFolder {
+    path: PathBuf,
+    store: Arc<SqliteStore>,
+    peppers: Peppers,
+    sealer: Arc<Sealer>,
+}
+
+impl DataFolder {
+    /// Opens the folder, and makes it with all that belongs in it where it is missing. Several processes may have it open.
+    ///
+    /// Refuses key material that is missing, readable by others, malformed, or not what the database was used with.
+    /// Blocks for some milliseconds: it is what a start begins with.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        make_folder(path)?;
+        let database = path.join(DATABASE);
+        make_database_file(&database)?;
+        let store = SqliteStore::open(&database, &path.join(HINTS))?;
+        let peppers = material::peppers(&path.join(PEPPER), &store).await?;
+        let sealer = material::sealer(&path.join(ENCRYPTION_KEY), &store).await?;
+        Ok(Self {
+            path: path.to_owned(),
+            store: Arc::new(store),
+            peppers,
+            sealer: Arc::new(sealer),
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The truth.
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::<SqliteStore>::clone(&self.store)
+    }
+
+    /// What digests are made under.
+    pub const fn peppers(&self) -> &Peppers {
+        &self.peppers
+    }
+
+    /// What seals and opens what must be read back.
+    pub fn sealer(&self) -> Arc<Sealer> {
+        Arc::clone(&self.sealer)
+    }
+}
+
+fn unusable(path: &Path, doing: &str, error: &std::io::Error) -> StoreError {
+    let remedy = match error.kind() {
+        ErrorKind::PermissionDenied => {
+            "give it to the user Keyward runs as, or name another data folder"
+        }
+        ErrorKind::StorageFull => "free some space",
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            "a file stands where a folder should be: move it, or name another data folder"
+        }
+        _ => "look at the path and the disk, or name another data folder",
+    };
+    StoreError::unavailable(format!("{} cannot be {doing} ({error})", path.display()), remedy)
+}
+
+/// Makes the folder, readable by its owner only. One that is there keeps the permissions its owner gave it.
+fn make_folder(path: &Path) -> Result<(), StoreError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| unusable(path, "made", &error))
+}
+
+/// Makes the empty file that SQLite fills: it would make one that the group may read. The files that SQLite puts beside
+/// it take its permissions.
+fn make_database_file(path: &Path) -> Result<(), StoreError> {
+    let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
+    match made {
+        Ok(file) => file
+            .sync_all()
+            .and_then(|()| sync_folder_of(path))
+            .map_err(|error| unusable(path, "made", &error)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(unusable(path, "made", &error)),
+    }
+}
+
+/// Makes a new name in a folder survive power loss.
+fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}

@@ -1,0 +1,174 @@
+//! What can be asked of the truth, and the shape of the answers.
+
+use keyward_core::{
+    id::{ApiName, KeyId, OrganizationId},
+    key::{Key, KeyState, Secret},
+    organization::Organization,
+    time::Timestamp,
+    usage::UsageSums,
+};
+
+use crate::{
+    change::{Actor, Revision, Subject},
+    seal::SealedBytes,
+};
+
+/// A key with every secret it ever had, oldest first: an old secret is known but unusable, which is not unknown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// The key.
+    pub key: Key,
+    /// Its secrets.
+    pub secrets: Vec<Secret>,
+}
+
+/// Which keys to list; what is `None` does not narrow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyFilter {
+    /// Of this organization.
+    pub organization: Option<OrganizationId>,
+    /// At this API.
+    pub api: Option<ApiName>,
+    /// In this state.
+    pub state: Option<KeyState>,
+}
+
+/// A piece of a list. The cursor is the id of the last item seen; an id that is not in the list gives an error, not a
+/// silent start from the beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page<Cursor> {
+    /// Begin behind this item; `None` begins at the start.
+    pub after: Option<Cursor>,
+    /// How many items, 1 to 1,000; what lies outside is moved to the nearer bound.
+    pub limit: u32,
+}
+
+impl<Cursor> Page<Cursor> {
+    /// The first `limit` items.
+    pub const fn first(limit: u32) -> Self {
+        Self { after: None, limit }
+    }
+
+    /// The `limit` items behind `cursor`.
+    pub const fn after(cursor: Cursor, limit: u32) -> Self {
+        Self { after: Some(cursor), limit }
+    }
+
+    pub(crate) fn rows(&self) -> i64 {
+        i64::from(self.limit.clamp(1, 1000))
+    }
+}
+
+/// An audit entry's place in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AuditId(u64);
+
+impl AuditId {
+    /// From the stored number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// Who did what to what, and when. Written in the transaction of the change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuditEntry {
+    /// Its place in the log.
+    pub id: AuditId,
+    /// When.
+    pub at: Timestamp,
+    /// Who, and from where.
+    pub actor: Actor,
+    /// What, like `key.revoke`.
+    pub action: String,
+    /// To what.
+    pub subject: Subject,
+    /// What was there before, as far as it changed. Never a secret, digest or hint.
+    pub before: Option<serde_json::Value>,
+    /// What was there after, as far as it changed. Never a secret, digest or hint.
+    pub after: Option<serde_json::Value>,
+    /// How it ended; `done` for every change that stands.
+    pub outcome: String,
+    /// The revision it made.
+    pub revision: Option<Revision>,
+}
+
+/// The credential an upstream is called with, sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamCredential {
+    /// The upstream's name in the configuration.
+    pub upstream: String,
+    /// Opens under [`crate::SealContext::upstream_credential`].
+    pub sealed: SealedBytes,
+    /// When it was set.
+    pub set_at: Timestamp,
+}
+
+/// Which usage to add up; what is `None` does not narrow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageFilter {
+    /// From this minute since the Unix epoch on.
+    pub from_minute: u64,
+    /// Until before this one.
+    pub until_minute: u64,
+    /// Of this key.
+    pub key: Option<KeyId>,
+    /// At this API.
+    pub api: Option<String>,
+    /// Of this route.
+    pub route: Option<String>,
+    /// With this status.
+    pub status: Option<u16>,
+    /// At most so many totals, 1 to 100,000.
+    pub limit: u32,
+}
+
+impl UsageFilter {
+    /// Everything in these minutes.
+    pub const fn minutes(from: u64, until: u64) -> Self {
+        Self {
+            from_minute: from,
+            until_minute: until,
+            key: None,
+            api: None,
+            route: None,
+            status: None,
+            limit: 100_000,
+        }
+    }
+}
+
+/// The sums of one key at one route with one status, over the minutes that were asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageTotal {
+    /// The API's name; empty where no API was at the address.
+    pub api: String,
+    /// The route's pattern; empty where none matched.
+    pub route: String,
+    /// The key, where one was recognized.
+    pub key: Option<KeyId>,
+    /// The status that was answered.
+    pub status: u16,
+    /// The first minute in which there was any.
+    pub first_minute: u64,
+    /// The last.
+    pub last_minute: u64,
+    /// The sums.
+    pub sums: UsageSums,
+}
+
+/// One item of the full state, in the order a reader needs them: organizations, credentials, keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loaded {
+    /// An organization.
+    Organization(Organization),
+    /// The credential of an upstream.
+    UpstreamCredential(UpstreamCredential),
+    /// A key with its secrets, in the order the keys were made.
+    Key(KeyRecord),
+}

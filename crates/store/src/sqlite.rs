@@ -1,0 +1,201 @@
+//! The embedded engine: SQLite in the data folder, nothing to install or run beside it.
+//!
+//! One thread writes, in groups that are made durable together (`writer`); a few read beside it (`readers`); other
+//! processes on the same folder are woken by datagrams (`hints`). Several processes may have the folder open at
+//! once: SQLite's locks order their changes, and the revision is a row in the same transaction.
+
+mod apply;
+mod connection;
+mod faults;
+mod hints;
+mod load;
+mod migrations;
+mod readers;
+mod reads;
+mod record;
+mod rows;
+mod writer;
+
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use keyward_core::{
+    id::{ApiName, KeyId, OrganizationId},
+    organization::Organization,
+    time::Timestamp,
+    usage::{LastUse, UsageBatch},
+};
+
+use self::{
+    hints::Hints,
+    readers::Readers,
+    writer::{Tell, Writer},
+};
+use crate::{
+    change::{Actor, Change, Feed, Revision},
+    error::StoreError,
+    query::{
+        AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, UpstreamCredential, UsageFilter,
+        UsageTotal,
+    },
+    store::{MaterialCheck, Store},
+};
+
+/// How many feed entries are removed in one transaction: some milliseconds in which no change gets in.
+const TRIM_AT_ONCE: u32 = 10_000;
+
+/// The store in one SQLite database.
+pub struct SqliteStore {
+    // In the order in which they are to stop: the last to close the database is the writer, which tidies its log.
+    readers: Readers,
+    writer: Writer,
+    hints: Arc<Hints>,
+}
+
+impl SqliteStore {
+    /// Opens the database, which must exist (an empty file will do), and brings its schema up to date.
+    /// `hints` is the folder for the sockets through which processes wake each other; it is made.
+    ///
+    /// Blocks for some milliseconds. [`crate::DataFolder::open`] is how to come by one in a data folder.
+    pub fn open(database: &Path, hints: &Path) -> Result<Self, StoreError> {
+        let alone = connection::alone(database)?;
+        let mut connection = connection::writing(database)?;
+        migrations::migrate(&mut connection, database)?;
+        drop(alone);
+        let hints = Arc::new(Hints::open(database, hints));
+        let readers = Readers::start(database)?;
+        let writer = Writer::start(connection, Arc::clone(&hints))?;
+        Ok(Self { readers, writer, hints })
+    }
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SqliteStore")
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn commit(
+        &self,
+        actor: &Actor,
+        at: Timestamp,
+        change: Change,
+    ) -> Result<Revision, StoreError> {
+        let actor = actor.clone();
+        let work = move |connection: &_| apply::commit(connection, &actor, at, change);
+        self.writer.run(Tell::Others, work).await
+    }
+
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        self.readers.ask(reads::revision).await
+    }
+
+    async fn organization(&self, id: &OrganizationId) -> Result<Option<Organization>, StoreError> {
+        let id = id.clone();
+        self.readers.ask(move |connection| reads::organization(connection, &id)).await
+    }
+
+    async fn organizations(&self) -> Result<Vec<Organization>, StoreError> {
+        self.readers.ask(reads::organizations).await
+    }
+
+    async fn key(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        self.readers.ask(move |connection| reads::key(connection, id)).await
+    }
+
+    async fn keys(
+        &self,
+        filter: &KeyFilter,
+        page: Page<KeyId>,
+    ) -> Result<Vec<KeyRecord>, StoreError> {
+        let filter = filter.clone();
+        self.readers.ask(move |connection| reads::keys(connection, &filter, &page)).await
+    }
+
+    async fn find_key_by_name(
+        &self,
+        organization: &OrganizationId,
+        api: &ApiName,
+        name: &str,
+    ) -> Result<Option<KeyRecord>, StoreError> {
+        let (organization, api, name) = (organization.clone(), api.clone(), name.to_owned());
+        let question =
+            move |connection: &_| reads::find_key_by_name(connection, &organization, &api, &name);
+        self.readers.ask(question).await
+    }
+
+    async fn last_uses(&self, key: KeyId) -> Result<Vec<LastUse>, StoreError> {
+        self.readers.ask(move |connection| reads::last_uses(connection, key)).await
+    }
+
+    async fn upstream_credentials(&self) -> Result<Vec<UpstreamCredential>, StoreError> {
+        self.readers.ask(reads::upstream_credentials).await
+    }
+
+    async fn audit(&self, page: Page<AuditId>) -> Result<Vec<AuditEntry>, StoreError> {
+        self.readers.ask(move |connection| reads::audit(connection, &page)).await
+    }
+
+    async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageTotal>, StoreError> {
+        let filter = filter.clone();
+        self.readers.ask(move |connection| reads::usage(connection, &filter)).await
+    }
+
+    async fn changes_since(&self, known: Revision, limit: u32) -> Result<Feed, StoreError> {
+        self.readers.ask(move |connection| reads::changes_since(connection, known, limit)).await
+    }
+
+    async fn trim_changes(&self, keep_last: u64) -> Result<u64, StoreError> {
+        let mut gone = 0;
+        loop {
+            let trimmed = self
+                .writer
+                .run(Tell::Nobody, move |connection| {
+                    record::trim_changes(connection, keep_last, TRIM_AT_ONCE)
+                })
+                .await?;
+            gone += trimmed;
+            if trimmed < u64::from(TRIM_AT_ONCE) {
+                return Ok(gone);
+            }
+        }
+    }
+
+    async fn load(&self, sink: &mut (dyn FnMut(Loaded) + Send)) -> Result<Revision, StoreError> {
+        self.readers.walk(sink, load::everything).await
+    }
+
+    async fn record(&self, batch: UsageBatch) -> Result<(), StoreError> {
+        let work = move |connection: &_| record::record(connection, &batch);
+        self.writer.run(Tell::Nobody, work).await
+    }
+
+    async fn wait_for_change(&self, known: Revision) {
+        // Listening begins before the question is asked, so that a change in between is not missed.
+        let mut hints = self.hints.listen();
+        if self.revision().await.is_ok_and(|newest| newest != known) {
+            return;
+        }
+        // An error says that the store is being closed: there is nothing more to wait for.
+        let _ = hints.changed().await;
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.writer.run(Tell::Nobody, record::count_check).await
+    }
+
+    async fn material(&self) -> Result<Vec<MaterialCheck>, StoreError> {
+        self.readers.ask(reads::material).await
+    }
+
+    async fn note_material(&self, check: MaterialCheck) -> Result<MaterialCheck, StoreError> {
+        let work = move |connection: &_| record::note_material(connection, &check);
+        self.writer.run(Tell::Nobody, work).await
+    }
+
+    async fn pepper_in_use(&self, version: u32) -> Result<bool, StoreError> {
+        self.readers.ask(move |connection| reads::pepper_in_use(connection, version)).await
+    }
+}

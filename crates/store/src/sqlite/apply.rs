@@ -1,0 +1,414 @@
+//! Changes as rows. What a change means is decided in `rules`; here it is fetched and written.
+//!
+//! Each runs in a savepoint of the writer's transaction: an error leaves nothing of it.
+
+use std::net::IpAddr;
+
+use keyward_core::{
+    id::{KeyId, ModelId, OrganizationId, SecretId},
+    key::{Key, KeyState, Secret},
+    organization::{Organization, OrganizationState},
+    time::Timestamp,
+};
+use rusqlite::{Connection, Params, params};
+
+use super::{
+    faults::{fault, is_collision},
+    reads::{self, Held},
+    rows::{self, millis},
+};
+use crate::{
+    change::{Actor, Change, Revision},
+    error::StoreError,
+    query::KeyRecord,
+    rules::{self, Entry},
+    seal::SealedBytes,
+};
+
+/// Runs one writing statement; gives how many rows it touched.
+fn write(connection: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
+    connection.prepare_cached(sql)?.execute(params)
+}
+
+/// Does a change with its audit entry, feed entry and revision.
+pub(super) fn commit(
+    connection: &Connection,
+    actor: &Actor,
+    at: Timestamp,
+    change: Change,
+) -> Result<Revision, StoreError> {
+    match apply(connection, at, change)? {
+        Some(entry) => note(connection, actor, at, &entry).map_err(fault),
+        None => reads::revision(connection),
+    }
+}
+
+/// The next revision, with what the feed and the audit log say of it.
+fn note(
+    connection: &Connection,
+    actor: &Actor,
+    at: Timestamp,
+    entry: &Entry,
+) -> rusqlite::Result<Revision> {
+    let revision: i64 = connection
+        .prepare_cached("UPDATE store_state SET revision = revision + 1 RETURNING revision")?
+        .query_row([], |row| row.get(0))?;
+    let (kind, subject) = (entry.subject.kind(), entry.subject.id());
+    write(
+        connection,
+        "INSERT INTO change_feed (revision, subject_kind, subject) VALUES (?1, ?2, ?3)",
+        params![revision, kind, subject],
+    )?;
+    write(
+        connection,
+        "INSERT INTO audit (at, actor_kind, actor_name, interface, action, subject_kind, subject, \
+         before, after, outcome, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'done', ?10)",
+        params![
+            millis(at),
+            actor.kind.as_str(),
+            actor.name,
+            actor.interface.as_str(),
+            entry.action,
+            kind,
+            subject,
+            entry.before.as_ref().map(ToString::to_string),
+            entry.after.as_ref().map(ToString::to_string),
+            revision,
+        ],
+    )?;
+    Ok(Revision::new(revision.unsigned_abs()))
+}
+
+fn apply(
+    connection: &Connection,
+    at: Timestamp,
+    change: Change,
+) -> Result<Option<Entry>, StoreError> {
+    match change {
+        Change::CreateOrganization(new) => create_organization(connection, &new).map(Some),
+        Change::SetOrganizationState { organization, state } => {
+            set_organization_state(connection, &organization, state)
+        }
+        Change::SetOrganizationAllowedModels { organization, allowed_models } => {
+            set_organization_models(connection, &organization, allowed_models.as_ref())
+        }
+        Change::AssignModelId { organization, model } => {
+            assign_model_id(connection, &organization, &model)
+        }
+        Change::WithdrawModelId { organization, model } => {
+            withdraw_model_id(connection, &organization, &model).map(Some)
+        }
+        Change::CreateKey { key, secret, most_active } => {
+            create_key(connection, &key, &secret, most_active).map(Some)
+        }
+        Change::SetKeyState { key, state } => set_key_state(connection, key, state),
+        Change::RotateKey { key, secret, old_expires_at } => {
+            rotate_key(connection, key, &secret, old_expires_at, at).map(Some)
+        }
+        Change::RetireSecret { secret, at } => retire_secret(connection, secret, at),
+        Change::SetUpstreamCredential { upstream, sealed } => {
+            set_upstream_credential(connection, &upstream, &sealed, at).map(Some)
+        }
+        Change::RemoveUpstreamCredential { upstream } => {
+            remove_upstream_credential(connection, upstream).map(Some)
+        }
+        Change::MarkKeyExposed { key, at, from, disable } => {
+            mark_key_exposed(connection, key, at, from, disable)
+        }
+    }
+}
+
+fn organization(connection: &Connection, id: &OrganizationId) -> Result<Organization, StoreError> {
+    reads::organization(connection, id)?.ok_or_else(|| StoreError::NoSuchOrganization(id.clone()))
+}
+
+/// For what concerns an organization but reads nothing of it.
+fn organization_stands(connection: &Connection, id: &OrganizationId) -> Result<(), StoreError> {
+    match reads::is_organization(connection, id)? {
+        true => Ok(()),
+        false => Err(StoreError::NoSuchOrganization(id.clone())),
+    }
+}
+
+fn create_organization(connection: &Connection, new: &Organization) -> Result<Entry, StoreError> {
+    let entry = rules::new_organization(new)?;
+    let models = new.allowed_models.as_ref().map(rows::json).transpose()?;
+    write(
+        connection,
+        "INSERT INTO organizations (id, name, state, allowed_models, created_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            new.id.as_str(),
+            new.name,
+            rules::organization_state_word(new.state),
+            models,
+            millis(new.created_at)
+        ],
+    )
+    .map_err(|error| match is_collision(&error) {
+        true => StoreError::OrganizationExists(new.id.clone()),
+        false => fault(error),
+    })?;
+    for model in &new.model_ids {
+        insert_model_id(connection, &new.id, model)?;
+    }
+    Ok(entry)
+}
+
+fn insert_model_id(
+    connection: &Connection,
+    organization: &OrganizationId,
+    model: &ModelId,
+) -> Result<(), StoreError> {
+    write(
+        connection,
+        "INSERT INTO model_ids (model, organization) VALUES (?1, ?2)",
+        [model.as_str(), organization.as_str()],
+    )
+    .map(|_| ())
+    .map_err(|error| match is_collision(&error) {
+        true => StoreError::ModelTaken(model.clone()),
+        false => fault(error),
+    })
+}
+
+fn set_organization_state(
+    connection: &Connection,
+    id: &OrganizationId,
+    state: OrganizationState,
+) -> Result<Option<Entry>, StoreError> {
+    let before = organization(connection, id)?;
+    let Some(entry) = rules::organization_state(&before, state) else { return Ok(None) };
+    let word = rules::organization_state_word(state);
+    let sql = "UPDATE organizations SET state = ?2 WHERE id = ?1";
+    write(connection, sql, [id.as_str(), word]).map_err(fault)?;
+    Ok(Some(entry))
+}
+
+fn set_organization_models(
+    connection: &Connection,
+    id: &OrganizationId,
+    models: Option<&Vec<String>>,
+) -> Result<Option<Entry>, StoreError> {
+    let before = organization(connection, id)?;
+    let Some(entry) = rules::organization_models(&before, models) else { return Ok(None) };
+    let models = models.map(rows::json).transpose()?;
+    let sql = "UPDATE organizations SET allowed_models = ?2 WHERE id = ?1";
+    write(connection, sql, params![id.as_str(), models]).map_err(fault)?;
+    Ok(Some(entry))
+}
+
+fn assign_model_id(
+    connection: &Connection,
+    id: &OrganizationId,
+    model: &ModelId,
+) -> Result<Option<Entry>, StoreError> {
+    organization_stands(connection, id)?;
+    let holder = reads::model_holder(connection, model)?;
+    let entry = rules::model_assignment(id, model, holder.as_ref())?;
+    if entry.is_some() {
+        insert_model_id(connection, id, model)?;
+    }
+    Ok(entry)
+}
+
+fn withdraw_model_id(
+    connection: &Connection,
+    id: &OrganizationId,
+    model: &ModelId,
+) -> Result<Entry, StoreError> {
+    organization_stands(connection, id)?;
+    let holder = reads::model_holder(connection, model)?;
+    let entry = rules::model_withdrawal(id, model, holder.as_ref())?;
+    let sql = "DELETE FROM model_ids WHERE model = ?1";
+    write(connection, sql, [model.as_str()]).map_err(fault)?;
+    Ok(entry)
+}
+
+fn create_key(
+    connection: &Connection,
+    key: &Key,
+    secret: &Secret,
+    most_active: Option<u32>,
+) -> Result<Entry, StoreError> {
+    let entry = rules::new_key(key, secret)?;
+    organization_stands(connection, &key.organization)?;
+    if reads::held_key(connection, key.id)?.is_some() {
+        return Err(StoreError::KeyExists(key.id));
+    }
+    if let Some(other) = reads::key_by_name(connection, &key.organization, &key.api, &key.name)? {
+        return Err(StoreError::NameTaken { name: key.name.clone(), key: other.key.id });
+    }
+    if let Some(most) = most_active
+        && reads::has_keys(connection, &key.organization, &key.api, most)?
+    {
+        let (organization, api) = (key.organization.clone(), key.api.clone());
+        return Err(StoreError::TooManyKeys { organization, api, most });
+    }
+    write(
+        connection,
+        "INSERT INTO keys (id, organization, api, name, environment, permissions, \
+         allowed_networks, allowed_models, state, created_at, expires_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        params![
+            key.id.bits(),
+            key.organization.as_str(),
+            key.api.as_str(),
+            key.name,
+            key.environment.as_str(),
+            rows::json(&key.permissions)?,
+            rows::json(&key.allowed_networks)?,
+            key.allowed_models.as_ref().map(rows::json).transpose()?,
+            key.state.as_str(),
+            millis(key.created_at),
+            key.expires_at.map(millis),
+        ],
+    )
+    .map_err(fault)?;
+    insert_secret(connection, connection.last_insert_rowid(), 1, secret)?;
+    Ok(entry)
+}
+
+fn insert_secret(
+    connection: &Connection,
+    key_seq: i64,
+    number: usize,
+    secret: &Secret,
+) -> Result<(), StoreError> {
+    write(
+        connection,
+        "INSERT INTO secrets (key_seq, number, id, digest, pepper, hint, created_at, expires_at, \
+         last_used_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![
+            key_seq,
+            i64::try_from(number).unwrap_or(i64::MAX),
+            secret.id.bits(),
+            secret.digest.as_bytes(),
+            secret.pepper.0,
+            secret.hint,
+            millis(secret.created_at),
+            secret.expires_at.map(millis),
+            secret.last_used_at.map(millis),
+        ],
+    )
+    .map(|_| ())
+    .map_err(|error| match is_collision(&error) {
+        true => StoreError::SecretExists(secret.id),
+        false => fault(error),
+    })
+}
+
+fn held(connection: &Connection, id: KeyId) -> Result<Held, StoreError> {
+    reads::held_key(connection, id)?.ok_or(StoreError::NoSuchKey(id))
+}
+
+fn write_state(connection: &Connection, seq: i64, state: KeyState) -> Result<(), StoreError> {
+    let sql = "UPDATE keys SET state = ?2 WHERE seq = ?1";
+    write(connection, sql, params![seq, state.as_str()]).map(|_| ()).map_err(fault)
+}
+
+fn set_key_state(
+    connection: &Connection,
+    id: KeyId,
+    state: KeyState,
+) -> Result<Option<Entry>, StoreError> {
+    let held = held(connection, id)?;
+    let entry = rules::key_state(&held.key, state)?;
+    if entry.is_some() {
+        write_state(connection, held.seq, state)?;
+    }
+    Ok(entry)
+}
+
+fn write_end(
+    connection: &Connection,
+    id: SecretId,
+    end: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE secrets SET expires_at = ?2 WHERE id = ?1";
+    write(connection, sql, params![id.bits(), end.map(millis)]).map(|_| ()).map_err(fault)
+}
+
+fn rotate_key(
+    connection: &Connection,
+    id: KeyId,
+    secret: &Secret,
+    old_expires_at: Timestamp,
+    now: Timestamp,
+) -> Result<Entry, StoreError> {
+    let held = held(connection, id)?;
+    let secrets = reads::secrets(connection, &held)?;
+    let seq = held.seq;
+    let before = KeyRecord { key: held.key, secrets };
+    let (ending, entry) = rules::rotation(&before, secret, old_expires_at, now)?;
+    for old in ending {
+        write_end(connection, old.id, old.expires_at)?;
+    }
+    insert_secret(connection, seq, before.secrets.len() + 1, secret)?;
+    Ok(entry)
+}
+
+fn retire_secret(
+    connection: &Connection,
+    id: SecretId,
+    at: Timestamp,
+) -> Result<Option<Entry>, StoreError> {
+    let missing = || StoreError::NoSuchSecret(id);
+    let held = reads::key_of_secret(connection, id)?.ok_or_else(missing)?;
+    let secrets = reads::secrets(connection, &held)?;
+    let secret = secrets.iter().find(|secret| secret.id == id).ok_or_else(missing)?;
+    let Some((end, entry)) = rules::retirement(&held.key, secret, at)? else { return Ok(None) };
+    write_end(connection, id, Some(end))?;
+    Ok(Some(entry))
+}
+
+fn set_upstream_credential(
+    connection: &Connection,
+    upstream: &str,
+    sealed: &SealedBytes,
+    at: Timestamp,
+) -> Result<Entry, StoreError> {
+    let before = reads::upstream_credential(connection, upstream)?;
+    let entry = rules::credential_setting(upstream, before.as_ref())?;
+    write(
+        connection,
+        "INSERT INTO upstream_credentials (upstream, sealed, set_at) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (upstream) DO UPDATE SET sealed = excluded.sealed, set_at = excluded.set_at",
+        params![upstream, sealed.as_bytes(), millis(at)],
+    )
+    .map_err(fault)?;
+    Ok(entry)
+}
+
+fn remove_upstream_credential(
+    connection: &Connection,
+    upstream: String,
+) -> Result<Entry, StoreError> {
+    let Some(held) = reads::upstream_credential(connection, &upstream)? else {
+        return Err(StoreError::NoSuchUpstreamCredential(upstream));
+    };
+    let sql = "DELETE FROM upstream_credentials WHERE upstream = ?1";
+    write(connection, sql, [&upstream]).map_err(fault)?;
+    Ok(rules::credential_removal(&held))
+}
+
+fn mark_key_exposed(
+    connection: &Connection,
+    id: KeyId,
+    at: Timestamp,
+    from: IpAddr,
+    disable: bool,
+) -> Result<Option<Entry>, StoreError> {
+    let held = held(connection, id)?;
+    let Some((state, entry)) = rules::exposure(&held.key, held.exposed_at, at, from, disable)
+    else {
+        return Ok(None);
+    };
+    let last = held.exposed_at.map_or(at, |last| last.max(at));
+    let sql = "UPDATE keys SET exposed_at = ?2 WHERE seq = ?1";
+    write(connection, sql, params![held.seq, millis(last)]).map_err(fault)?;
+    if state != held.key.state {
+        write_state(connection, held.seq, state)?;
+    }
+    Ok(Some(entry))
+}

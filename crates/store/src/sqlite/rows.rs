@@ -1,0 +1,306 @@
+//! Rows as the types of the core, and back.
+//!
+//! No stored byte is trusted: a cell that is not what it should be becomes [`StoreError::Corrupt`], which names the
+//! table and the row. The first cell of every row is its id, so that the error can say which row.
+
+use std::{net::IpAddr, str::FromStr};
+
+use keyward_core::{
+    id::{KeyId, OrganizationId, SecretId},
+    key::{Digest, Key, KeyState, PepperVersion, Secret},
+    organization::{Organization, OrganizationState},
+    time::Timestamp,
+    usage::{LastUse, UsageSums},
+};
+use rusqlite::{Row, types::ValueRef};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::faults::fault;
+use crate::{
+    change::{Actor, ActorKind, ChangeEntry, Interface, Revision, Subject},
+    error::StoreError,
+    query::{AuditEntry, AuditId, UpstreamCredential, UsageTotal},
+    seal::SealedBytes,
+    store::{MaterialCheck, MaterialKind},
+};
+
+/// A moment as it is stored. What lies beyond the year 292 million is "never".
+pub(super) fn millis(moment: Timestamp) -> i64 {
+    i64::try_from(moment.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A count as it is stored: it stays at its maximum rather than wrap.
+pub(super) fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A list as it is stored.
+pub(super) fn json(value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| {
+        StoreError::invalid(format!("a list cannot be stored ({error})"), "change it")
+    })
+}
+
+/// The cells of one row.
+pub(super) struct Cells<'r> {
+    table: &'static str,
+    row: &'r Row<'r>,
+}
+
+impl<'r> Cells<'r> {
+    pub(super) const fn of(table: &'static str, row: &'r Row<'r>) -> Self {
+        Self { table, row }
+    }
+
+    /// The error for a cell that holds something else than `what`.
+    fn corrupt(&self, what: &str) -> StoreError {
+        let id = match self.row.get_ref(0) {
+            Ok(ValueRef::Integer(number)) => number.to_string(),
+            Ok(ValueRef::Text(text)) => String::from_utf8_lossy(text).into_owned(),
+            Ok(ValueRef::Blob(bytes)) => match (self.table, <[u8; 16]>::try_from(bytes)) {
+                ("keys", Ok(bits)) => KeyId::from_bits(bits).to_string(),
+                ("secrets", Ok(bits)) => SecretId::from_bits(bits).to_string(),
+                _ => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            },
+            _ => "unknown".to_owned(),
+        };
+        StoreError::Corrupt { table: self.table.to_owned(), id, what: what.to_owned() }
+    }
+
+    fn cell(&self, at: usize) -> Result<ValueRef<'r>, StoreError> {
+        self.row.get_ref(at).map_err(fault)
+    }
+
+    pub(super) fn text(&self, at: usize, what: &str) -> Result<&'r str, StoreError> {
+        self.cell(at)?.as_str().map_err(|_| self.corrupt(what))
+    }
+
+    pub(super) fn parsed<T: FromStr>(&self, at: usize, what: &str) -> Result<T, StoreError> {
+        self.text(at, what)?.parse().map_err(|_| self.corrupt(what))
+    }
+
+    fn word<T>(
+        &self,
+        at: usize,
+        what: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, StoreError> {
+        read(self.text(at, what)?).ok_or_else(|| self.corrupt(what))
+    }
+
+    fn json_of<T: DeserializeOwned>(&self, at: usize, what: &str) -> Result<T, StoreError> {
+        serde_json::from_str(self.text(at, what)?).map_err(|_| self.corrupt(what))
+    }
+
+    fn optional_json_of<T: DeserializeOwned>(
+        &self,
+        at: usize,
+        what: &str,
+    ) -> Result<Option<T>, StoreError> {
+        if self.cell(at)? == ValueRef::Null {
+            return Ok(None);
+        }
+        self.json_of(at, what).map(Some)
+    }
+
+    pub(super) fn integer(&self, at: usize, what: &str) -> Result<i64, StoreError> {
+        self.cell(at)?.as_i64().map_err(|_| self.corrupt(what))
+    }
+
+    /// A number of a kind that is never negative.
+    pub(super) fn number<T: TryFrom<i64>>(&self, at: usize, what: &str) -> Result<T, StoreError> {
+        T::try_from(self.integer(at, what)?).map_err(|_| self.corrupt(what))
+    }
+
+    pub(super) fn moment(&self, at: usize, what: &str) -> Result<Timestamp, StoreError> {
+        match self.integer(at, what)? {
+            i64::MAX => Ok(Timestamp::NEVER),
+            millis => {
+                u64::try_from(millis).map(Timestamp::from_millis).map_err(|_| self.corrupt(what))
+            }
+        }
+    }
+
+    pub(super) fn optional_moment(
+        &self,
+        at: usize,
+        what: &str,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        if self.cell(at)? == ValueRef::Null {
+            return Ok(None);
+        }
+        self.moment(at, what).map(Some)
+    }
+
+    fn bytes(&self, at: usize, what: &str) -> Result<&'r [u8], StoreError> {
+        self.cell(at)?.as_blob().map_err(|_| self.corrupt(what))
+    }
+
+    pub(super) fn bits<const N: usize>(
+        &self,
+        at: usize,
+        what: &str,
+    ) -> Result<[u8; N], StoreError> {
+        self.bytes(at, what)?.try_into().map_err(|_| self.corrupt(what))
+    }
+}
+
+/// The cells that [`organization`] reads; its model ids are rows of their own.
+pub(super) const ORGANIZATION: &str = "id, name, state, allowed_models, created_at";
+
+pub(super) fn organization(row: &Row<'_>) -> Result<Organization, StoreError> {
+    let cells = Cells::of("organizations", row);
+    Ok(Organization {
+        id: cells.parsed(0, "id")?,
+        name: cells.text(1, "name")?.to_owned(),
+        state: cells.word(2, "state", |word| match word {
+            "active" => Some(OrganizationState::Active),
+            "suspended" => Some(OrganizationState::Suspended),
+            _ => None,
+        })?,
+        model_ids: Vec::new(),
+        allowed_models: cells.optional_json_of(3, "allowed_models")?,
+        created_at: cells.moment(4, "created_at")?,
+    })
+}
+
+/// The cells that [`key`] reads; `seq` stands at [`KEY_SEQ`], behind them.
+pub(super) const KEY: &str = "id, organization, api, name, environment, permissions, \
+    allowed_networks, allowed_models, state, created_at, expires_at, seq, exposed_at";
+/// Where [`KEY`] has the key's place in the order of keys.
+pub(super) const KEY_SEQ: usize = 11;
+/// Where [`KEY`] has the moment of the last audited exposure.
+pub(super) const KEY_EXPOSED_AT: usize = 12;
+
+pub(super) fn key(row: &Row<'_>) -> Result<Key, StoreError> {
+    let cells = Cells::of("keys", row);
+    Ok(Key {
+        id: KeyId::from_bits(cells.bits(0, "id")?),
+        organization: cells.parsed(1, "organization")?,
+        api: cells.parsed(2, "api")?,
+        name: cells.text(3, "name")?.to_owned(),
+        environment: cells.parsed(4, "environment")?,
+        permissions: cells.json_of(5, "permissions")?,
+        allowed_networks: cells.json_of(6, "allowed_networks")?,
+        allowed_models: cells.optional_json_of(7, "allowed_models")?,
+        state: cells.word(8, "state", |word| KeyState::from_str(word).ok())?,
+        created_at: cells.moment(9, "created_at")?,
+        expires_at: cells.optional_moment(10, "expires_at")?,
+    })
+}
+
+/// The cells that [`secret`] reads; `key_seq` stands at [`SECRET_KEY_SEQ`], behind them.
+pub(super) const SECRET: &str =
+    "id, digest, pepper, hint, created_at, expires_at, last_used_at, key_seq";
+/// Where [`SECRET`] has the place of its key.
+pub(super) const SECRET_KEY_SEQ: usize = 7;
+
+pub(super) fn secret(row: &Row<'_>, key: KeyId) -> Result<Secret, StoreError> {
+    let cells = Cells::of("secrets", row);
+    Ok(Secret {
+        id: SecretId::from_bits(cells.bits(0, "id")?),
+        key,
+        digest: Digest::from_bytes(cells.bits(1, "digest")?),
+        pepper: PepperVersion(cells.number(2, "pepper")?),
+        hint: cells.text(3, "hint")?.to_owned(),
+        created_at: cells.moment(4, "created_at")?,
+        expires_at: cells.optional_moment(5, "expires_at")?,
+        last_used_at: cells.optional_moment(6, "last_used_at")?,
+    })
+}
+
+/// A row of `id, last_used_at, last_used_from` of a secret that was used.
+pub(super) fn last_use(row: &Row<'_>) -> Result<LastUse, StoreError> {
+    let cells = Cells::of("secrets", row);
+    Ok(LastUse {
+        secret: SecretId::from_bits(cells.bits(0, "id")?),
+        at: cells.moment(1, "last_used_at")?,
+        from: cells.parsed::<IpAddr>(2, "last_used_from")?,
+    })
+}
+
+/// A row of `upstream, sealed, set_at`.
+pub(super) fn upstream_credential(row: &Row<'_>) -> Result<UpstreamCredential, StoreError> {
+    let cells = Cells::of("upstream_credentials", row);
+    Ok(UpstreamCredential {
+        upstream: cells.text(0, "upstream")?.to_owned(),
+        sealed: SealedBytes::from_bytes(cells.bytes(1, "sealed")?),
+        set_at: cells.moment(2, "set_at")?,
+    })
+}
+
+/// The cells that [`audit_entry`] reads.
+pub(super) const AUDIT: &str = "id, at, actor_kind, actor_name, interface, action, subject_kind, \
+    subject, before, after, outcome, revision";
+
+pub(super) fn audit_entry(row: &Row<'_>) -> Result<AuditEntry, StoreError> {
+    let cells = Cells::of("audit", row);
+    let subject = cells.text(7, "subject")?;
+    let revision = match cells.cell(11)? {
+        ValueRef::Null => None,
+        _ => Some(Revision::new(cells.number(11, "revision")?)),
+    };
+    Ok(AuditEntry {
+        id: AuditId::new(cells.number(0, "id")?),
+        at: cells.moment(1, "at")?,
+        actor: Actor {
+            kind: cells.word(2, "actor_kind", ActorKind::from_word)?,
+            name: cells.text(3, "actor_name")?.to_owned(),
+            interface: cells.word(4, "interface", Interface::from_word)?,
+        },
+        action: cells.text(5, "action")?.to_owned(),
+        subject: cells.word(6, "subject", |kind| Subject::from_words(kind, subject))?,
+        before: cells.optional_json_of(8, "before")?,
+        after: cells.optional_json_of(9, "after")?,
+        outcome: cells.text(10, "outcome")?.to_owned(),
+        revision,
+    })
+}
+
+/// A row of `revision, subject_kind, subject`.
+pub(super) fn change_entry(row: &Row<'_>) -> Result<ChangeEntry, StoreError> {
+    let cells = Cells::of("change_feed", row);
+    let subject = cells.text(2, "subject")?;
+    Ok(ChangeEntry {
+        revision: Revision::new(cells.number(0, "revision")?),
+        subject: cells.word(1, "subject", |kind| Subject::from_words(kind, subject))?,
+    })
+}
+
+/// A row of `api, route, key, status, first, last, requests, latency_micros, bytes_in, bytes_out`.
+pub(super) fn usage_total(row: &Row<'_>) -> Result<UsageTotal, StoreError> {
+    let cells = Cells::of("usage", row);
+    let key = match cells.bytes(2, "key")? {
+        [] => None,
+        _ => Some(KeyId::from_bits(cells.bits(2, "key")?)),
+    };
+    Ok(UsageTotal {
+        api: cells.text(0, "api")?.to_owned(),
+        route: cells.text(1, "route")?.to_owned(),
+        key,
+        status: cells.number(3, "status")?,
+        first_minute: cells.number(4, "minute")?,
+        last_minute: cells.number(5, "minute")?,
+        sums: UsageSums {
+            requests: cells.number(6, "requests")?,
+            latency_micros: cells.number(7, "latency_micros")?,
+            bytes_in: cells.number(8, "bytes_in")?,
+            bytes_out: cells.number(9, "bytes_out")?,
+        },
+    })
+}
+
+/// A row of `kind, version, check_value`.
+pub(super) fn material_check(row: &Row<'_>) -> Result<MaterialCheck, StoreError> {
+    let cells = Cells::of("key_material", row);
+    Ok(MaterialCheck {
+        kind: cells.word(0, "kind", MaterialKind::from_word)?,
+        version: cells.number(1, "version")?,
+        value: cells.bits(2, "check_value")?,
+    })
+}
+
+/// A row of `model, organization`.
+pub(super) fn model_holder(row: &Row<'_>) -> Result<OrganizationId, StoreError> {
+    Cells::of("model_ids", row).parsed(1, "organization")
+}

@@ -1,0 +1,141 @@
+//! The promise every engine keeps; `tests/conformance` holds them to it.
+
+use async_trait::async_trait;
+use keyward_core::{
+    id::{ApiName, KeyId, OrganizationId},
+    organization::Organization,
+    time::Timestamp,
+    usage::{LastUse, UsageBatch},
+};
+
+use crate::{
+    change::{Actor, Change, Feed, Revision},
+    error::StoreError,
+    query::{
+        AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, UpstreamCredential, UsageFilter,
+        UsageTotal,
+    },
+};
+
+/// Which key material a [`MaterialCheck`] is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MaterialKind {
+    /// A pepper, under which digests are made.
+    Pepper,
+    /// An encryption key, under which values are sealed.
+    EncryptionKey,
+}
+
+impl MaterialKind {
+    /// The word it is stored by.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pepper => "pepper",
+            Self::EncryptionKey => "encryption_key",
+        }
+    }
+
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        [Self::Pepper, Self::EncryptionKey].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// By what a store recognizes the key material it was first used with: 16 bytes of an HMAC under it. It tells a swapped
+/// file from the right one and nothing about what the file holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaterialCheck {
+    /// Which material.
+    pub kind: MaterialKind,
+    /// Which version of it.
+    pub version: u32,
+    /// The HMAC of a constant, truncated.
+    pub value: [u8; 16],
+}
+
+/// The truth. Every answer is of one moment; every change is durable before it is acknowledged.
+///
+/// A future that is dropped does not take its change back: it may stand or not, whole.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Does one change, all of it or nothing. `at` is the moment the audit log will name.
+    ///
+    /// Returns the revision in which the change is in effect: a reader that has reached it has seen the change.
+    async fn commit(
+        &self,
+        actor: &Actor,
+        at: Timestamp,
+        change: Change,
+    ) -> Result<Revision, StoreError>;
+
+    /// The revision of the newest change.
+    async fn revision(&self) -> Result<Revision, StoreError>;
+
+    /// One organization.
+    async fn organization(&self, id: &OrganizationId) -> Result<Option<Organization>, StoreError>;
+
+    /// All organizations, in the order they were made.
+    async fn organizations(&self) -> Result<Vec<Organization>, StoreError>;
+
+    /// One key with its secrets.
+    async fn key(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError>;
+
+    /// Keys in the order they were made.
+    async fn keys(
+        &self,
+        filter: &KeyFilter,
+        page: Page<KeyId>,
+    ) -> Result<Vec<KeyRecord>, StoreError>;
+
+    /// The key that has this name now: revoked keys have given theirs up.
+    async fn find_key_by_name(
+        &self,
+        organization: &OrganizationId,
+        api: &ApiName,
+        name: &str,
+    ) -> Result<Option<KeyRecord>, StoreError>;
+
+    /// When and from where each secret of the key was last accepted; without those that never were.
+    async fn last_uses(&self, key: KeyId) -> Result<Vec<LastUse>, StoreError>;
+
+    /// Every upstream credential, by name.
+    async fn upstream_credentials(&self) -> Result<Vec<UpstreamCredential>, StoreError>;
+
+    /// The audit log, newest first.
+    async fn audit(&self, page: Page<AuditId>) -> Result<Vec<AuditEntry>, StoreError>;
+
+    /// Sums per API, route, key and status over a range of minutes.
+    async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageTotal>, StoreError>;
+
+    /// What changed after `known`, at most `limit` (1 to 100,000) entries.
+    async fn changes_since(&self, known: Revision, limit: u32) -> Result<Feed, StoreError>;
+
+    /// Forgets all feed entries but the last `keep_last`. Readers further behind will be told of a gap.
+    /// Returns how many went.
+    async fn trim_changes(&self, keep_last: u64) -> Result<u64, StoreError>;
+
+    /// Gives the full state to `sink`, item by item, and returns its revision: what was given is the state of exactly this
+    /// revision, whatever is committed meanwhile. On an error, what was given is worth nothing.
+    async fn load(&self, sink: &mut (dyn FnMut(Loaded) + Send)) -> Result<Revision, StoreError>;
+
+    /// Adds up usage and notes last uses, in one transaction without revision or audit entry. Last uses of secrets that are
+    /// not there are ignored. So are the batch's exposures: they are changes, and their caller
+    /// commits each as [`Change::MarkKeyExposed`].
+    async fn record(&self, batch: UsageBatch) -> Result<(), StoreError>;
+
+    /// Returns when there is *probably* a revision other than `known`. A hint: it may come for nothing, and it may get lost,
+    /// so callers also ask now and then.
+    async fn wait_for_change(&self, known: Revision);
+
+    /// Whether the store can write durably, by doing so.
+    async fn check(&self) -> Result<(), StoreError>;
+
+    /// The key material this store was used with.
+    async fn material(&self) -> Result<Vec<MaterialCheck>, StoreError>;
+
+    /// Notes key material on its first use. Returns what stands for this kind and version, which is another value where
+    /// somebody was first with another file.
+    async fn note_material(&self, check: MaterialCheck) -> Result<MaterialCheck, StoreError>;
+
+    /// Whether some secret's digest was made under this pepper.
+    async fn pepper_in_use(&self, version: u32) -> Result<bool, StoreError>;
+}

@@ -1,0 +1,201 @@
+//! What every engine promises, each promise a test of its own.
+//!
+//! An engine's test file says how to come by an empty store, twice opened, and calls `every_promise!`. The promises know
+//! the trait only: what SQLite does and PostgreSQL does not has no place here.
+
+pub(crate) mod feed;
+pub(crate) mod keys;
+pub(crate) mod loading;
+pub(crate) mod organizations;
+pub(crate) mod usage;
+pub(crate) mod waking;
+
+use std::{any::Any, sync::Arc};
+
+use keyward_core::{
+    id::{KeyId, OrganizationId, SecretId},
+    key::{Digest, Key, KeyState, PepperVersion, Secret},
+    organization::{Organization, OrganizationState},
+    time::Timestamp,
+};
+use keyward_store::{
+    Actor, AuditEntry, Change, ChangeEntry, Feed, Interface, Page, Revision, Store, StoreError,
+};
+
+/// An empty truth, opened twice, as by two processes.
+pub(crate) struct Bed {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) second: Arc<dyn Store>,
+    /// What must live as long as the stores, like a folder that is removed at the end.
+    #[allow(dead_code, reason = "it is only kept")]
+    pub(crate) keep: Box<dyn Any + Send + Sync>,
+}
+
+macro_rules! every_promise {
+    ($bed:path) => {
+        every_promise! { $bed;
+            keys:
+                a_created_key_is_there_whole,
+                every_field_reads_back,
+                a_key_needs_its_organization,
+                ids_and_digests_are_used_once,
+                a_key_that_contradicts_itself_is_refused,
+                a_name_is_one_keys_until_it_is_revoked,
+                no_more_keys_than_the_api_allows,
+                only_one_of_many_at_once_gets_the_last_place,
+                revoked_is_final,
+                the_same_state_again_leaves_no_trace,
+                rotation_gives_the_old_secrets_an_end_and_never_a_later_one,
+                retiring_brings_an_end_forward_and_never_back,
+                an_exposed_key_is_noted_once_an_hour_and_disabled_where_asked,
+                lists_are_filtered_and_paged_in_the_order_of_creation,
+                a_cursor_that_is_no_key_is_an_error;
+            organizations:
+                an_organization_reads_back_with_its_model_ids,
+                an_organizations_id_is_taken_once,
+                a_model_id_belongs_to_one_and_whose_is_not_said,
+                an_organization_that_cannot_be_made_leaves_nothing,
+                state_and_models_change_and_the_same_again_leaves_no_trace,
+                changes_to_nobody_are_refused,
+                an_upstream_credential_is_kept_replaced_and_forgotten;
+            feed:
+                revisions_have_no_gap_under_concurrent_commits,
+                the_feed_tells_every_change_in_order,
+                a_refused_change_leaves_no_trace,
+                one_bad_change_does_not_hurt_those_beside_it,
+                every_change_has_its_audit_entry,
+                the_audit_log_is_paged_newest_first,
+                the_audit_log_holds_no_secret,
+                a_reader_behind_the_trimmed_feed_is_told_of_a_gap,
+                a_reader_ahead_of_the_store_is_told_of_a_gap;
+            loading:
+                an_empty_store_loads_as_nothing,
+                load_gives_everything_with_old_secrets_and_revoked_keys,
+                load_is_of_exactly_its_revision;
+            usage:
+                usage_is_added_up_per_scope,
+                usage_is_narrowed_by_every_filter,
+                figures_stay_at_their_maximum,
+                last_uses_go_forward_only,
+                what_is_recorded_makes_no_revision,
+                exposures_in_a_batch_are_left_to_the_caller;
+            waking:
+                two_stores_see_each_others_changes,
+                changes_through_two_stores_share_one_order,
+                a_waiter_is_woken_by_its_own_store,
+                a_waiter_is_woken_by_another_store,
+                a_waiter_that_is_behind_does_not_wait,
+                the_health_check_writes_and_changes_nothing,
+                key_material_is_noted_once;
+        }
+    };
+    ($bed:path; $($group:ident: $($promise:ident),+;)+) => {
+        $(mod $group {
+            $(#[tokio::test]
+            async fn $promise() {
+                crate::conformance::$group::$promise($bed().await).await;
+            })+
+        })+
+    };
+}
+pub(crate) use every_promise;
+
+/// The moment most things happen at.
+pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+pub(crate) fn later(secs: u64) -> Timestamp {
+    Timestamp::from_secs(NOW.as_secs() + secs)
+}
+
+pub(crate) fn actor() -> Actor {
+    Actor::operator("ada", Interface::CommandLine)
+}
+
+fn bits(number: u64) -> [u8; 16] {
+    u128::from(number).to_be_bytes()
+}
+
+pub(crate) fn key_id(number: u64) -> KeyId {
+    KeyId::from_bits(bits(number))
+}
+
+pub(crate) fn secret_id(number: u64) -> SecretId {
+    SecretId::from_bits(bits(number))
+}
+
+pub(crate) fn organization_id(name: &str) -> OrganizationId {
+    name.parse().unwrap()
+}
+
+pub(crate) fn organization(id: &str) -> Organization {
+    Organization {
+        id: organization_id(id),
+        name: format!("The {id}"),
+        state: OrganizationState::Active,
+        model_ids: vec![],
+        allowed_models: None,
+        created_at: NOW,
+    }
+}
+
+/// Key `number` of organization `org` at API `api`.
+pub(crate) fn key(number: u64) -> Key {
+    Key {
+        id: key_id(number),
+        organization: organization_id("org"),
+        api: "api".parse().unwrap(),
+        name: format!("key {number}"),
+        environment: "production".parse().unwrap(),
+        permissions: vec!["models.read".to_owned()],
+        allowed_networks: vec![],
+        allowed_models: None,
+        state: KeyState::Active,
+        created_at: NOW,
+        expires_at: None,
+    }
+}
+
+/// Secret `number`, of the key of the same number.
+pub(crate) fn secret(number: u64) -> Secret {
+    secret_of(number, number)
+}
+
+pub(crate) fn secret_of(number: u64, key: u64) -> Secret {
+    let mut digest = [0xd1; 32];
+    digest[..8].copy_from_slice(&number.to_be_bytes());
+    Secret {
+        id: secret_id(number),
+        key: key_id(key),
+        digest: Digest::from_bytes(digest),
+        pepper: PepperVersion(1),
+        hint: format!("kw_aaa…z{number}"),
+        created_at: NOW,
+        expires_at: None,
+        last_used_at: None,
+    }
+}
+
+pub(crate) fn creation(number: u64) -> Change {
+    Change::CreateKey { key: key(number), secret: secret(number), most_active: None }
+}
+
+pub(crate) fn state(number: u64, state: KeyState) -> Change {
+    Change::SetKeyState { key: key_id(number), state }
+}
+
+pub(crate) async fn commit(store: &Arc<dyn Store>, change: Change) -> Result<Revision, StoreError> {
+    store.commit(&actor(), NOW, change).await
+}
+
+/// Makes organization `org`.
+pub(crate) async fn with_organization(store: &Arc<dyn Store>) {
+    commit(store, Change::CreateOrganization(organization("org"))).await.unwrap();
+}
+
+/// All that leaves a trace of a change: the revision, the feed, the audit log.
+pub(crate) async fn trace(store: &Arc<dyn Store>) -> (Revision, Vec<ChangeEntry>, Vec<AuditEntry>) {
+    let Feed::Entries(feed) = store.changes_since(Revision::ZERO, 100_000).await.unwrap() else {
+        panic!("a gap in a feed that nobody trimmed");
+    };
+    (store.revision().await.unwrap(), feed, store.audit(Page::first(1000)).await.unwrap())
+}

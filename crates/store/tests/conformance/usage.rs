@@ -1,0 +1,159 @@
+//! What is promised of usage and last uses.
+
+use keyward_core::{
+    time::Timestamp,
+    usage::{Exposure, LastUse, UsageBatch, UsageScope, UsageSums},
+};
+use keyward_store::UsageFilter;
+
+use super::{Bed, commit, creation, key_id, later, secret_id, trace, with_organization};
+
+const MINUTE: u64 = 30_000_000;
+
+fn scope(minute: u64, key: Option<u64>, route: &str, status: u16) -> UsageScope {
+    UsageScope {
+        minute: MINUTE + minute,
+        api: "api".to_owned(),
+        route: route.to_owned(),
+        key: key.map(key_id),
+        status,
+    }
+}
+
+fn sums(requests: u64) -> UsageSums {
+    UsageSums {
+        requests,
+        latency_micros: requests * 10,
+        bytes_in: requests * 100,
+        bytes_out: requests * 1000,
+    }
+}
+
+fn batch(rows: Vec<(UsageScope, UsageSums)>) -> UsageBatch {
+    UsageBatch { rows, ..UsageBatch::default() }
+}
+
+async fn fill(bed: &Bed) {
+    let rows = vec![
+        (scope(0, Some(1), "/a", 200), sums(1)),
+        (scope(1, Some(1), "/a", 200), sums(2)),
+        (scope(1, Some(1), "/b", 200), sums(4)),
+        (scope(1, Some(2), "/a", 429), sums(8)),
+        (scope(2, None, "", 401), sums(16)),
+    ];
+    bed.store.record(batch(rows)).await.unwrap();
+    bed.second.record(batch(vec![(scope(1, Some(1), "/a", 200), sums(32))])).await.unwrap();
+}
+
+pub(crate) async fn usage_is_added_up_per_scope(bed: Bed) {
+    fill(&bed).await;
+    let totals = bed.store.usage(&UsageFilter::minutes(MINUTE, MINUTE + 3)).await.unwrap();
+    let seen: Vec<_> = totals
+        .iter()
+        .map(|t| {
+            let minutes = (t.first_minute - MINUTE, t.last_minute - MINUTE);
+            (t.route.as_str(), t.key, t.status, minutes, t.sums)
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("", None, 401, (2, 2), sums(16)),
+            ("/a", Some(key_id(1)), 200, (0, 1), sums(35)),
+            ("/a", Some(key_id(2)), 429, (1, 1), sums(8)),
+            ("/b", Some(key_id(1)), 200, (1, 1), sums(4)),
+        ]
+    );
+}
+
+pub(crate) async fn usage_is_narrowed_by_every_filter(bed: Bed) {
+    fill(&bed).await;
+    let all = UsageFilter::minutes(MINUTE, MINUTE + 3);
+    let requests = |filter: UsageFilter| {
+        let store = bed.store.clone();
+        async move {
+            let totals = store.usage(&filter).await.unwrap();
+            totals.iter().map(|total| total.sums.requests).sum::<u64>()
+        }
+    };
+    assert_eq!(requests(all.clone()).await, 63);
+    assert_eq!(requests(UsageFilter::minutes(MINUTE, MINUTE + 1)).await, 1);
+    assert_eq!(requests(UsageFilter::minutes(MINUTE + 1, MINUTE + 2)).await, 46);
+    assert_eq!(requests(UsageFilter { key: Some(key_id(1)), ..all.clone() }).await, 39);
+    assert_eq!(requests(UsageFilter { route: Some("/a".to_owned()), ..all.clone() }).await, 43);
+    assert_eq!(requests(UsageFilter { status: Some(401), ..all.clone() }).await, 16);
+    assert_eq!(requests(UsageFilter { api: Some("none".to_owned()), ..all.clone() }).await, 0);
+    let totals = bed.store.usage(&UsageFilter { limit: 2, ..all }).await.unwrap();
+    assert_eq!(totals.len(), 2);
+}
+
+pub(crate) async fn figures_stay_at_their_maximum(bed: Bed) {
+    let most = UsageSums {
+        requests: u64::MAX,
+        latency_micros: u64::MAX,
+        bytes_in: u64::MAX,
+        bytes_out: u64::MAX,
+    };
+    for _ in 0..3 {
+        bed.store.record(batch(vec![(scope(0, None, "", 200), most)])).await.unwrap();
+    }
+    let totals = bed.store.usage(&UsageFilter::minutes(MINUTE, MINUTE + 1)).await.unwrap();
+    let [total] = totals.as_slice() else { panic!("{totals:?}") };
+    for figure in [total.sums.requests, total.sums.bytes_in, total.sums.bytes_out] {
+        assert!(figure >= i64::MAX as u64, "{figure}");
+    }
+}
+
+pub(crate) async fn last_uses_go_forward_only(bed: Bed) {
+    with_organization(&bed.store).await;
+    commit(&bed.store, creation(1)).await.unwrap();
+    assert_eq!(bed.store.last_uses(key_id(1)).await.unwrap(), []);
+    let used = |secret, at, from: &str| UsageBatch {
+        last_uses: vec![LastUse { secret: secret_id(secret), at, from: from.parse().unwrap() }],
+        ..UsageBatch::default()
+    };
+    let last = |bed: &Bed| {
+        let store = bed.store.clone();
+        async move {
+            let uses = store.last_uses(key_id(1)).await.unwrap();
+            let [last] = uses.as_slice() else { panic!("{uses:?}") };
+            let secrets = store.key(key_id(1)).await.unwrap().unwrap().secrets;
+            assert_eq!(secrets[0].last_used_at, Some(last.at));
+            (last.at, last.from.to_string())
+        }
+    };
+    bed.store.record(used(1, later(10), "203.0.113.7")).await.unwrap();
+    assert_eq!(last(&bed).await, (later(10), "203.0.113.7".to_owned()));
+    bed.second.record(used(1, later(5), "198.51.100.1")).await.unwrap();
+    assert_eq!(last(&bed).await, (later(10), "203.0.113.7".to_owned()), "an older use");
+    bed.second.record(used(1, later(11), "2001:db8::1")).await.unwrap();
+    assert_eq!(last(&bed).await, (later(11), "2001:db8::1".to_owned()));
+    bed.store.record(used(9, later(12), "2001:db8::1")).await.unwrap();
+    assert_eq!(last(&bed).await.0, later(11), "a secret that is not there is passed over");
+}
+
+pub(crate) async fn what_is_recorded_makes_no_revision(bed: Bed) {
+    with_organization(&bed.store).await;
+    commit(&bed.store, creation(1)).await.unwrap();
+    let before = trace(&bed.store).await;
+    fill(&bed).await;
+    let last_uses =
+        vec![LastUse { secret: secret_id(1), at: later(1), from: "203.0.113.7".parse().unwrap() }];
+    bed.store.record(UsageBatch { last_uses, ..UsageBatch::default() }).await.unwrap();
+    bed.store.record(UsageBatch::default()).await.unwrap();
+    assert_eq!(trace(&bed.store).await, before);
+}
+
+pub(crate) async fn exposures_in_a_batch_are_left_to_the_caller(bed: Bed) {
+    with_organization(&bed.store).await;
+    commit(&bed.store, creation(1)).await.unwrap();
+    let before = bed.store.key(key_id(1)).await.unwrap();
+    let exposures = vec![Exposure {
+        key: key_id(1),
+        at: Timestamp::from_secs(1),
+        from: "203.0.113.7".parse().unwrap(),
+        disable: true,
+    }];
+    bed.store.record(UsageBatch { exposures, ..UsageBatch::default() }).await.unwrap();
+    assert_eq!(bed.store.key(key_id(1)).await.unwrap(), before);
+}
