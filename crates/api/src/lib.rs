@@ -1,1 +1,41 @@
-//! .
+//! Wire types: what the command line prints with `--json` and what the management API sends.
+//!
+//! They stand in a crate of their own, without any of ours behind them, so that server, command line and tests mean the
+//! same bytes, and so that a field of the core can be renamed without changing what others parse. Moments are RFC 3339
+//! in UTC; ids and names are text. A plaintext key stands in one type only, [`CreatedKey`], which has no `Debug`.
+
+mod audit;
+mod error;
+mod explanation;
+mod key;
+mod organization;
+mod profile;
+mod usage;
+
+pub use audit::{ActorView, AuditEntryView, SubjectView};
+pub use error::{ErrorCode, ErrorView};
+pub use explanation::{ExplanationView, HeaderView, RefusalView, StepView, VerdictView};
+pub use key::{
+    CreatedKey, KeyDetailsView, KeyStateView, KeyView, PlaintextView, SecretStateView, SecretView,
+};
+pub use organization::{ModelIdView, OrganizationStateView, OrganizationView};
+pub use profile::{BindingView, ProfileView, RouteView, UpstreamView};
+pub use usage::UsageView;
+
+use serde::{Deserialize, Serialize};
+
+/// A piece of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The items, in the list's order.
+    pub items: Vec<T>,
+    /// What to ask for the next piece with; `None` at the end.
+    pub next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// A list that is whole.
+    pub const fn whole(items: Vec<T>) -> Self {
+        Self { items, next: None }
+    }
+}

@@ -1,1 +1,28 @@
-//! .
+//! The control plane: what people do to keys and organizations, and how it reaches the data plane.
+//!
+//! Two halves. [`Control`] is what may be asked for: every operation takes a [`Context`] that says who acts and when,
+//! holds what is asked against the API's profile, and makes it one change of the store. [`propagation`] and [`recorder`]
+//! join the store to the data plane: the one brings changes to the snapshot that requests are decided from, the other
+//! brings back what was used. The gateway is never seen from here; they meet in types of the core.
+//!
+//! Rejected: operations that change the snapshot themselves. What a command does in another process and what it does in
+//! this one must take the same way, or only one of them is tested.
+
+pub mod app;
+mod context;
+mod error;
+mod mint;
+pub mod plan;
+pub mod propagation;
+pub mod recorder;
+mod views;
+
+pub use app::Control;
+pub use context::{Clock, Context};
+pub use error::ControlError;
+pub use plan::{Plan, StoredCredential};
+pub use propagation::{Propagation, PropagationError};
+pub use recorder::Recorder;
+
+#[cfg(test)]
+mod fixture;

@@ -15,7 +15,7 @@ use crate::{
     directory::KeyEntry,
     id::KeyId,
     json::{self, Field},
-    key::KeyState,
+    key::{Digest, KeyState},
     network,
     organization::{Organization, OrganizationState},
     policy::Api,
@@ -182,6 +182,39 @@ pub fn decide_traced<H: Headers + ?Sized>(
     }
 }
 
+/// [`decide_traced`] for a key that nobody here has in the clear: recognized by the digest of one of its secrets, it is
+/// taken for sent, once and where it belongs. Only for `explain`; the gateway recognizes callers by what they send.
+pub(crate) fn decide_recognized<H: Headers + ?Sized>(
+    snapshot: &Snapshot,
+    request: &Request<'_, H>,
+    digest: &Digest,
+    body: Body<'_>,
+    now: Timestamp,
+    trace: &mut impl Trace,
+) -> Verdict {
+    if let Some(outage) = outage(snapshot, now, trace) {
+        return Verdict::Outage(outage);
+    }
+    let entry = snapshot.directory().find(digest).filter(|entry| entry.api == request.api.number);
+    let known_key = entry.as_ref().map(|entry| entry.key);
+    if let Err(denial) = check_transport(request, trace, || known_key) {
+        return Verdict::Denial(denial);
+    }
+    let Some(entry) = entry else {
+        trace.failed(Check::Key);
+        return Verdict::Denial(Box::new(unknown_key()));
+    };
+    trace.passed(Check::Key, || format!("{} (secret {})", entry.key, entry.secret));
+    let body = match body {
+        Body::NotRead => Body::Json(b""),
+        read => read,
+    };
+    match authorize_traced(snapshot, request, &Caller { entry }, body, now, trace) {
+        Progress::Decided(verdict) => verdict,
+        Progress::BodyWanted => Verdict::Outage(Outage { age: std::time::Duration::ZERO }),
+    }
+}
+
 /// Whether what we would decide from is too old to be trusted.
 pub fn outage(snapshot: &Snapshot, now: Timestamp, trace: &mut impl Trace) -> Option<Outage> {
     let age = now.since(snapshot.freshness().confirmed_at());
@@ -190,7 +223,7 @@ pub fn outage(snapshot: &Snapshot, now: Timestamp, trace: &mut impl Trace) -> Op
         return Some(Outage { age });
     }
     trace.passed(Check::Freshness, || {
-        format!("the store confirmed revision {} {age:?} ago", snapshot.freshness().revision())
+        format!("revision {}, confirmed by the store {age:?} ago", snapshot.freshness().revision())
     });
     None
 }
@@ -210,21 +243,10 @@ fn identify_traced<H: Headers + ?Sized>(
 ) -> Result<Caller, Refused> {
     let profile = &request.api.profile;
     let presented = credential::present(&profile.slots, request.headers, request.query);
-    if request.api.https == Https::Required && !request.secure {
-        // The key, if it is one, has been seen by whoever listens: the answer is refused and the key told on.
-        let seen =
-            presented.ok().and_then(|presented| look_up(snapshot, request.api, presented.key));
-        let mut denial = Denial::new(
-            Reason::InsecureTransport,
-            "The request came in the clear; send it by HTTPS, and rotate the key it carried.",
-        );
-        denial.known_key = seen.map(|entry| entry.key);
-        return refuse(trace, Check::Transport, denial);
-    }
-    trace.passed(Check::Transport, || match request.secure {
-        true => "it came by TLS".to_owned(),
-        false => "it came in the clear, which this API takes".to_owned(),
-    });
+    check_transport(request, trace, || {
+        let presented = presented.ok()?;
+        look_up(snapshot, request.api, presented.key).map(|entry| entry.key)
+    })?;
 
     let presented = match presented {
         Ok(presented) => presented,
@@ -254,11 +276,36 @@ fn identify_traced<H: Headers + ?Sized>(
             Ok(Caller { entry })
         }
         None => {
-            let mut denial = Denial::new(Reason::UnknownKey, "The API key is not known.");
+            let mut denial = unknown_key();
             denial.key_id = Some(current.fingerprint(presented.key));
             refuse(trace, Check::Key, denial)
         }
     }
+}
+
+fn unknown_key() -> Denial {
+    Denial::new(Reason::UnknownKey, "The API key is not known.")
+}
+
+/// `seen` finds the key that came in the clear: whoever listens has seen it too, so it is told on.
+fn check_transport<H: ?Sized>(
+    request: &Request<'_, H>,
+    trace: &mut impl Trace,
+    seen: impl FnOnce() -> Option<KeyId>,
+) -> Result<(), Refused> {
+    if request.api.https == Https::Required && !request.secure {
+        let mut denial = Denial::new(
+            Reason::InsecureTransport,
+            "The request came in the clear; send it by HTTPS, and rotate the key it carried.",
+        );
+        denial.known_key = seen();
+        return refuse(trace, Check::Transport, denial);
+    }
+    trace.passed(Check::Transport, || match request.secure {
+        true => "it came by TLS".to_owned(),
+        false => "it came in the clear, which this API takes".to_owned(),
+    });
+    Ok(())
 }
 
 /// A key of another API is as unknown here as one that does not exist.
@@ -332,13 +379,7 @@ fn may<H: ?Sized>(
     trace: &mut impl Trace,
 ) -> Result<Option<Permit>, Refused> {
     check_state(entry, now, trace)?;
-    let organization = snapshot.directory().organization(entry.organization);
-    let Some(organization) = organization.filter(|o| o.state == OrganizationState::Active) else {
-        let denial =
-            Denial::new(Reason::SuspendedOrganization, "The key's organization is suspended.");
-        return refuse(trace, Check::Organization, denial);
-    };
-    trace.passed(Check::Organization, || format!("{} is active", organization.id));
+    check_organization(snapshot, entry, trace)?;
     check_network(entry, request.client, trace)?;
     let route = check_route(request, trace)?;
     if !entry.permissions.covers(route.requires) {
@@ -356,7 +397,7 @@ fn may<H: ?Sized>(
     if route.reads_body() && matches!(body, Body::NotRead) {
         return Ok(None);
     }
-    if let Err(denial) = check_bindings(request, route, entry, &organization, body) {
+    if let Err(denial) = check_bindings(snapshot, request, route, entry, body) {
         trace.failed(Check::Bindings);
         return Err(denial);
     }
@@ -365,7 +406,7 @@ fn may<H: ?Sized>(
         if fields.is_empty() {
             "the route has none".to_owned()
         } else {
-            format!("{} belong to it", fields.join(", "))
+            format!("nothing foreign in {}", fields.join(", "))
         }
     });
     Ok(Some(Permit {
@@ -396,6 +437,27 @@ fn check_state(entry: &KeyEntry, now: Timestamp, trace: &mut impl Trace) -> Resu
     let mut denial = denial;
     denial.expired_at = (now >= entry.expires_at).then_some(entry.expires_at);
     refuse(trace, Check::State, denial)
+}
+
+fn check_organization(
+    snapshot: &Snapshot,
+    entry: &KeyEntry,
+    trace: &mut impl Trace,
+) -> Result<(), Refused> {
+    let state = snapshot.directory().organization_state(entry.organization);
+    if state != Some(OrganizationState::Active) {
+        return refuse(trace, Check::Organization, suspended_organization());
+    }
+    trace.passed(Check::Organization, || {
+        let organization = snapshot.directory().organization(entry.organization);
+        organization
+            .map_or_else(String::new, |organization| format!("{} is active", organization.id))
+    });
+    Ok(())
+}
+
+fn suspended_organization() -> Denial {
+    Denial::new(Reason::SuspendedOrganization, "The key's organization is suspended.")
 }
 
 fn check_network(entry: &KeyEntry, client: IpAddr, trace: &mut impl Trace) -> Result<(), Refused> {
@@ -440,15 +502,17 @@ fn check_route<'r, H: ?Sized>(
 }
 
 fn check_bindings<H: ?Sized>(
+    snapshot: &Snapshot,
     request: &Request<'_, H>,
     route: &Route,
     entry: &KeyEntry,
-    organization: &Organization,
     body: Body<'_>,
 ) -> Result<(), Refused> {
     if route.bindings.is_empty() {
         return Ok(());
     }
+    let organization = snapshot.directory().organization(entry.organization);
+    let organization = organization.ok_or_else(|| Box::new(suspended_organization()))?;
     let mut from_body = read_body(route, body)?.into_iter();
     for binding in &route.bindings {
         let field = match &binding.place {
@@ -464,7 +528,7 @@ fn check_bindings<H: ?Sized>(
                 .filter(|value| !value.contains('%'))
                 .map_or(Field::NotText, |value| Field::Text(value.into())),
         };
-        check_binding(binding, field, entry, organization)?;
+        check_binding(binding, field, entry, &organization)?;
     }
     Ok(())
 }

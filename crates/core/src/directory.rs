@@ -16,7 +16,7 @@ use crate::{
     id::{ApiNumber, KeyId, OrganizationId, SecretId},
     key::{Digest, Key, KeyState, Secret},
     network::Network,
-    organization::Organization,
+    organization::{Organization, OrganizationState},
     permission::PermissionSet,
     policy::Policy,
     time::Timestamp,
@@ -24,7 +24,10 @@ use crate::{
 
 /// Entries a shard should hold: few enough to copy in microseconds, many enough that shards cost little.
 const ENTRIES_PER_SHARD: usize = 512;
-const FEWEST_SHARDS: usize = 16;
+/// Entries looked at for one that is not there.
+const ENTRIES_PER_BUCKET: usize = 2;
+/// So many that a directory which began empty and grew to a million keys still copies little per change; they cost 64 kB.
+const FEWEST_SHARDS: usize = 1024;
 
 /// An organization's place in the directory. Places are never given to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,54 +64,57 @@ pub struct KeyEntry {
     pub state: KeyState,
 }
 
-/// An immutable table of entries, found by open addressing.
+/// An immutable table of entries, in buckets of a few. The entries of a bucket lie side by side, so that finding one costs
+/// two misses of the cache: where its bucket begins, mostly still in the cache, and the entry.
 #[derive(Debug, Default)]
 struct Shard {
-    /// 0 is empty, otherwise an entry's place plus one. A power of two long, at most three quarters full.
-    slots: Box<[u32]>,
+    /// Where the entries of each bucket begin, and after the last bucket where they end. A power of two of buckets.
+    starts: Box<[u32]>,
+    /// Sorted by bucket.
     entries: Box<[KeyEntry]>,
 }
 
 impl Shard {
-    fn new(entries: Vec<KeyEntry>) -> Self {
+    fn new(mut entries: Vec<KeyEntry>) -> Self {
         if entries.is_empty() {
             return Self::default();
         }
-        let size = (entries.len() * 4 / 3 + 1).next_power_of_two();
-        let mut slots = vec![0_u32; size].into_boxed_slice();
-        for (at, entry) in entries.iter().enumerate() {
-            let place = probe(&entry.digest, size)
-                .find(|place| slots.get(*place).is_some_and(|slot| *slot == 0));
-            if let Some(slot) = place.and_then(|place| slots.get_mut(place)) {
-                *slot = u32::try_from(at + 1).unwrap_or(u32::MAX);
+        let buckets = (entries.len() / ENTRIES_PER_BUCKET).next_power_of_two();
+        // Stable and quick on what is sorted already: a change of one entry leaves the others in place.
+        entries.sort_by_key(|entry| bucket_of(&entry.digest, buckets));
+        let mut starts = vec![0; buckets + 1].into_boxed_slice();
+        for entry in &entries {
+            let next = bucket_of(&entry.digest, buckets) + 1;
+            if let Some(count) = starts.get_mut(next) {
+                *count += 1;
             }
         }
-        Self { slots, entries: entries.into_boxed_slice() }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
+        }
+        Self { starts, entries: entries.into_boxed_slice() }
     }
 
     fn find(&self, digest: &Digest) -> Option<&KeyEntry> {
-        for place in probe(digest, self.slots.len()) {
-            let at = usize::try_from(*self.slots.get(place)?).ok()?.checked_sub(1)?;
-            let entry = self.entries.get(at)?;
-            // Not constant in time, and need not be: the digest is keyed by a pepper the caller does not have.
-            if entry.digest == *digest {
-                return Some(entry);
-            }
-        }
-        None
+        let bucket = bucket_of(digest, self.starts.len().checked_sub(1)?);
+        let start = usize::try_from(*self.starts.get(bucket)?).ok()?;
+        let end = usize::try_from(*self.starts.get(bucket + 1)?).ok()?;
+        // Not constant in time, and need not be: the digest is keyed by a pepper the caller does not have.
+        self.entries.get(start..end)?.iter().find(|entry| entry.digest == *digest)
     }
 }
 
-/// The places to look at, beginning at one the digest gives.
-fn probe(digest: &Digest, size: usize) -> impl Iterator<Item = usize> + use<> {
-    let mask = size.wrapping_sub(1);
-    let start = usize::try_from(digest.spread() & 0xffff_ffff).unwrap_or_default();
-    (0..size).map(move |step| start.wrapping_add(step) & mask)
+/// The bucket by the digest's lower bits; the shard comes from the upper ones.
+fn bucket_of(digest: &Digest, buckets: usize) -> usize {
+    usize::try_from(digest.spread() & 0xffff_ffff).unwrap_or_default() & (buckets - 1)
 }
 
 #[derive(Debug, Default)]
 struct Organizations {
-    in_slots: Vec<Arc<Organization>>,
+    /// The state stands beside the rest, which most decisions never look at: it would be one more miss of the cache.
+    in_slots: Vec<(OrganizationState, Arc<Organization>)>,
     slot_of: HashMap<OrganizationId, OrganizationSlot>,
 }
 
@@ -140,10 +146,13 @@ impl Directory {
     /// A directory of all organizations and keys, built at once.
     pub fn builder(policy: Arc<Policy>, secrets_expected: usize) -> DirectoryBuilder {
         let shards = (secrets_expected / ENTRIES_PER_SHARD).max(FEWEST_SHARDS).next_power_of_two();
+        // An eighth more than the mean fits nearly every shard: tables that grow by doubling leave holes behind.
+        let room = secrets_expected / shards * 9 / 8;
         DirectoryBuilder {
             policy,
             organizations: Organizations::default(),
-            shards: std::iter::repeat_with(Vec::new).take(shards).collect(),
+            shards: std::iter::repeat_with(|| Vec::with_capacity(room)).take(shards).collect(),
+            secrets: 0,
         }
     }
 
@@ -158,7 +167,15 @@ impl Directory {
 
     /// The organization in a slot.
     pub fn organization(&self, slot: OrganizationSlot) -> Option<Arc<Organization>> {
-        self.organizations.load().in_slots.get(usize::try_from(slot.0).ok()?).cloned()
+        let organizations = self.organizations.load();
+        let (_, organization) = organizations.in_slots.get(usize::try_from(slot.0).ok()?)?;
+        Some(organization.clone())
+    }
+
+    /// The state of the organization in a slot.
+    pub fn organization_state(&self, slot: OrganizationSlot) -> Option<OrganizationState> {
+        let organizations = self.organizations.load();
+        organizations.in_slots.get(usize::try_from(slot.0).ok()?).map(|(state, _)| *state)
     }
 
     /// How many secrets it holds.
@@ -199,7 +216,7 @@ impl Directory {
             let shard = shard.load();
             size_of::<ArcSwap<Shard>>()
                 + size_of::<Shard>()
-                + shard.slots.len() * size_of::<u32>()
+                + shard.starts.len() * size_of::<u32>()
                 + shard.entries.len() * size_of::<KeyEntry>()
         };
         self.shards.iter().map(shard).sum()
@@ -211,13 +228,13 @@ impl Organizations {
         if let Some(slot) = self.slot_of.get(&organization.id).copied() {
             let at = usize::try_from(slot.0).ok();
             if let Some(place) = at.and_then(|at| self.in_slots.get_mut(at)) {
-                *place = Arc::new(organization);
+                *place = (organization.state, Arc::new(organization));
             }
             return slot;
         }
         let slot = OrganizationSlot(u32::try_from(self.in_slots.len()).unwrap_or(u32::MAX));
         self.slot_of.insert(organization.id.clone(), slot);
-        self.in_slots.push(Arc::new(organization));
+        self.in_slots.push((organization.state, Arc::new(organization)));
         slot
     }
 }
@@ -226,7 +243,9 @@ impl Organizations {
 pub struct DirectoryBuilder {
     policy: Arc<Policy>,
     organizations: Organizations,
+    /// A power of two of them.
     shards: Vec<Vec<KeyEntry>>,
+    secrets: usize,
 }
 
 impl DirectoryBuilder {
@@ -240,14 +259,32 @@ impl DirectoryBuilder {
         let slot = self.organizations.slot_of.get(&key.organization).copied();
         let slot = slot.ok_or_else(|| orphan(key))?;
         let restrictions = restrictions_of(key);
-        let count = self.shards.len();
         for secret in secrets {
             let entry = entry_of(&self.policy, key, secret, slot, restrictions.clone());
+            self.secrets += 1;
+            if self.secrets > self.shards.len() * ENTRIES_PER_SHARD * 2 {
+                self.double_shards();
+            }
+            let count = self.shards.len();
             if let Some(shard) = self.shards.get_mut(shard_of(&secret.digest, count)) {
                 shard.push(entry);
             }
         }
         Ok(())
+    }
+
+    /// More came than expected: the upper half of each shard goes to a new one, one more bit of the digest deciding.
+    fn double_shards(&mut self) {
+        let count = self.shards.len();
+        let upper: Vec<Vec<KeyEntry>> = self
+            .shards
+            .iter_mut()
+            .map(|shard| {
+                let goes = |entry: &mut KeyEntry| shard_of(&entry.digest, count * 2) >= count;
+                shard.extract_if(.., goes).collect()
+            })
+            .collect();
+        self.shards.extend(upper);
     }
 
     /// The directory.
@@ -262,7 +299,7 @@ impl DirectoryBuilder {
     }
 }
 
-/// The shard by the digest's upper bits; the place in it comes from the lower ones.
+/// The shard by the digest's upper bits; the bucket in it comes from the lower ones.
 fn shard_of(digest: &Digest, shards: usize) -> usize {
     usize::try_from(digest.spread() >> 32).unwrap_or_default() & (shards - 1)
 }

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::{
     credential::Headers,
-    decide::{Body, Check, Request, Trace, decide_traced},
+    decide::{Body, Check, Request, Trace, decide_recognized, decide_traced},
+    key::Digest,
     snapshot::Snapshot,
     time::Timestamp,
     verdict::Verdict,
@@ -55,15 +56,35 @@ pub fn explain<H: Headers + ?Sized>(
 ) -> Explanation {
     let mut told = Told::default();
     let verdict = decide_traced(snapshot, request, body, now, &mut told);
-    let what = match &verdict {
-        Verdict::Permit(_) => None,
-        Verdict::Denial(denial) => Some(denial.detail.to_string()),
-        Verdict::Outage(outage) => {
-            Some(format!("the last confirmed state is {:?} old", outage.age))
+    told.explanation(verdict)
+}
+
+/// [`explain`] for a key that nobody here has in the clear, by the digest of one of its secrets: how it would be sent and
+/// whether it is well formed is not told, all that follows is.
+pub fn explain_recognized<H: Headers + ?Sized>(
+    snapshot: &Snapshot,
+    request: &Request<'_, H>,
+    digest: &Digest,
+    body: Body<'_>,
+    now: Timestamp,
+) -> Explanation {
+    let mut told = Told::default();
+    let verdict = decide_recognized(snapshot, request, digest, body, now, &mut told);
+    told.explanation(verdict)
+}
+
+impl Told {
+    fn explanation(mut self, verdict: Verdict) -> Explanation {
+        let what = match &verdict {
+            Verdict::Permit(_) => None,
+            Verdict::Denial(denial) => Some(denial.detail.to_string()),
+            Verdict::Outage(outage) => {
+                Some(format!("the last confirmed state is {:?} old", outage.age))
+            }
+        };
+        if let (Some(check), Some(what)) = (self.failed, what) {
+            self.steps.push(Step { check: check.name(), passed: false, what });
         }
-    };
-    if let (Some(check), Some(what)) = (told.failed, what) {
-        told.steps.push(Step { check: check.name(), passed: false, what });
+        Explanation { steps: self.steps, verdict }
     }
-    Explanation { steps: told.steps, verdict }
 }

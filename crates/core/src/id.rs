@@ -22,19 +22,21 @@ pub struct NotAnId {
     remedy: &'static str,
 }
 
-fn write_base32(f: &mut fmt::Formatter<'_>, prefix: &str, bits: [u8; 16]) -> fmt::Result {
-    let value = u128::from_be_bytes(bits);
-    f.write_str(prefix)?;
-    for place in (0..RANDOM_CHARS).rev() {
-        let digit = usize::try_from((value >> (place * 5)) & 31).unwrap_or_default();
-        let char = BASE32.get(digit).copied().unwrap_or(b'0');
-        fmt::Write::write_char(f, char::from(char))?;
+/// Prefix (four characters) and digits, as they are written.
+fn encode_base32(prefix: [u8; 4], bits: [u8; 16]) -> [u8; 4 + RANDOM_CHARS] {
+    let mut text = [b'0'; 4 + RANDOM_CHARS];
+    let mut left = u128::from_be_bytes(bits);
+    for place in text.iter_mut().skip(4).rev() {
+        let digit = usize::try_from(left & 31).unwrap_or_default();
+        *place = BASE32.get(digit).copied().unwrap_or(b'0');
+        left >>= 5;
     }
-    Ok(())
+    text.iter_mut().zip(prefix).for_each(|(place, char)| *place = char);
+    text
 }
 
-fn read_base32(prefix: &str, text: &str) -> Option<[u8; 16]> {
-    let digits = text.strip_prefix(prefix)?;
+fn read_base32(prefix: [u8; 4], text: &str) -> Option<[u8; 16]> {
+    let digits = text.strip_prefix(std::str::from_utf8(&prefix).ok()?)?;
     if digits.len() != RANDOM_CHARS {
         return None;
     }
@@ -66,11 +68,16 @@ macro_rules! random_id {
             pub const fn bits(self) -> [u8; 16] {
                 self.0
             }
+
+            /// As it is written, in ASCII.
+            pub fn encoded(self) -> [u8; 4 + RANDOM_CHARS] {
+                encode_base32(*$prefix, self.0)
+            }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write_base32(f, $prefix, self.0)
+                f.pad(std::str::from_utf8(&self.encoded()).unwrap_or_default())
             }
         }
 
@@ -84,7 +91,7 @@ macro_rules! random_id {
             type Err = NotAnId;
 
             fn from_str(text: &str) -> Result<Self, NotAnId> {
-                read_base32($prefix, text).map(Self).ok_or_else(|| NotAnId {
+                read_base32(*$prefix, text).map(Self).ok_or_else(|| NotAnId {
                     text: text.to_owned(),
                     what: $what,
                     remedy: $remedy,
@@ -108,11 +115,11 @@ macro_rules! random_id {
 
 random_id!(
     /// A key: the lasting object, whatever secrets it has had. Public, safe to log and to show.
-    KeyId, "key_", "a key's id", "it is `key_` and 26 characters, as `keyward keys list` shows it"
+    KeyId, b"key_", "a key's id", "it is `key_` and 26 characters, as `keyward keys list` shows it"
 );
 random_id!(
     /// One secret of a key. Public, safe to log and to show.
-    SecretId, "sec_", "a secret's id", "it is `sec_` and 26 characters, as `keyward keys show` shows it"
+    SecretId, b"sec_", "a secret's id", "it is `sec_` and 26 characters, as `keyward keys show` shows it"
 );
 
 macro_rules! text_id {

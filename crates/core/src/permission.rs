@@ -48,6 +48,11 @@ pub enum VocabularyError {
     /// More than a set can hold.
     #[error("there are {0} permissions, at most 64 fit: join some")]
     TooMany(usize),
+    /// A name that challenges could not show (RFC 6749, section 3.3).
+    #[error(
+        "`{0}` cannot name a permission: write it in ASCII without spaces, quotes and backslashes"
+    )]
+    Name(String),
     /// Twice the same.
     #[error("permission `{0}` stands twice: remove one")]
     Twice(String),
@@ -66,7 +71,11 @@ impl Vocabulary {
             return Err(VocabularyError::TooMany(entries.len()));
         }
         let mut bit_of = BTreeMap::new();
+        let plain = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
         for (bit, (name, _, _)) in entries.iter().enumerate() {
+            if name.is_empty() || name == "*" || !name.bytes().all(plain) {
+                return Err(VocabularyError::Name(name.clone()));
+            }
             if bit_of.insert(name.as_str(), 1_u64 << bit).is_some() {
                 return Err(VocabularyError::Twice(name.clone()));
             }

@@ -112,13 +112,13 @@ enum Segment {
 }
 
 impl Segment {
-    /// Lower is more specific.
-    fn breadth(&self) -> u8 {
+    /// What it matches, without the name of its parameter: how broadly (lower is more specific), and its text.
+    fn shape(&self) -> (u8, &str) {
         match self {
-            Self::Text(_) => 0,
-            Self::Param { suffix, .. } if !suffix.is_empty() => 1,
-            Self::Param { .. } => 2,
-            Self::Rest(_) => 3,
+            Self::Text(text) => (0, text),
+            Self::Param { suffix, .. } if !suffix.is_empty() => (1, suffix),
+            Self::Param { .. } => (2, ""),
+            Self::Rest(_) => (3, ""),
         }
     }
 }
@@ -219,9 +219,18 @@ impl PathPattern {
         })
     }
 
-    fn specificity(&self) -> (Vec<u8>, usize) {
+    /// Whether both match the same paths: what their parameters are called makes no difference.
+    pub fn same_paths(&self, other: &Self) -> bool {
+        self.segments.iter().map(Segment::shape).eq(other.segments.iter().map(Segment::shape))
+    }
+
+    /// Sorts the more specific first, and patterns for the same paths beside each other.
+    fn specificity(&self) -> (Vec<u8>, usize, Vec<Box<str>>) {
+        let shapes = || self.segments.iter().map(Segment::shape);
         // Among equals the longer comes first.
-        (self.segments.iter().map(Segment::breadth).collect(), usize::MAX - self.segments.len())
+        let breadths = shapes().map(|(breadth, _)| breadth).collect();
+        let texts = shapes().map(|(_, text)| text.into()).collect();
+        (breadths, usize::MAX - self.segments.len(), texts)
     }
 }
 
@@ -252,7 +261,7 @@ impl Route {
 /// The routes of an API.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
-    /// Most specific first.
+    /// Most specific first, those for the same paths beside each other.
     routes: Vec<Route>,
 }
 
@@ -292,7 +301,7 @@ impl Routes {
         let mut hit: Option<&PathPattern> = None;
         let mut others = Methods::default();
         for route in &self.routes {
-            if hit.is_some_and(|pattern| pattern.segments != route.pattern.segments) {
+            if hit.is_some_and(|pattern| !pattern.same_paths(&route.pattern)) {
                 break;
             }
             if hit.is_none() && !route.pattern.matches(path) {
@@ -378,6 +387,29 @@ mod tests {
         };
         assert_eq!(allowed.to_string(), "POST, DELETE");
         assert!(matches!(routes.find(None, "/v1/admin"), RouteMatch::OtherMethods(_)));
+    }
+
+    #[test]
+    fn every_method_of_a_path_is_found_whatever_stands_between_and_however_parameters_are_called() {
+        use Method::*;
+        let routes = Routes::new(vec![
+            route(&[Get], "/a/{x}"),
+            route(&[Get], "/b/{x}"),
+            route(&[Post], "/a/{y}"),
+            route(&[Get], "/a"),
+            route(&[Get], "/b"),
+            route(&[Post], "/a"),
+        ]);
+        for (method, path, expected) in [
+            (Get, "/a/1", "/a/{x}"),
+            (Post, "/a/1", "/a/{y}"),
+            (Get, "/b/1", "/b/{x}"),
+            (Post, "/b/1", "405"),
+            (Post, "/a", "/a"),
+            (Post, "/b", "405"),
+        ] {
+            assert_eq!(found(&routes, method, path), expected, "{method:?} {path}");
+        }
     }
 
     #[test]

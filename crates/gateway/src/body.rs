@@ -34,6 +34,14 @@ pub(crate) struct UploadState {
     pub(crate) fault: Cell<Option<UploadFault>>,
 }
 
+impl UploadState {
+    /// More of the body came.
+    pub(crate) fn count(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.bytes.set(self.bytes.get().saturating_add(bytes));
+    }
+}
+
 /// A request body on its way to the upstream.
 pub(crate) struct Upload {
     source: Source,
@@ -55,9 +63,8 @@ impl Upload {
         Self { source: Source::Stream(incoming), left: most, state, answer: None }
     }
 
-    /// A body that was read to decide on.
+    /// A body that was read, and counted, to decide on.
     pub(crate) fn whole(bytes: Bytes, state: Rc<UploadState>) -> Self {
-        state.bytes.set(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         let whole = Some(bytes).filter(|bytes| !bytes.is_empty());
         Self { source: Source::Whole(whole), left: u64::MAX, state, answer: None }
     }
@@ -101,7 +108,7 @@ impl Body for Upload {
                     return Poll::Ready(None);
                 };
                 let size = u64::try_from(data.len()).unwrap_or(u64::MAX);
-                this.state.bytes.set(this.state.bytes.get().saturating_add(size));
+                this.state.count(data.len());
                 match this.left.checked_sub(size) {
                     Some(left) => {
                         this.left = left;
@@ -158,10 +165,20 @@ pub(crate) struct Relay {
     pub(crate) incoming: Incoming,
     /// The connection it comes on; given back when the answer ends cleanly.
     pub(crate) lease: Option<Lease>,
-    pub(crate) upload: Rc<UploadState>,
-    pub(crate) watch: Watch,
+    /// Whether the client takes the end of its connection for the end of the answer (HTTP/1.0).
+    pub(crate) until_close: bool,
+    /// Present until the answer has ended.
+    pub(crate) watch: Option<Watch>,
     pub(crate) stall: Duration,
     pub(crate) ended: bool,
+}
+
+impl Relay {
+    fn arm(&self) {
+        if let Some(watch) = &self.watch {
+            watch.arm(self.stall);
+        }
+    }
 }
 
 impl Answer {
@@ -180,8 +197,18 @@ impl Answer {
 
     /// An upstream's.
     pub(crate) fn relay(relay: Relay, ticket: Ticket) -> Self {
-        relay.watch.arm(relay.stall);
+        relay.arm();
         Self { source: AnswerSource::Upstream(Box::new(relay)), ticket: Some(ticket) }
+    }
+
+    /// What follows a fault closes the connection. A client that would take this for the end of the answer gets a reset.
+    fn broken(&self, fault: AnswerFault) -> AnswerFault {
+        if let (AnswerSource::Upstream(relay), Some(ticket)) = (&self.source, &self.ticket)
+            && relay.until_close
+        {
+            ticket.in_flight.cut();
+        }
+        fault
     }
 
     fn count(&mut self, bytes: usize) {
@@ -209,8 +236,8 @@ impl Body for Answer {
             AnswerSource::Upstream(relay) => relay,
         };
         let frame = match Pin::new(&mut relay.incoming).poll_frame(cx) {
-            Poll::Pending if relay.watch.overdue(cx) => {
-                return Poll::Ready(Some(Err(AnswerFault::Stalled)));
+            Poll::Pending if relay.watch.as_ref().is_some_and(|watch| watch.overdue(cx)) => {
+                return Poll::Ready(Some(Err(this.broken(AnswerFault::Stalled))));
             }
             Poll::Pending => return Poll::Pending,
             Poll::Ready(frame) => frame,
@@ -221,12 +248,12 @@ impl Body for Answer {
                 Poll::Ready(None)
             }
             Some(Ok(frame)) => {
-                relay.watch.arm(relay.stall);
+                relay.arm();
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 this.count(bytes);
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => Poll::Ready(Some(Err(AnswerFault::Broken(error)))),
+            Some(Err(error)) => Poll::Ready(Some(Err(this.broken(AnswerFault::Broken(error))))),
         }
     }
 
@@ -250,13 +277,16 @@ impl Body for Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         let AnswerSource::Upstream(relay) = &mut self.source else { return };
-        if let Some(ticket) = &mut self.ticket {
-            ticket.sums.bytes_in = relay.upload.bytes.get();
-        }
         // Only a connection whose answer was read to its end may serve another request.
         if relay.ended || relay.incoming.is_end_stream() {
             if let Some(lease) = relay.lease.take() {
                 lease.give_back();
+            }
+            if let (Some(ticket), Some(watch)) = (&self.ticket, relay.watch.take()) {
+                // An upload that outlives its answer still moves the deadline.
+                if Rc::strong_count(&ticket.upload) == 1 {
+                    ticket.worker().keep_watch(watch);
+                }
             }
         }
     }

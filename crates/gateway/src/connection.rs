@@ -9,6 +9,7 @@ use std::{
     task::Poll,
 };
 
+use http::HeaderValue;
 use hyper::{
     rt::Executor,
     server::conn::{http1, http2},
@@ -29,6 +30,9 @@ use crate::{
     worker::Worker,
 };
 
+/// What a client of HTTP/2 sends first (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// What all requests of a connection share.
 pub(crate) struct Connection {
     /// The peer's address, IPv4-mapped ones as IPv4.
@@ -39,6 +43,19 @@ pub(crate) struct Connection {
     pub(crate) http2: bool,
     /// What stream and exchanges tell each other.
     pub(crate) wire: Arc<WireState>,
+    /// The peer's address as a header's value.
+    peer_header: HeaderValue,
+}
+
+impl Connection {
+    /// A client's address as a header's value, made once for the usual one, the peer's own.
+    pub(crate) fn header_of(&self, client: IpAddr) -> HeaderValue {
+        if client == self.peer { self.peer_header.clone() } else { address_header(client) }
+    }
+}
+
+fn address_header(address: IpAddr) -> HeaderValue {
+    HeaderValue::from_str(&address.to_string()).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 /// Serves a connection to its end.
@@ -55,6 +72,7 @@ pub(crate) async fn serve(
     let Ok(Some((stream, http2))) = opened else { return };
     let connection = Rc::new(Connection {
         peer: network::canonical(peer.ip()),
+        peer_header: address_header(network::canonical(peer.ip())),
         secure: tls.is_some(),
         http2,
         wire: Arc::default(),
@@ -75,13 +93,13 @@ async fn open(tcp: TcpStream, tls: Option<&TlsAcceptor>) -> Option<(ClientStream
             Some((ClientStream::Tls(Box::new(stream)), http2))
         }
         None => {
-            // HTTP/2 with prior knowledge (RFC 9113, 3.3) begins with a preface that is no HTTP/1.1 method's start.
-            let mut start = [0; 3];
+            // HTTP/2 with prior knowledge (RFC 9113, 3.3) begins with a preface that is no request of HTTP/1.1.
+            let mut start = [0; PREFACE.len()];
             let mut seen = 0;
             while seen < start.len() {
                 let now = tcp.peek(&mut start).await.ok()?;
                 let so_far = start.get(..now)?;
-                if now == 0 || !b"PRI".starts_with(so_far) {
+                if now == 0 || !PREFACE.starts_with(so_far) {
                     return Some((ClientStream::Tcp(tcp), false));
                 }
                 if now == seen {
@@ -151,7 +169,8 @@ async fn serve_http2(
     let served = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
-        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        // The guard refuses half of this, with words.
+        .max_header_list_size(u32::try_from(limits.head_bytes * 2).unwrap_or(u32::MAX))
         // Streams opened and reset at once (CVE-2023-44487) and answers nobody reads are bounded.
         .max_pending_accept_reset_streams(32)
         .max_local_error_reset_streams(64)

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, net::IpAddr, rc::Rc, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, Response, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use keyward_core::{
@@ -37,7 +37,7 @@ pub(crate) async fn exchange(
     let snapshot = worker.snapshot();
     let settings = worker.settings();
     let mut ticket = Ticket::open(&worker, connection.wire.begin());
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let seen = Seen::of(&parts, worker.next_request_id());
     let (client, secure) = guard::origin(&connection, &parts.headers, &settings.trusted_proxies);
 
@@ -49,37 +49,38 @@ pub(crate) async fn exchange(
         api: None,
         client,
         secure,
-        request_id: String::new(),
+        request_id: HeaderValue::from_static(""),
     };
-    match exchange.answer(parts, body, &seen, &mut ticket).await {
+    match exchange.answer(&mut parts, body, &seen, &mut ticket).await {
         Ok(forwarding) => {
-            connection.wire.decide_upgrade(forwarding.is_upgrade());
+            if seen.upgrades {
+                connection.wire.decide_upgrade(forwarding.is_upgrade());
+            }
             Ok(forwarding.into_response(ticket))
         }
         Err(denial) => {
-            connection.wire.decide_upgrade(false);
-            Ok(exchange.refuse(&denial, &seen, ticket))
+            if seen.upgrades {
+                connection.wire.decide_upgrade(false);
+            }
+            Ok(exchange.refuse(&denial, &parts, &seen, ticket))
         }
     }
 }
 
-/// What a refusal may show of a request whose parts have moved on.
+/// What of the headers is needed after they have gone to the upstream.
 struct Seen {
     number: u128,
-    method: http::Method,
-    uri: http::Uri,
-    version: http::Version,
     problem: bool,
+    /// Whether what follows the request on its connection hangs on the answer.
+    upgrades: bool,
 }
 
 impl Seen {
     fn of(parts: &Parts, number: u128) -> Self {
         Self {
             number,
-            method: parts.method.clone(),
-            uri: parts.uri.clone(),
-            version: parts.version,
             problem: wants_problem(&parts.headers),
+            upgrades: parts.headers.contains_key(header::UPGRADE),
         }
     }
 }
@@ -102,34 +103,35 @@ struct Exchange<'w> {
     api: Option<&'w Api>,
     client: IpAddr,
     secure: bool,
-    request_id: String,
+    request_id: HeaderValue,
 }
 
 impl<'w> Exchange<'w> {
     /// The way itself.
     async fn answer(
         &mut self,
-        parts: Parts,
+        parts: &mut Parts,
         body: Incoming,
         seen: &Seen,
         ticket: &mut Ticket,
     ) -> Result<Forwarding, Box<Denial>> {
-        let host = guard::check(self.connection, &parts);
+        let host = guard::check(self.connection, &self.settings.limits, parts);
         let api =
             host.as_ref().ok().and_then(|host| self.snapshot.policy().find(host, parts.uri.path()));
         self.name(api, seen);
         if self.settings.log_requests {
-            ticket.log(&self.request_id, &parts, self.client);
+            ticket.log(self.request_id_text(), parts, self.client);
         }
         host?;
         let api = api.ok_or_else(|| {
             Box::new(Denial::new(Reason::UnknownApi, "No API is served at this host and path."))
         })?;
 
-        let (permit, body) = self.decide(api, &parts, body, ticket).await?;
+        let (permit, body) = self.decide(api, parts, body, ticket).await?;
         forward::forward(
             forward::Way {
                 worker: self.worker,
+                connection: self.connection,
                 snapshot: self.snapshot,
                 settings: self.settings,
                 api,
@@ -142,12 +144,25 @@ impl<'w> Exchange<'w> {
             body,
         )
         .await
+        .map_err(|denial| self.say_what_broke(denial))
+    }
+
+    /// An upload that broke off is refused with what the wire knows of it.
+    fn say_what_broke(&self, denial: Box<Denial>) -> Box<Denial> {
+        match guard::body_denial(self.connection) {
+            Some(known) if denial.reason == Reason::BadRequest => Box::new(known),
+            _ => denial,
+        }
     }
 
     /// Gives the request the API's words and a number in its form.
     fn name(&mut self, api: Option<&'w Api>, seen: &Seen) {
         self.api = api;
-        self.request_id = format!("{}{:032x}", self.profile().request_id.prefix, seen.number);
+        self.request_id = request_id(&self.profile().request_id.prefix, seen.number);
+    }
+
+    fn request_id_text(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
     }
 
     fn profile(&self) -> &'w Profile {
@@ -162,7 +177,7 @@ impl<'w> Exchange<'w> {
         body: Incoming,
         ticket: &mut Ticket,
     ) -> Result<(Permit, Upload), Box<Denial>> {
-        let now = clock::now();
+        let now = ticket.began();
         let headers = HeadersOf(&parts.headers);
         let facts = decide::Request {
             api,
@@ -190,10 +205,14 @@ impl<'w> Exchange<'w> {
             match decide::authorize(self.snapshot, &facts, &caller, Body::NotRead, now) {
                 Progress::Decided(verdict) => {
                     check_length(&body, most)?;
-                    let upload = Upload::stream(body, most.unwrap_or(u64::MAX), Rc::default());
+                    let most = most.unwrap_or(u64::MAX);
+                    let upload = Upload::stream(body, most, ticket.upload.clone());
                     (Progress::Decided(verdict), upload)
                 }
-                Progress::BodyWanted => self.decide_on_body(&facts, &caller, body, most).await?,
+                Progress::BodyWanted => {
+                    let state = ticket.upload.clone();
+                    Box::pin(self.decide_on_body(&facts, &caller, body, most, state)).await?
+                }
             };
         match progress {
             Progress::Decided(Verdict::Permit(permit)) => {
@@ -214,22 +233,28 @@ impl<'w> Exchange<'w> {
         caller: &Caller,
         body: Incoming,
         most: Option<u64>,
+        state: Rc<UploadState>,
     ) -> Result<(Progress, Upload), Box<Denial>> {
         let most_decided =
             u64::try_from(self.settings.limits.decided_body_bytes).unwrap_or(u64::MAX);
         let most = most.unwrap_or(u64::MAX).min(most_decided);
         check_length(&body, Some(most))?;
-        let whole = self.read_whole(body, most).await?;
+        let whole = self.read_whole(body, most, &state).await?;
         let known = match unreadable(facts.headers.0) {
             Some(why) => Body::Unreadable(why),
             None => Body::Json(&whole),
         };
         // The time may have moved while the body came: what is decided on is the moment of forwarding.
         let progress = decide::authorize(self.snapshot, facts, caller, known, clock::now());
-        Ok((progress, Upload::whole(whole, Rc::<UploadState>::default())))
+        Ok((progress, Upload::whole(whole, state)))
     }
 
-    async fn read_whole(&self, mut body: Incoming, most: u64) -> Result<Bytes, Box<Denial>> {
+    async fn read_whole(
+        &self,
+        mut body: Incoming,
+        most: u64,
+        state: &UploadState,
+    ) -> Result<Bytes, Box<Denial>> {
         let mut whole = BytesMut::new();
         let mut left = usize::try_from(most).unwrap_or(usize::MAX);
         while let Some(frame) = body.frame().await {
@@ -240,6 +265,7 @@ impl<'w> Exchange<'w> {
                 }))
             })?;
             let Ok(data) = frame.into_data() else { break };
+            state.count(data.len());
             left = left.checked_sub(data.len()).ok_or_else(|| too_large(most))?;
             if whole.is_empty() && body.is_end_stream() {
                 // The usual small body comes in one piece and is not copied.
@@ -259,18 +285,38 @@ impl<'w> Exchange<'w> {
         self.worker.recorder.borrow_mut().exposed(exposure);
     }
 
-    fn refuse(&self, denial: &Denial, seen: &Seen, ticket: Ticket) -> Response<Answer> {
+    fn refuse(
+        &self,
+        denial: &Denial,
+        parts: &Parts,
+        seen: &Seen,
+        ticket: Ticket,
+    ) -> Response<Answer> {
+        let fault = self.connection.wire.fault_behind(&parts.method);
         let refused = Refused {
-            request_id: &self.request_id,
-            method: seen.method.as_str(),
-            path: seen.uri.path(),
-            version: seen.version,
+            request_id: self.request_id_text(),
+            // The stand-in's own method is nothing the client sent.
+            method: fault.map_or(parts.method.as_str(), |_| "this method"),
+            path: parts.uri.path(),
+            version: parts.version,
             problem: seen.problem,
-            exact_status: guard::exact_status(self.connection),
+            exact_status: fault.and_then(guard::exact_status),
             close: self.connection.wire.fault().is_some(),
         };
         refusal::answer(self.profile(), denial, &refused, clock::now(), ticket)
     }
+}
+
+/// The profile's prefix and 32 hexadecimal digits.
+fn request_id(prefix: &str, number: u128) -> HeaderValue {
+    let mut text = Vec::with_capacity(prefix.len() + 32);
+    text.extend_from_slice(prefix.as_bytes());
+    let digit = |at: u32| match u8::try_from(number >> (4 * at) & 15).unwrap_or_default() {
+        digit @ 0..=9 => b'0' + digit,
+        letter => b'a' + letter - 10,
+    };
+    text.extend((0..32).rev().map(digit));
+    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 fn outage_denial(outage: Outage) -> Denial {
@@ -320,4 +366,22 @@ fn unreadable(headers: &HeaderMap) -> Option<&'static str> {
         return Some("The body is declared in another charset; send JSON in UTF-8.");
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<F, A, B, C, R>(_: F) -> usize
+    where
+        F: FnOnce(A, B, C) -> R,
+    {
+        size_of::<R>()
+    }
+
+    #[test]
+    fn an_exchange_is_small_enough_to_be_moved_cheaply() {
+        let bytes = size(exchange);
+        assert!(bytes <= 2560, "{bytes} bytes");
+    }
 }

@@ -3,9 +3,10 @@
 use std::{net::IpAddr, pin::pin, rc::Rc, sync::Arc, task::Poll};
 
 use http::{
-    HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header, request::Parts,
+    HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request::Parts,
     uri::PathAndQuery,
 };
+use http_body::Body as _;
 use hyper::{body::Incoming, client::conn::TrySendError, upgrade::OnUpgrade};
 use keyward_core::{
     policy::{Api, Upstream},
@@ -15,6 +16,7 @@ use keyward_core::{
 
 use crate::{
     body::{Answer, Relay, Upload, UploadFault, UploadState},
+    connection::Connection,
     headers::{self, Identity},
     record::Ticket,
     settings::Compiled,
@@ -27,12 +29,13 @@ use crate::{
 /// Where a request is on its way.
 pub(crate) struct Way<'w> {
     pub(crate) worker: &'w Rc<Worker>,
+    pub(crate) connection: &'w Connection,
     pub(crate) snapshot: &'w Arc<Snapshot>,
     pub(crate) settings: &'w Compiled,
     pub(crate) api: &'w Api,
     pub(crate) client: IpAddr,
     pub(crate) secure: bool,
-    pub(crate) request_id: &'w str,
+    pub(crate) request_id: &'w HeaderValue,
 }
 
 /// An upstream's answer, its head received and its body still coming.
@@ -46,7 +49,7 @@ pub(crate) struct Forwarding {
 
 struct RelayParts {
     lease: Lease,
-    upload: Rc<UploadState>,
+    until_close: bool,
     watch: Watch,
     stall: std::time::Duration,
 }
@@ -55,23 +58,33 @@ struct RelayParts {
 pub(crate) async fn forward(
     way: Way<'_>,
     permit: Permit,
-    mut parts: Parts,
+    parts: &mut Parts,
     upload: Upload,
 ) -> Result<Forwarding, Box<Denial>> {
     let Some(upstream) = way.snapshot.policy().upstream_of(way.api) else {
         return Err(internal("the API's upstream is not configured"));
     };
-    let upgrade = wanted_upgrade(&mut parts);
+    let upgrade = wanted_upgrade(parts);
     let state = upload.state();
-    let request =
-        toward(&way, upstream, &permit, parts, upload, upgrade.as_ref().map(|(name, _)| name))?;
-    let watch = way.worker.watchdog.watch();
-    let (response, lease) = send(&way, upstream, request, &state, &watch).await?;
+    let lease = lease(&way, upstream, true).await?;
+    let protocol = upgrade.as_ref().map(|(name, _)| name);
+    let request = toward(&way, upstream, &permit, parts, upload, protocol)?;
+    let watch = way.worker.spare_watch();
+    let (response, lease) = match send(&way, upstream, lease, request, &state, &watch).await {
+        Ok(answered) => answered,
+        // One stale connection says little of the next, but a second try must not find another.
+        Err(Unsent::Stale(request)) => {
+            let lease = Box::pin(self::lease(&way, upstream, false)).await?;
+            let again = Box::pin(send(&way, upstream, lease, *request, &state, &watch)).await;
+            again.map_err(|unsent| unsent.into_denial(upstream))?
+        }
+        Err(Unsent::Denied(denial)) => return Err(denial),
+    };
     let mut forwarding = Forwarding {
         response,
         relay: RelayParts {
             lease,
-            upload: state,
+            until_close: parts.version < Version::HTTP_11,
             watch,
             stall: way.settings.deadlines.upstream_stall,
         },
@@ -96,7 +109,7 @@ fn toward(
     way: &Way<'_>,
     upstream: &Upstream,
     permit: &Permit,
-    mut parts: Parts,
+    parts: &mut Parts,
     upload: Upload,
     upgrade: Option<&HeaderValue>,
 ) -> Result<Request<Upload>, Box<Denial>> {
@@ -106,42 +119,40 @@ fn toward(
         let mut names = way.worker.names.borrow_mut();
         names.permissions(way.snapshot.policy(), way.api, permit.permissions())
     });
-    let request_id = HeaderValue::from_str(way.request_id)
-        .map_err(|_| internal("a request id is no header value"))?;
-    let host = host_for(upstream, &parts)?;
+    let host = host_for(way, upstream, parts);
     let identity = Identity {
         permit,
         organization: organization.id.as_str(),
         permissions,
-        client: way.client,
+        client: way.connection.header_of(way.client),
         secure: way.secure,
-        request_id: &request_id,
+        request_id: way.request_id,
     };
     headers::toward_upstream(&mut parts.headers, way.api, upstream, way.settings, &identity, &host);
     if let Some(protocol) = upgrade {
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         parts.headers.insert(header::UPGRADE, protocol.clone());
     }
+    let of_unknown_length = !upload.is_end_stream() && upload.size_hint().exact().is_none();
+    if of_unknown_length && matches!(parts.method, Method::GET | Method::HEAD) {
+        // Unasked, hyper sends no such body with these methods, and the client's would be lost.
+        parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let mut request = Request::new(upload);
-    *request.method_mut() = parts.method;
+    *request.method_mut() = parts.method.clone();
     *request.uri_mut() = target(&parts.uri, way.api, upstream)?;
-    *request.headers_mut() = parts.headers;
+    *request.headers_mut() = std::mem::take(&mut parts.headers);
     Ok(request)
 }
 
-fn host_for(upstream: &Upstream, parts: &Parts) -> Result<HeaderValue, Box<Denial>> {
+fn host_for(way: &Way<'_>, upstream: &Upstream, parts: &Parts) -> HeaderValue {
     if upstream.preserve_host {
         let authority = parts.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok());
         if let Some(host) = parts.headers.get(header::HOST).cloned().or(authority) {
-            return Ok(host);
+            return host;
         }
     }
-    let default = if upstream.tls { 443 } else { 80 };
-    let text = match upstream.port {
-        port if port == default => upstream.host.to_string(),
-        port => format!("{}:{port}", upstream.host),
-    };
-    HeaderValue::from_str(&text).map_err(|_| internal("the upstream's host is no header value"))
+    way.worker.names.borrow_mut().host(way.snapshot.policy(), way.api, upstream)
 }
 
 /// Exactly the path that was decided on, behind the upstream's base path.
@@ -166,43 +177,60 @@ fn target(uri: &Uri, api: &Api, upstream: &Upstream) -> Result<Uri, Box<Denial>>
     }
 }
 
-/// Sends on an idle connection or a new one. A request is sent again only if no byte of it left on the first.
-async fn send(
+async fn lease(way: &Way<'_>, upstream: &Upstream, may_reuse: bool) -> Result<Lease, Box<Denial>> {
+    let leased = way.worker.upstreams.lease(upstream, way.settings, may_reuse).await;
+    leased.map_err(|fault| connect_denial(upstream, &fault))
+}
+
+/// Why a request has no answer.
+enum Unsent {
+    /// The idle connection was closed before a byte of the request left: it may be sent again.
+    Stale(Box<Request<Upload>>),
+    /// It may not.
+    Denied(Box<Denial>),
+}
+
+impl Unsent {
+    fn into_denial(self, upstream: &Upstream) -> Box<Denial> {
+        match self {
+            Self::Denied(denial) => denial,
+            Self::Stale(_) => connect_denial(upstream, &ConnectFault::Closed),
+        }
+    }
+}
+
+/// Sends the request; what is returned waits for the first byte of the answer.
+///
+/// Not an `async fn`: its future would have room for the request, which has left when the wait begins.
+fn send<'s>(
     way: &Way<'_>,
-    upstream: &Upstream,
+    upstream: &'s Upstream,
+    mut lease: Lease,
     mut request: Request<Upload>,
-    state: &UploadState,
-    watch: &Watch,
-) -> Result<(Response<Incoming>, Lease), Box<Denial>> {
+    state: &'s UploadState,
+    watch: &'s Watch,
+) -> impl Future<Output = Result<(Response<Incoming>, Lease), Unsent>> + use<'s> {
     let limit = way.settings.deadlines.first_byte;
-    let mut may_reuse = true;
-    loop {
-        let lease = way.worker.upstreams.lease(upstream, way.settings, may_reuse).await;
-        let mut lease = lease.map_err(|fault| connect_denial(upstream, &fault))?;
-        request.body_mut().moves(watch.deadline(), limit);
-        watch.arm(limit);
-        let mut sending = pin!(lease.sender().try_send_request(request));
+    request.body_mut().moves(watch.deadline(), limit);
+    watch.arm(limit);
+    let sending = lease.sender().try_send_request(request);
+    async move {
+        let mut sending = pin!(sending);
         let sent = std::future::poll_fn(|cx| match sending.as_mut().poll(cx) {
             Poll::Ready(sent) => Poll::Ready(Some(sent)),
             Poll::Pending if watch.overdue(cx) => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         });
         match sent.await {
-            Some(Ok(response)) => return Ok((response, lease)),
+            Some(Ok(response)) => Ok((response, lease)),
             Some(Err(mut error)) => match error.take_message() {
-                Some(unsent) if lease.reused => {
-                    request = unsent;
-                    // One stale connection says little of the next, but a second try must not find another.
-                    may_reuse = false;
-                }
-                _ => return Err(send_denial(upstream, error, state)),
+                Some(unsent) if lease.reused => Err(Unsent::Stale(Box::new(unsent))),
+                _ => Err(Unsent::Denied(send_denial(upstream, error, state))),
             },
             None => {
                 tracing::warn!(upstream = %upstream.name, ?limit, "the upstream did not answer in time");
-                return Err(Box::new(Denial::new(
-                    Reason::GatewayTimeout,
-                    "The upstream did not answer in time.",
-                )));
+                let detail = "The upstream did not answer in time.";
+                Err(Unsent::Denied(Box::new(Denial::new(Reason::GatewayTimeout, detail))))
             }
         }
     }
@@ -244,6 +272,12 @@ fn send_denial(
     Box::new(Denial::new(Reason::BadGateway, "The upstream gave no valid answer."))
 }
 
+/// The upstream's answer cannot be passed on.
+fn no_answer(why: &'static str) -> Box<Denial> {
+    tracing::warn!(why, "the upstream gave no valid answer");
+    Box::new(Denial::new(Reason::BadGateway, "The upstream gave no valid answer."))
+}
+
 fn internal(what: &'static str) -> Box<Denial> {
     tracing::error!(what, "a request could not be forwarded");
     Box::new(Denial::new(Reason::Internal, "The request could not be forwarded."))
@@ -254,21 +288,18 @@ impl Forwarding {
     fn finish_head(&mut self, way: &Way<'_>) -> Result<(), Box<Denial>> {
         let switches = self.response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switches && self.upgrade.is_none() {
-            tracing::warn!("the upstream changed protocols unasked");
-            return Err(Box::new(Denial::new(
-                Reason::BadGateway,
-                "The upstream gave no valid answer.",
-            )));
+            return Err(no_answer("it changed protocols unasked"));
         }
         let headers = self.response.headers_mut();
+        // hyper reads by the coding and leaves the length, which would then frame what the client gets.
+        if headers.contains_key(header::TRANSFER_ENCODING)
+            && headers.contains_key(header::CONTENT_LENGTH)
+        {
+            return Err(no_answer("it has both Content-Length and Transfer-Encoding"));
+        }
         headers::toward_client(headers, switches);
-        if switches {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        }
-        let name = HeaderName::from_bytes(way.api.profile.request_id.header.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(way.request_id)) {
-            headers.entry(name).or_insert(value);
-        }
+        let name = way.worker.names.borrow_mut().request_id(way.snapshot.policy(), way.api);
+        headers.entry(name).or_insert_with(|| way.request_id.clone());
         Ok(())
     }
 
@@ -276,15 +307,21 @@ impl Forwarding {
     pub(crate) fn into_response(self, mut ticket: Ticket) -> Response<Answer> {
         let Self { mut response, relay, worker, upgrade } = self;
         ticket.answered(response.status().as_u16());
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            if let Some(client) = upgrade {
-                let upstream = hyper::upgrade::on(&mut response);
-                return response.map(|_| tunnel::open(&worker, client, upstream, ticket));
-            }
+        if let (StatusCode::SWITCHING_PROTOCOLS, Some(client)) = (response.status(), upgrade) {
+            let upstream = hyper::upgrade::on(&mut response);
+            return response.map(|_| tunnel::open(&worker, client, upstream, ticket));
         }
-        let RelayParts { lease, upload, watch, stall } = relay;
+        let RelayParts { lease, until_close, watch, stall } = relay;
+        let until_close = until_close && !response.headers().contains_key(header::CONTENT_LENGTH);
         response.map(|incoming| {
-            let relay = Relay { incoming, lease: Some(lease), upload, watch, stall, ended: false };
+            let relay = Relay {
+                incoming,
+                lease: Some(lease),
+                until_close,
+                watch: Some(watch),
+                stall,
+                ended: false,
+            };
             Answer::relay(relay, ticket)
         })
     }

@@ -65,6 +65,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// Binds every listener and starts the worker threads. Requests are taken when this returns.
+    #[expect(clippy::needless_pass_by_value, reason = "the gateway holds them for its life")]
     pub fn start(
         config: GatewayConfig,
         snapshot: Arc<ArcSwap<Snapshot>>,

@@ -14,6 +14,7 @@ use keyward_core::{
 };
 
 use crate::{
+    Limits,
     connection::Connection,
     wire::{client_io::WireFault, screen::Violation},
 };
@@ -28,9 +29,16 @@ impl Headers for HeadersOf<'_> {
 }
 
 /// Refuses what another server could read otherwise; gives the host.
-pub(crate) fn check<'p>(connection: &Connection, parts: &'p Parts) -> Result<&'p str, Box<Denial>> {
-    if let Some(fault) = connection.wire.fault() {
+pub(crate) fn check<'p>(
+    connection: &Connection,
+    limits: &Limits,
+    parts: &'p Parts,
+) -> Result<&'p str, Box<Denial>> {
+    if let Some(fault) = connection.wire.fault_behind(&parts.method) {
         return Err(Box::new(wire_denial(fault)));
+    }
+    if connection.http2 {
+        check_size(limits, parts)?;
     }
     match parts.method.as_str() {
         "CONNECT" | "TRACE" => {
@@ -51,6 +59,21 @@ pub(crate) fn check<'p>(connection: &Connection, parts: &'p Parts) -> Result<&'p
         path::check_query(query).map_err(|fault| bad_request(fault.to_string()))?;
     }
     host(parts)
+}
+
+/// What the screen bounds in HTTP/1.1. HTTP/2's library bounds the head as well, but only by twice as much, because it
+/// refuses without a word.
+fn check_size(limits: &Limits, parts: &Parts) -> Result<(), Box<Denial>> {
+    let deny = |reason, detail| Err(Box::new(Denial::new(reason, detail)));
+    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > limits.uri_bytes {
+        return deny(Reason::UriTooLong, "The request target is too long; shorten it.");
+    }
+    let fields = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    if parts.headers.len() > limits.headers || target + fields.sum::<usize>() > limits.head_bytes {
+        return deny(Reason::HeadTooLarge, "The request head is too large; send fewer headers.");
+    }
+    Ok(())
 }
 
 /// The one host: HTTP/1.1's Host header (an absolute target must agree), HTTP/2's authority (a Host header must agree).
@@ -85,6 +108,9 @@ fn wire_denial(fault: WireFault) -> Denial {
         WireFault::HeadTimeout => {
             return Denial::new(Reason::RequestTimeout, "The request head did not arrive in time.");
         }
+        WireFault::BodyTimeout => {
+            return Denial::new(Reason::RequestTimeout, "The request body did not arrive in time.");
+        }
         WireFault::Violation(violation) => violation,
     };
     let reason = match violation.status() {
@@ -101,16 +127,16 @@ fn wire_denial(fault: WireFault) -> Denial {
     denial
 }
 
-/// The fault of a body that broke a framing rule midway.
+/// The fault of a body that broke a framing rule midway, or stopped coming.
 pub(crate) fn body_denial(connection: &Connection) -> Option<Denial> {
     connection.wire.fault().map(wire_denial)
 }
 
 /// Whether a fault of the wire asks for a status no profile words.
-pub(crate) fn exact_status(connection: &Connection) -> Option<u16> {
-    match connection.wire.fault()? {
+pub(crate) fn exact_status(fault: WireFault) -> Option<u16> {
+    match fault {
         WireFault::Violation(violation) => exact(violation),
-        WireFault::HeadTimeout => None,
+        WireFault::HeadTimeout | WireFault::BodyTimeout => None,
     }
 }
 

@@ -3,8 +3,9 @@
 //! The order matters: a client that names one of our headers in `Connection`, or spells one with underscores, must
 //! neither remove ours nor slip its own through (CVE-2024-45410, CVE-2026-39858, CVE-2026-31908).
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
+use hashbrown::HashMap;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use keyward_core::{
     credential::Slot,
@@ -23,6 +24,8 @@ pub(crate) struct Names {
     /// The policy the values were made from; another's permissions may have other names.
     policy: Option<Arc<Policy>>,
     permissions: HashMap<(ApiNumber, PermissionSet), HeaderValue>,
+    request_ids: HashMap<ApiNumber, HeaderName>,
+    hosts: HashMap<usize, HeaderValue>,
 }
 
 impl Names {
@@ -33,10 +36,7 @@ impl Names {
         api: &Api,
         set: PermissionSet,
     ) -> HeaderValue {
-        if !self.policy.as_ref().is_some_and(|own| Arc::ptr_eq(own, policy)) {
-            self.policy = Some(policy.clone());
-            self.permissions.clear();
-        }
+        self.follow(policy);
         let value = self.permissions.entry((api.number, set)).or_insert_with(|| {
             let names: Vec<_> = api.profile.vocabulary.names(set).collect();
             HeaderValue::from_str(&names.join(",")).unwrap_or_else(|_| HeaderValue::from_static(""))
@@ -45,41 +45,90 @@ impl Names {
     }
 }
 
-/// RFC 9110, 7.6.1, and what proxies added over time.
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+impl Names {
+    /// The header that numbers an API's answers.
+    pub(crate) fn request_id(&mut self, policy: &Arc<Policy>, api: &Api) -> HeaderName {
+        self.follow(policy);
+        let name = self.request_ids.entry(api.number).or_insert_with(|| {
+            HeaderName::from_bytes(api.profile.request_id.header.as_bytes()).unwrap_or(REQUEST_ID)
+        });
+        name.clone()
+    }
 
-/// What makes some servers see another path, method or caller than was decided on.
-const OVERRIDES: [&str; 12] = [
-    "x-original-url",
-    "x-original-uri",
-    "x-original-method",
-    "x-rewrite-url",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-forwarded-host",
-    "x-forwarded-uri",
-    "x-forwarded-method",
-    "forwarded",
-    "http2-settings",
-];
+    /// The Host header of an API's upstream.
+    pub(crate) fn host(
+        &mut self,
+        policy: &Arc<Policy>,
+        api: &Api,
+        upstream: &Upstream,
+    ) -> HeaderValue {
+        self.follow(policy);
+        let host = self.hosts.entry(api.upstream).or_insert_with(|| {
+            let default = if upstream.tls { 443 } else { 80 };
+            let text = match upstream.port {
+                port if port == default => upstream.host.to_string(),
+                port => format!("{}:{port}", upstream.host),
+            };
+            HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+        });
+        host.clone()
+    }
+
+    fn follow(&mut self, policy: &Arc<Policy>) {
+        if !self.policy.as_ref().is_some_and(|own| Arc::ptr_eq(own, policy)) {
+            self.policy = Some(policy.clone());
+            self.permissions.clear();
+            self.request_ids.clear();
+            self.hosts.clear();
+        }
+    }
+}
+
+/// RFC 9110, 7.6.1, and what proxies added over time.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// What makes some servers see another path, method or caller than was decided on, and what is set anew.
+fn is_override(name: &str) -> bool {
+    matches!(
+        name,
+        "x-original-url"
+            | "x-original-uri"
+            | "x-original-method"
+            | "x-rewrite-url"
+            | "x-http-method"
+            | "x-http-method-override"
+            | "x-method-override"
+            | "x-forwarded-for"
+            | "x-forwarded-host"
+            | "x-forwarded-method"
+            | "x-forwarded-proto"
+            | "x-forwarded-uri"
+            | "forwarded"
+            | "http2-settings"
+            | "authorization"
+            | "expect"
+    )
+}
 
 /// Who calls, for the upstream.
 pub(crate) struct Identity<'r> {
     pub(crate) permit: &'r Permit,
     pub(crate) organization: &'r str,
     pub(crate) permissions: Option<HeaderValue>,
-    pub(crate) client: IpAddr,
+    pub(crate) client: HeaderValue,
     pub(crate) secure: bool,
     pub(crate) request_id: &'r HeaderValue,
 }
@@ -95,7 +144,9 @@ pub(crate) fn toward_upstream(
 ) {
     let doomed: Vec<HeaderName> =
         headers.keys().filter(|name| !may_pass(name, api, settings)).cloned().collect();
-    remove_named_in_connection(headers);
+    if doomed.contains(&header::CONNECTION) {
+        remove_named_in_connection(headers);
+    }
     for name in doomed {
         headers.remove(name);
     }
@@ -110,9 +161,8 @@ pub(crate) fn toward_upstream(
     set(&settings.key_id, HeaderValue::from_bytes(&identity.permit.key().encoded()).ok());
     set(&settings.organization_id, HeaderValue::from_str(identity.organization).ok());
     set(&settings.permissions, identity.permissions.clone());
-    let (address, scheme) =
-        (identity.client.to_string(), if identity.secure { "https" } else { "http" });
-    set(&Some(FORWARDED_FOR), HeaderValue::from_str(&address).ok());
+    let scheme = if identity.secure { "https" } else { "http" };
+    set(&Some(FORWARDED_FOR), Some(identity.client.clone()));
     set(&Some(FORWARDED_PROTO), Some(HeaderValue::from_static(scheme)));
     if let Some(credential) = &upstream.credential {
         let name = HeaderName::from_bytes(credential.header.as_bytes()).ok();
@@ -131,21 +181,20 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 fn may_pass(name: &HeaderName, api: &Api, settings: &Compiled) -> bool {
     let text = name.as_str();
+    if is_hop_by_hop(text) || is_override(text) || text.contains('_') {
+        return false;
+    }
     let is_credential = |slot: &Slot| match slot {
         Slot::Header { header, .. } | Slot::Scheme { header, .. } => **header == *text,
         Slot::Query { .. } | Slot::Subprotocol { .. } => false,
     };
-    let ours = || settings.is_identity(name) || text.starts_with("x-keyward-");
-    !(text.contains('_')
-        || HOP_BY_HOP.contains(&text)
-        || OVERRIDES.contains(&text)
-        || name == header::AUTHORIZATION
-        || name == header::EXPECT
-        || *name == FORWARDED_FOR
-        || *name == FORWARDED_PROTO
-        || ours()
-        || api.profile.slots.iter().any(is_credential))
+    let ours = text.starts_with("x-keyward-") || settings.is_identity(name);
+    !ours && !api.profile.slots.iter().any(is_credential)
 }
+
+/// What `Connection` names in vain: how content is framed and how it is read was decided on, and stays so.
+const END_TO_END: [HeaderName; 4] =
+    [header::CONTENT_ENCODING, header::CONTENT_LENGTH, header::CONTENT_TYPE, header::HOST];
 
 fn remove_named_in_connection(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
@@ -154,8 +203,7 @@ fn remove_named_in_connection(headers: &mut HeaderMap) {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|list| list.split(','))
         .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-        // The screen refuses requests that name what frames them; content must not be unframed here either.
-        .filter(|name| *name != header::CONTENT_LENGTH && *name != header::HOST)
+        .filter(|name| !END_TO_END.contains(name))
         .collect();
     for name in named {
         headers.remove(name);
@@ -195,11 +243,19 @@ pub(crate) fn query_toward_upstream<'q>(query: &'q str, api: &Api) -> std::borro
 
 /// Makes an upstream's headers the client's.
 pub(crate) fn toward_client(headers: &mut HeaderMap, upgraded: bool) {
-    remove_named_in_connection(headers);
-    for name in HOP_BY_HOP {
-        if !(upgraded && name == "upgrade") {
-            headers.remove(name);
-        }
+    let protocol = if upgraded { headers.remove(header::UPGRADE) } else { None };
+    // Most answers have none: looking costs less than removing each by name.
+    let doomed: Vec<HeaderName> =
+        headers.keys().filter(|name| is_hop_by_hop(name.as_str())).cloned().collect();
+    if doomed.contains(&header::CONNECTION) {
+        remove_named_in_connection(headers);
+    }
+    for name in doomed {
+        headers.remove(name);
+    }
+    if let Some(protocol) = protocol {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, protocol);
     }
     let streams = headers
         .get(header::CONTENT_TYPE)

@@ -1,7 +1,8 @@
 //! One usage record per request, added up on its core and handed on once a second.
 
-use std::{collections::HashMap, net::IpAddr, rc::Rc, sync::Arc, time::Instant};
+use std::{net::IpAddr, rc::Rc, sync::Arc, time::Instant};
 
+use hashbrown::HashMap;
 use keyward_core::{
     id::{KeyId, SecretId},
     policy::Api,
@@ -10,7 +11,7 @@ use keyward_core::{
     usage::{Exposure, LastUse, UsageBatch, UsageScope, UsageSink, UsageSums},
 };
 
-use crate::{clock, wire::client_io::InFlight, worker::Worker};
+use crate::{body::UploadState, clock, wire::client_io::InFlight, worker::Worker};
 
 /// The client left before there was an answer; nobody is ever sent this status.
 const CLIENT_LEFT: u16 = 499;
@@ -108,8 +109,11 @@ impl Recorder {
 /// One request from its head to its last byte. Dropping it records it, however it ended.
 pub(crate) struct Ticket {
     worker: Rc<Worker>,
-    _in_flight: InFlight,
+    pub(crate) in_flight: InFlight,
+    /// What came of the request's body.
+    pub(crate) upload: Rc<UploadState>,
     started: Instant,
+    began: Timestamp,
     label: Label,
     key: Option<KeyId>,
     status: u16,
@@ -128,8 +132,10 @@ impl Ticket {
     pub(crate) fn open(worker: &Rc<Worker>, in_flight: InFlight) -> Self {
         Self {
             worker: worker.clone(),
-            _in_flight: in_flight,
+            in_flight,
+            upload: Rc::default(),
             started: Instant::now(),
+            began: clock::now(),
             label: Label(0),
             key: None,
             status: CLIENT_LEFT,
@@ -143,6 +149,16 @@ impl Ticket {
         let path = parts.uri.path().to_owned();
         let line = LogLine { id: id.to_owned(), method: parts.method.clone(), path, client };
         self.log = Some(Box::new(line));
+    }
+
+    /// The core it is on.
+    pub(crate) fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// When it began, by the wall clock.
+    pub(crate) fn began(&self) -> Timestamp {
+        self.began
     }
 
     /// Which API and route it reached.
@@ -170,8 +186,9 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let latency = self.started.elapsed();
+        self.sums.bytes_in += self.upload.bytes.get();
         self.sums.latency_micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        let now = clock::now();
+        let now = self.began.plus(latency);
         let mut recorder = self.worker.recorder.borrow_mut();
         recorder.add(self.label, self.key, self.status, &self.sums, now);
         if let Some(line) = &self.log {

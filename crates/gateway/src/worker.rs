@@ -19,9 +19,10 @@ use crate::{
     record::Recorder,
     settings::Compiled,
     upstream::Upstreams,
-    watchdog::{self, Watchdog},
+    watchdog::{self, Watch, Watchdog},
 };
 
+const MOST_SPARE_WATCHES: usize = 256;
 /// What a core tells its counts after.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -33,6 +34,7 @@ pub(crate) struct Worker {
     pub(crate) upstreams: Upstreams,
     pub(crate) recorder: RefCell<Recorder>,
     pub(crate) names: RefCell<Names>,
+    spare_watches: RefCell<Vec<Watch>>,
     request_ids: Cell<(u64, u64)>,
     connections: Cell<usize>,
     draining: Cell<bool>,
@@ -91,6 +93,20 @@ impl Worker {
         self.settings.borrow_mut().load()
     }
 
+    /// A deadline for one exchange; to be given back by [`Worker::keep_watch`].
+    pub(crate) fn spare_watch(&self) -> Watch {
+        self.spare_watches.borrow_mut().pop().unwrap_or_else(|| self.watchdog.watch())
+    }
+
+    /// Keeps a deadline for the next exchange.
+    pub(crate) fn keep_watch(&self, watch: Watch) {
+        let mut spare = self.spare_watches.borrow_mut();
+        if spare.len() < MOST_SPARE_WATCHES {
+            watch.disarm();
+            spare.push(watch);
+        }
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
     }
@@ -127,6 +143,7 @@ async fn work(parts: WorkerParts) -> std::io::Result<()> {
         upstreams: Upstreams::default(),
         recorder: RefCell::new(Recorder::new(parts.usage)),
         names: RefCell::default(),
+        spare_watches: RefCell::default(),
         request_ids: Cell::new((parts.seed, 0)),
         connections: Cell::new(0),
         draining: Cell::new(false),

@@ -14,6 +14,8 @@ const CHECKSUM_CHARS: usize = 6;
 const LEAST_ENTROPY_BITS: f64 = 112.0;
 /// A key has to fit in a header that servers everywhere accept.
 const LONGEST: usize = 256;
+const HINT_FRONT: usize = 2;
+const HINT_END: usize = 4;
 
 /// The characters a key's random part is drawn from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -173,17 +175,34 @@ impl KeyFormat {
         Ok(Plaintext::new(key))
     }
 
+    /// By what its holder recognizes a key: the prefix and at most six characters, two at the front and four at the end.
+    /// Fewer where the format has little room: what is not shown always holds the random bits that a key must have.
+    pub fn hint(&self, key: &Plaintext) -> String {
+        let rest = key.expose().strip_prefix(self.prefix()).unwrap_or_default();
+        let bits_per_char = (self.alphabet.chars().len() as f64).log2();
+        // A character of the checksum tells as much about the random part as one of its own.
+        let spare = self.random_chars() as f64 - LEAST_ENTROPY_BITS / bits_per_char;
+        let shown = (spare.max(0.0) as usize).min(HINT_FRONT + HINT_END);
+        let end = shown.min(HINT_END);
+        let front = rest.get(..shown - end).unwrap_or_default();
+        let end = rest.get(rest.len().saturating_sub(end)..).unwrap_or_default();
+        format!("{}{front}…{end}", self.prefix)
+    }
+
     /// Whether `presented` can be a key of this format. Costs some 10 ns; says nothing of whether it exists.
     pub fn check(&self, presented: &[u8]) -> Result<(), Malformed> {
         let rest = presented.strip_prefix(self.prefix.as_bytes()).ok_or(Malformed::Prefix)?;
         if presented.len() != self.length {
             return Err(Malformed::Length);
         }
-        let known = |b: &u8| match self.alphabet {
-            Alphabet::Base62 => b.is_ascii_alphanumeric(),
-            Alphabet::Hex => matches!(b, b'0'..=b'9' | b'a'..=b'f'),
+        // Every character is looked at, whatever the first ones are: the compiler then takes many at a time.
+        let known = match self.alphabet {
+            Alphabet::Base62 => rest.iter().fold(true, |all, b| all & b.is_ascii_alphanumeric()),
+            Alphabet::Hex => {
+                rest.iter().fold(true, |all, b| all & matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+            }
         };
-        if !rest.iter().all(known) {
+        if !known {
             return Err(Malformed::Alphabet);
         }
         match self.checksum {
@@ -279,6 +298,24 @@ mod tests {
             format.check(key.replace(&key[10..11], "!").as_bytes()),
             Err(Malformed::Alphabet)
         );
+    }
+
+    #[test]
+    fn a_hint_shows_less_where_a_key_has_few_bits_to_spare() {
+        let cases = [
+            ("kw_", 52, Alphabet::Base62, Checksum::Crc32, (2, 4)),
+            // 142 bits: five characters may be known to whoever sees the hint, six may not.
+            ("short_", 30, Alphabet::Base62, Checksum::None, (1, 4)),
+            ("k_", 21, Alphabet::Base62, Checksum::None, (0, 0)),
+            ("", 64, Alphabet::Hex, Checksum::None, (2, 4)),
+        ];
+        for (prefix, length, alphabet, checksum, (front, end)) in cases {
+            let format = KeyFormat::new(prefix, length, alphabet, checksum).unwrap();
+            let key = mint(&format, 5);
+            let shown = (&key[prefix.len()..][..front], &key[length - end..]);
+            let expected = format!("{prefix}{}…{}", shown.0, shown.1);
+            assert_eq!(format.hint(&Plaintext::new(key)), expected);
+        }
     }
 
     #[test]

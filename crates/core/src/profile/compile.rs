@@ -31,8 +31,7 @@ pub fn compile(name: &str, files: &BTreeMap<String, File>) -> Result<Profile, Pr
 
     let vocabulary = chain.vocabulary()?;
     let slots = chain.slots()?;
-    let credential = |layer: &Source| layer.credential.as_ref().and_then(|c| c.realm.clone());
-    let realm = chain.first(credential).unwrap_or_else(|| "keyward".to_owned());
+    let realm = chain.realm()?;
     let layers: Vec<_> = chain
         .layers
         .iter()
@@ -54,8 +53,8 @@ pub fn compile(name: &str, files: &BTreeMap<String, File>) -> Result<Profile, Pr
         https: chain.first(|s| s.transport.as_ref()?.https).unwrap_or(Https::Required),
         exposed: chain.first(|s| s.transport.as_ref()?.exposed).unwrap_or(Exposed::Mark),
         issuance: chain.issuance(),
-        request_id: chain.request_id(),
-        limits: chain.first(|s| s.limits.clone()).unwrap_or_default(),
+        request_id: chain.request_id()?,
+        limits: chain.limits()?,
         metering: chain.metering()?,
         demo: chain.demo(&own, &vocabulary)?,
         vocabulary,
@@ -128,23 +127,24 @@ impl Chain {
     fn slots(&self) -> Result<Vec<Slot>, ProfileError> {
         let slots = self.find(|s| s.credential.as_ref()?.slots.as_ref());
         let Some((file, slots)) = slots else { return Ok(vec![bearer()]) };
-        let Some(first) = slots.first() else {
+        if slots.get_ref().is_empty() {
             return Err(file.error(
-                0..0,
+                slots.span(),
                 "`slots` is empty".to_owned(),
                 "name at least one place for a key".to_owned(),
             ));
-        };
-        let compiled: Vec<Slot> =
-            slots.iter().map(|slot| compile_slot(file, slot)).collect::<Result<_, _>>()?;
-        for (at, slot) in compiled.iter().enumerate() {
-            if compiled.iter().take(at).any(|earlier| earlier == slot) {
+        }
+        let mut compiled: Vec<Slot> = Vec::with_capacity(slots.get_ref().len());
+        for source in slots.get_ref() {
+            let slot = compile_slot(file, source)?;
+            if compiled.contains(&slot) {
                 return Err(file.error(
-                    first.span(),
+                    source.span(),
                     format!("slot `{slot}` stands twice"),
                     "keep one".to_owned(),
                 ));
             }
+            compiled.push(slot);
         }
         Ok(compiled)
     }
@@ -164,8 +164,13 @@ impl Chain {
         .map_err(|error| file.error(span, error.to_string(), "see [key]".to_owned()))
     }
 
+    /// Presets are of one vocabulary: a file that states `permissions` does not inherit what stands for others.
     fn presets(&self, vocabulary: &Vocabulary) -> Result<Vec<super::Preset>, ProfileError> {
-        let Some((file, presets)) = self.find(|s| s.presets.as_ref()) else { return Ok(vec![]) };
+        let own = self.layers.iter().position(|(_, source)| source.permissions.is_some());
+        let own = own.map_or(self.layers.len(), |at| at + 1);
+        let mut layers = self.layers.iter().take(own);
+        let found = layers.find_map(|(file, source)| Some((file, source.presets.as_ref()?)));
+        let Some((file, presets)) = found else { return Ok(vec![]) };
         for preset in presets {
             for name in &preset.get_ref().permissions {
                 known_permission(file, preset.span(), name, vocabulary)?;
@@ -190,13 +195,61 @@ impl Chain {
         }
     }
 
-    fn request_id(&self) -> RequestId {
-        let header = self.first(|s| s.request_id.as_ref()?.header.clone());
-        let prefix = self.first(|s| s.request_id.as_ref()?.prefix.clone());
-        RequestId {
-            header: header.unwrap_or_else(|| "x-request-id".to_owned()).to_ascii_lowercase().into(),
-            prefix: prefix.unwrap_or_else(|| "req_".to_owned()).into(),
+    fn realm(&self) -> Result<String, ProfileError> {
+        let realm = self.find(|s| s.credential.as_ref()?.realm.as_ref());
+        let Some((file, realm)) = realm else { return Ok("keyward".to_owned()) };
+        // It stands between quotes in a header (RFC 9110, 11.5).
+        let plain = |b: u8| b == b' ' || (b.is_ascii_graphic() && b != b'"' && b != b'\\');
+        if realm.get_ref().bytes().all(plain) {
+            return Ok(realm.get_ref().clone());
         }
+        Err(file.error(
+            realm.span(),
+            "`realm` has characters that a challenge cannot hold".to_owned(),
+            "write it in plain ASCII without quotes and backslashes".to_owned(),
+        ))
+    }
+
+    fn request_id(&self) -> Result<RequestId, ProfileError> {
+        let header = self.find(|s| Some((s.request_id.as_ref()?.get_ref().header.as_ref()?, s)));
+        let prefix = self.find(|s| Some((s.request_id.as_ref()?.get_ref().prefix.as_ref()?, s)));
+        let fail = |file: &File, source: &Source, problem: String, remedy: &str| {
+            let span = source.request_id.as_ref().map(Spanned::span).unwrap_or_default();
+            Err(file.error(span, problem, remedy.to_owned()))
+        };
+        if let Some((file, (header, source))) = header
+            && !refusal::is_header_name(header)
+        {
+            let problem = format!("`{header}` is no header's name");
+            return fail(file, source, problem, "mend `header` in [request_id]");
+        }
+        if let Some((file, (prefix, source))) = prefix
+            && !(prefix.len() <= 24 && prefix.bytes().all(|b| b.is_ascii_graphic() && b != b'"'))
+        {
+            let problem = format!("no request id can begin with `{prefix}`");
+            return fail(file, source, problem, "write at most 24 letters, digits, `_` or `-`");
+        }
+        let header = header.map_or("x-request-id", |(_, (header, _))| header);
+        let prefix = prefix.map_or("req_", |(_, (prefix, _))| prefix);
+        Ok(RequestId { header: header.to_ascii_lowercase().into(), prefix: prefix.into() })
+    }
+
+    fn limits(&self) -> Result<Limits, ProfileError> {
+        let Some((file, limits)) = self.find(|s| s.limits.as_ref()) else {
+            return Ok(Limits::default());
+        };
+        let kinds = [&limits.get_ref().requests, &limits.get_ref().tokens];
+        let names = kinds.into_iter().flatten().flat_map(|h| [&h.limit, &h.remaining, &h.reset]);
+        for name in names {
+            if !refusal::is_header_name(name) {
+                return Err(file.error(
+                    limits.span(),
+                    format!("`{name}` is no header's name"),
+                    "mend the name in [limits]".to_owned(),
+                ));
+            }
+        }
+        Ok(limits.get_ref().clone())
     }
 
     fn metering(&self) -> Result<Metering, ProfileError> {
@@ -299,7 +352,7 @@ pub fn compile_routes(
     for source in sources {
         let route = compile_route(file, source, vocabulary)?;
         let same = routes.iter().find(|other| {
-            other.pattern == route.pattern
+            other.pattern.same_paths(&route.pattern)
                 && route
                     .methods
                     .iter()

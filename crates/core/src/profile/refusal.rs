@@ -1,8 +1,12 @@
 //! Refusals in a profile's words: compiled once, rendered in one place.
 
-use std::collections::BTreeMap;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde_json::Value;
+use toml::Spanned;
 
 use super::{
     ProfileError,
@@ -139,7 +143,12 @@ fn as_problem(body: &str, denial: &Denial, context: &RefusalContext<'_>, status:
     problem.insert("instance".to_owned(), Value::from(context.path));
     if let Ok(Value::Object(own)) = serde_json::from_str(body) {
         for (name, value) in own {
-            problem.entry(name).or_insert(value);
+            // A profile that says `detail` says it in its own words and language.
+            if name == "detail" && value.is_string() {
+                problem.insert(name, value);
+            } else {
+                problem.entry(name).or_insert(value);
+            }
         }
     }
     Value::Object(problem).to_string()
@@ -175,14 +184,42 @@ pub(super) struct Layer<'s> {
     pub(super) file: &'s super::File,
 }
 
-/// The words for one reason, most particular first.
-struct Words<'s> {
-    tables: Vec<&'s toml::Table>,
+/// A table of words and the place it stands at, like `reason.missing_key`.
+struct Table<'s> {
+    place: String,
+    /// Whether it stands in the profile's own file.
+    own: bool,
+    file: &'s super::File,
+    words: &'s Spanned<toml::Table>,
 }
 
-impl Words<'_> {
-    fn get(&self, name: &str) -> Option<&toml::Value> {
-        self.tables.iter().find_map(|table| table.get(name))
+/// The words for one reason, most particular first.
+struct Words<'s> {
+    tables: Vec<Table<'s>>,
+    shown: &'s Shown,
+}
+
+/// The words of the profile's own file that some refusal shows, by place and name. One that none shows was misspelt, and
+/// another stands in its place unnoticed.
+type Shown = RefCell<BTreeSet<(String, String)>>;
+
+impl<'s> Words<'s> {
+    fn get(&self, name: &str) -> Option<&'s toml::Value> {
+        self.find(name).map(|(_, value)| value)
+    }
+
+    /// The word, and the table that says it.
+    fn find(&self, name: &str) -> Option<(&Table<'s>, &'s toml::Value)> {
+        for table in &self.tables {
+            let words: &'s toml::Table = table.words.get_ref();
+            if let Some(value) = words.get(name) {
+                if table.own {
+                    self.shown.borrow_mut().insert((table.place.clone(), name.to_owned()));
+                }
+                return Some((table, value));
+            }
+        }
+        None
     }
 }
 
@@ -204,15 +241,31 @@ pub(super) fn compile(
     for layer in layers {
         check_names(layer)?;
     }
-    let content_type = layers
-        .iter()
-        .find_map(|layer| layer.source.content_type.as_deref())
-        .unwrap_or("application/json");
+    let content_type = content_type(layers)?;
+    let shown = Shown::default();
     let mut by_reason = BTreeMap::new();
     for reason in Reason::ALL {
-        by_reason.insert(*reason, word(*reason, layers, slots, realm)?);
+        by_reason.insert(*reason, word(*reason, layers, slots, realm, &shown)?);
+    }
+    if let Some(own) = layers.first() {
+        check_shown(own, &shown)?;
     }
     Ok(Refusals { by_reason, content_type: content_type.into() })
+}
+
+fn content_type<'s>(layers: &[Layer<'s>]) -> Result<&'s str, ProfileError> {
+    let found = layers.iter().find_map(|l| Some((l, l.source.content_type.as_ref()?)));
+    let Some((layer, text)) = found else { return Ok("application/json") };
+    let json = |media: &str| media == "application/json" || media.ends_with("+json");
+    let media = text.get_ref().split(';').next().unwrap_or_default().trim_ascii();
+    if json(media) && text.get_ref().bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
+        return Ok(text.get_ref());
+    }
+    Err(layer.file.error(
+        text.span(),
+        format!("refusals are JSON, and `{}` is not", text.get_ref()),
+        "use application/json or a type that ends in +json".to_owned(),
+    ))
 }
 
 fn check_names(layer: &Layer<'_>) -> Result<(), ProfileError> {
@@ -238,30 +291,49 @@ fn check_names(layer: &Layer<'_>) -> Result<(), ProfileError> {
     Ok(())
 }
 
+/// Every word of the profile's own file must be shown by some refusal.
+fn check_shown(own: &Layer<'_>, shown: &Shown) -> Result<(), ProfileError> {
+    let reasons = own.source.reason.iter().map(|(name, table)| (format!("reason.{name}"), table));
+    let statuses = own.source.status.iter().map(|(name, table)| (format!("status.{name}"), table));
+    let all = own.source.all.iter().map(|table| ("all".to_owned(), table));
+    let shown = shown.borrow();
+    for (place, table) in reasons.chain(statuses).chain(all) {
+        // A reason's status is not a word, but what the answer is.
+        let is_status = |word: &str| word == "status" && place.starts_with("reason.");
+        let unseen = |word: &&String| {
+            !is_status(word) && !shown.contains(&(place.clone(), word.to_string()))
+        };
+        if let Some(word) = table.get_ref().keys().find(unseen) {
+            return Err(own.file.error(
+                table.span(),
+                format!("`{word}` in [refusals.{place}] is shown by no refusal"),
+                format!(
+                    "correct its spelling, write {{{{{word}}}}} into the envelope, or remove it"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn word(
     reason: Reason,
     layers: &[Layer<'_>],
     slots: &[Slot],
     realm: &str,
+    shown: &Shown,
 ) -> Result<Refusal, ProfileError> {
-    let by_reason = |layer: &Layer<'_>| layer.source.reason.contains_key(reason.name());
-    // Mistakes are told where the reason is worded, or else at the envelope.
-    let (file, span) = layers
-        .iter()
-        .find(|layer| by_reason(layer))
-        .map(|layer| (layer.file, layer.source.reason.get(reason.name()).map(toml::Spanned::span)))
-        .or_else(|| {
-            let layer = layers.iter().find(|layer| layer.source.envelope.is_some())?;
-            Some((layer.file, layer.source.envelope.as_ref().map(toml::Spanned::span)))
-        })
-        .or_else(|| layers.first().map(|layer| (layer.file, None)))
+    // Mistakes are told in the first file that has a say in this refusal: at the reason, or else at the envelope.
+    let say = |layer: &Layer<'_>| {
+        let by_reason = layer.source.reason.get(reason.name()).map(Spanned::span);
+        by_reason.or_else(|| layer.source.envelope.as_ref().map(Spanned::span))
+    };
+    let found = layers.iter().find_map(|layer| Some((layer.file, say(layer)?)));
+    let (file, span) = found
+        .or_else(|| layers.first().map(|layer| (layer.file, 0..0)))
         .ok_or_else(ProfileError::no_layers)?;
     let fail = |problem: String, remedy: String| {
-        file.error(
-            span.clone().unwrap_or_default(),
-            format!("refusal `{}`: {problem}", reason.name()),
-            remedy,
-        )
+        file.error(span.clone(), format!("refusal `{}`: {problem}", reason.name()), remedy)
     };
 
     let status = layers
@@ -273,10 +345,13 @@ fn word(
         .and_then(|status| u16::try_from(status).ok())
         .filter(|status| (400..600).contains(status))
         .ok_or_else(|| {
-            fail(format!("status {status} is none"), "use a number from 400 to 599".to_owned())
+            fail(
+                format!("`{status}` is not the status of a refusal"),
+                "use a number from 400 to 599".to_owned(),
+            )
         })?;
 
-    let words = Words { tables: tables_for(reason, status, layers) };
+    let words = Words { tables: tables_for(reason, status, layers), shown };
     let envelope = layers.iter().find_map(|layer| layer.source.envelope.as_ref());
     let own_body = words.get("body").and_then(toml::Value::as_str);
     let text =
@@ -294,37 +369,83 @@ fn word(
             format!("write {{{{{name}}}}} without quotes, so that it can be null, or leave it out"),
         ));
     }
-    let headers = match words.get("headers").and_then(toml::Value::as_table) {
-        Some(table) => compile_headers(table, &words).map_err(wrong)?,
-        None => vec![],
-    };
+    let headers = headers(&words, reason, status)?;
     let challenges = challenges(reason, status, slots, realm);
     Ok(Refusal { status, headers, challenges, body })
 }
 
-fn compile_headers(
-    table: &toml::Table,
-    words: &Words<'_>,
-) -> Result<Vec<(Box<str>, Template)>, TemplateError> {
-    table
-        .iter()
-        .map(|(name, value)| {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            Ok((name.to_ascii_lowercase().into(), Template::header(&text, words)?))
-        })
-        .collect()
+/// What is wrong with a header that a profile adds, if anything is: it must not split the answer's head, nor stand
+/// beside one that is written here.
+fn wrong_header(name: &str, value: &toml::Value) -> Option<String> {
+    const OURS: [&str; 9] = [
+        "allow",
+        "cache-control",
+        "connection",
+        "content-length",
+        "content-type",
+        "retry-after",
+        "transfer-encoding",
+        "upgrade",
+        "www-authenticate",
+    ];
+    if !is_header_name(name) {
+        return Some(format!("`{name}` is no header's name"));
+    }
+    if OURS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+        return Some(format!("header `{name}` is written by the gateway itself"));
+    }
+    let plain = |text: &str| text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+    let fits = value.as_str().map_or(!value.is_table() && !value.is_array(), plain);
+    (!fits).then(|| format!("header `{name}` has a value that is not one line of plain text"))
 }
 
-fn tables_for<'s>(reason: Reason, status: u16, layers: &[Layer<'s>]) -> Vec<&'s toml::Table> {
+/// RFC 9110, 5.6.2: the characters of a token.
+pub(super) fn is_header_name(name: &str) -> bool {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !name.is_empty() && name.bytes().all(token)
+}
+
+fn headers(
+    words: &Words<'_>,
+    reason: Reason,
+    status: u16,
+) -> Result<Vec<(Box<str>, Template)>, ProfileError> {
+    let Some((table, value)) = words.find("headers") else { return Ok(vec![]) };
+    let fail = |problem: String, remedy: String| {
+        let problem = format!("refusal `{}`: {problem}", reason.name());
+        table.file.error(table.words.span(), problem, remedy)
+    };
+    let Some(headers) = value.as_table() else {
+        let problem = "`headers` is not a table of names and values".to_owned();
+        return Err(fail(problem, "write headers = { name = \"value\" }".to_owned()));
+    };
+    let mut compiled = Vec::with_capacity(headers.len());
+    for (name, value) in headers {
+        if let Some(problem) = wrong_header(name, value) {
+            return Err(fail(problem, "mend `headers`".to_owned()));
+        }
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let value = Template::header(&text, words)
+            .map_err(|error| fail(error.to_string(), remedy(reason, status)))?;
+        compiled.push((name.to_ascii_lowercase().into(), value));
+    }
+    Ok(compiled)
+}
+
+fn tables_for<'s>(reason: Reason, status: u16, layers: &[Layer<'s>]) -> Vec<Table<'s>> {
     let status = status.to_string();
-    layers
-        .iter()
-        .flat_map(|layer| {
-            let by_reason = layer.source.reason.get(reason.name()).map(toml::Spanned::get_ref);
-            let by_status = layer.source.status.get(&status).map(toml::Spanned::get_ref);
-            [by_reason, by_status, Some(&layer.source.all)].into_iter().flatten()
-        })
-        .collect()
+    let in_layer = |(at, layer): (usize, &Layer<'s>)| {
+        let of = |place: String, table: Option<&'s Spanned<toml::Table>>| {
+            Some(Table { place, own: at == 0, file: layer.file, words: table? })
+        };
+        let source = layer.source;
+        [
+            of(format!("reason.{}", reason.name()), source.reason.get(reason.name())),
+            of(format!("status.{status}"), source.status.get(&status)),
+            of("all".to_owned(), source.all.as_ref()),
+        ]
+    };
+    layers.iter().enumerate().flat_map(in_layer).flatten().collect()
 }
 
 fn remedy(reason: Reason, status: u16) -> String {

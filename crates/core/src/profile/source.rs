@@ -25,8 +25,8 @@ pub(super) struct Source {
     pub(super) routes: Option<Vec<Spanned<RouteSource>>>,
     #[serde(default)]
     pub(super) refusals: RefusalsSource,
-    pub(super) request_id: Option<RequestIdSource>,
-    pub(super) limits: Option<Limits>,
+    pub(super) request_id: Option<Spanned<RequestIdSource>>,
+    pub(super) limits: Option<Spanned<Limits>>,
     pub(super) metering: Option<Spanned<Metering>>,
     pub(super) demo: Option<Spanned<Demo>>,
 }
@@ -43,8 +43,8 @@ pub(super) struct KeySource {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CredentialSource {
-    pub(super) slots: Option<Vec<Spanned<SlotSource>>>,
-    pub(super) realm: Option<String>,
+    pub(super) slots: Option<Spanned<Vec<Spanned<SlotSource>>>>,
+    pub(super) realm: Option<Spanned<String>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -160,9 +160,8 @@ pub(super) struct BindingSource {
 #[serde(deny_unknown_fields)]
 pub(super) struct RefusalsSource {
     pub(super) envelope: Option<Spanned<String>>,
-    pub(super) content_type: Option<String>,
-    #[serde(default)]
-    pub(super) all: toml::Table,
+    pub(super) content_type: Option<Spanned<String>>,
+    pub(super) all: Option<Spanned<toml::Table>>,
     #[serde(default)]
     pub(super) status: BTreeMap<String, Spanned<toml::Table>>,
     #[serde(default)]
@@ -231,9 +230,11 @@ pub struct Plan {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metering {
-    /// In a JSON answer.
-    pub response: Option<UsagePointers>,
-    /// In the events of a stream.
+    /// In a JSON answer. An API whose answers spell it in several ways has one entry for each; those that point at
+    /// nothing say nothing.
+    #[serde(default)]
+    pub response: Vec<UsagePointers>,
+    /// In the events of a stream. A later event's count replaces an earlier one's.
     #[serde(default)]
     pub stream: Vec<UsagePointers>,
 }
@@ -306,7 +307,10 @@ pub struct DemoExample {
     pub headers: BTreeMap<String, String>,
 }
 
-/// One answer of the built-in upstream. Bodies may hold `{{model}}`, `{{id}}` and `{{now}}`.
+/// One answer of the built-in upstream; of several that match, the first is given.
+///
+/// Bodies and events may hold `{{model}}` (the model that the request names in its JSON body or its path), `{{id}}`
+/// (letters and digits, the same throughout one answer) and `{{now}}` (seconds since the Unix epoch, a number).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DemoAnswer {
@@ -318,7 +322,8 @@ pub struct DemoAnswer {
     pub status: Option<u16>,
     /// A JSON body.
     pub body: String,
-    /// Events of a stream, sent instead of the body to a request whose JSON body says `"stream": true`.
+    /// Events of a stream, sent instead of the body to a request whose JSON body says `"stream": true`. Each is the
+    /// lines of one event, without the empty line that ends it.
     #[serde(default)]
     pub events: Vec<String>,
 }

@@ -172,8 +172,13 @@ fn fill(out: &mut String, value: &Value, place: Place) {
             let _ = write!(out, "{value}");
         }
         Place::JsonText => out.push_str(&escaped(&text())),
-        Place::Header => out.extend(text().chars().filter(|c| !c.is_control() && c.is_ascii())),
+        Place::Header => out.push_str(&header_text(&text())),
     }
+}
+
+/// What of the text can stand in a header.
+fn header_text(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() && c.is_ascii()).collect()
 }
 
 /// The text as it stands between the quotes of a JSON string.
@@ -230,7 +235,7 @@ impl Compiler<'_> {
         for part in split_holes(text)? {
             match part {
                 Part::Text(text) if place == Place::JsonText => self.literal(&escaped(text)),
-                Part::Text(text) => self.literal(text),
+                Part::Text(text) => self.literal(&header_text(text)),
                 Part::Hole(name) => self.hole(name, place)?,
             }
         }
@@ -275,6 +280,15 @@ impl Compiler<'_> {
                     self.value(member, place)?;
                 }
                 self.literal(if members.is_empty() { "{}" } else { "}" });
+                Ok(())
+            }
+            (Value::Array(items), Place::JsonValue) => {
+                self.literal("[");
+                for (at, item) in items.iter().enumerate() {
+                    self.literal(if at == 0 { "" } else { "," });
+                    self.value(item, place)?;
+                }
+                self.literal("]");
                 Ok(())
             }
             (other, Place::JsonValue) => {
@@ -364,12 +378,12 @@ mod tests {
     fn fields_are_expanded_with_their_own_holes_and_keep_types() {
         let out = render(
             r#"{"message":"{{message}}","details":{{details}}}"#,
-            json!({"message": "needs \"{{required}}\"", "details": {"retry_after": "{{retry_after}}", "a": {"b": "x{{required}}"}, "c": [1]}}),
+            json!({"message": "needs \"{{required}}\"", "details": {"retry_after": "{{retry_after}}", "a": {"b": "x{{required}}"}, "c": [1, "{{required}}"]}}),
             &json!({"required": "read", "retry_after": 3}),
         );
         assert_eq!(
             out.unwrap(),
-            r#"{"message":"needs \"read\"","details":{"retry_after":3,"a":{"b":"xread"},"c":[1]}}"#
+            r#"{"message":"needs \"read\"","details":{"retry_after":3,"a":{"b":"xread"},"c":[1,"read"]}}"#
         );
     }
 

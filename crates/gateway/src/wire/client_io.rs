@@ -12,13 +12,14 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use hyper::rt::{Read, ReadBufCursor, Write};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -30,8 +31,10 @@ use crate::watchdog::Watch;
 
 /// Most bytes taken from the socket at once.
 const READ_BYTES: usize = 16 * 1024;
-/// Stands in for a request that was refused; hyper needs a whole one to answer.
-const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
+/// Stands in for a request that was refused; hyper needs a whole one to answer. Its method is one that the screen never
+/// lets pass: so it is told from the requests before it, which may still be in flight and are sound.
+const STAND_IN: &[u8] = b"refused / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
+const STAND_IN_METHOD: &str = "refused";
 /// What is read and thrown away after a refusal, so that the client can read the answer before the connection resets.
 const LINGER_BYTES: usize = 256 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
@@ -43,6 +46,8 @@ pub(crate) enum WireFault {
     Violation(Violation),
     /// Its head did not arrive in time.
     HeadTimeout,
+    /// Its body stopped coming.
+    BodyTimeout,
 }
 
 /// What the stream and the exchanges of one connection tell each other.
@@ -51,6 +56,7 @@ pub(crate) struct WireState {
     fault: Mutex<Option<WireFault>>,
     in_flight: AtomicU32,
     upgrade: AtomicU8,
+    cut: AtomicBool,
     reader: Mutex<Option<Waker>>,
 }
 
@@ -59,9 +65,14 @@ const UPGRADE_TAKEN: u8 = 1;
 const UPGRADE_REFUSED: u8 = 2;
 
 impl WireState {
-    /// The fault because of which the request at hand stands in for another.
+    /// What ended this client's stream, if something did: the fault of a body that was not read to its end.
     pub(crate) fn fault(&self) -> Option<WireFault> {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The fault because of which a request of this method stands in for the client's.
+    pub(crate) fn fault_behind(&self, method: &http::Method) -> Option<WireFault> {
+        if method.as_str() == STAND_IN_METHOD { self.fault() } else { None }
     }
 
     fn set_fault(&self, fault: WireFault) {
@@ -91,6 +102,13 @@ impl WireState {
 /// A request in flight.
 #[derive(Debug)]
 pub(crate) struct InFlight(Arc<WireState>);
+
+impl InFlight {
+    /// The connection ends with a reset, so that nobody takes its end for a clean one.
+    pub(crate) fn cut(&self) {
+        self.0.cut.store(true, Relaxed);
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
@@ -367,7 +385,11 @@ impl ClientIo {
                 self.state.set_fault(WireFault::HeadTimeout);
                 self.stand_in(out)
             }
-            Waiting::RestOfBody => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Waiting::RestOfBody => {
+                self.state.set_fault(WireFault::BodyTimeout);
+                self.refused = true;
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
             // Between requests there is nobody to tell: the stream just ends.
             _ => Poll::Ready(Ok(())),
         }
@@ -389,6 +411,19 @@ impl ClientIo {
                 }
                 Poll::Pending
             }
+        }
+    }
+}
+
+impl Drop for ClientIo {
+    fn drop(&mut self) {
+        if self.state.cut.load(Relaxed) {
+            let tcp = match &self.stream {
+                ClientStream::Tcp(tcp) => tcp,
+                ClientStream::Tls(tls) => tls.get_ref().0,
+            };
+            // A socket that is gone already needs no reset.
+            let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
         }
     }
 }
@@ -431,8 +466,9 @@ impl Write for ClientIo {
         self.progress(cx, poll)
     }
 
+    /// Head and body in one buffer and one plain send: half a microsecond less than a vectored write.
     fn is_write_vectored(&self) -> bool {
-        true
+        false
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,0 +1,87 @@
+//! What went wrong, in a word that programs can tell apart and a sentence for people.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The kind of a failure. New kinds may come; the meaning of one never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// What was asked for contradicts itself, a bound, or the API's profile.
+    Invalid,
+    /// It does not exist, or is not the caller's: the two are not told apart.
+    NotFound,
+    /// It exists already, or its name is taken.
+    Conflict,
+    /// A count that the profile bounds is reached.
+    LimitReached,
+    /// The configuration or a profile does not say what it should.
+    Configuration,
+    /// It cannot be done now; later it can.
+    Unavailable,
+    /// What is stored is damaged, or a fault of ours.
+    Internal,
+}
+
+impl ErrorCode {
+    /// The word, as it is sent.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::LimitReached => "limit_reached",
+            Self::Configuration => "configuration",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The HTTP status that carries it.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Invalid => 400,
+            Self::NotFound => 404,
+            Self::Conflict | Self::LimitReached => 409,
+            Self::Configuration | Self::Internal => 500,
+            Self::Unavailable => 503,
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorView {
+    /// Its kind.
+    pub code: ErrorCode,
+    /// What happened, to what, and what to do.
+    pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_is_what_is_sent() {
+        let codes = [
+            ErrorCode::Invalid,
+            ErrorCode::NotFound,
+            ErrorCode::Conflict,
+            ErrorCode::LimitReached,
+            ErrorCode::Configuration,
+            ErrorCode::Unavailable,
+            ErrorCode::Internal,
+        ];
+        for code in codes {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Organizations and the model ids that are assigned to them.
+
+use serde::{Deserialize, Serialize};
+
+/// Whether an organization's keys work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrganizationStateView {
+    /// They do.
+    Active,
+    /// None does until it is resumed.
+    Suspended,
+}
+
+impl OrganizationStateView {
+    /// The word, as it is sent.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+/// An organization.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrganizationView {
+    /// The id its requests carry.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// Whether its keys work.
+    pub state: OrganizationStateView,
+    /// Model ids that belong to it.
+    pub model_ids: Vec<String>,
+    /// Models its keys may ask for; `null` means every model.
+    pub allowed_models: Option<Vec<String>>,
+    /// When it was made.
+    pub created_at: String,
+}
+
+/// A model id and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelIdView {
+    /// The model id.
+    pub id: String,
+    /// Whose it is.
+    pub organization_id: String,
+}

@@ -1,0 +1,165 @@
+//! Making a key: what was asked for is held against the profile of its API, and every mistake says what would be right.
+
+use std::collections::BTreeSet;
+
+use keyward_core::{
+    id::{ApiName, KeyId, OrganizationId},
+    key::{Environment, Key, KeyState},
+    network::Network,
+    policy::Api,
+    profile::Preset,
+    time::Timestamp,
+};
+use keyward_store::{Change, KeyRecord};
+
+use super::{super::Control, Issued};
+use crate::{context::Context, error::ControlError, mint};
+
+const LONGEST_MODEL_NAME: usize = 200;
+
+/// What a new key shall be.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// Which API it opens.
+    pub api: ApiName,
+    /// Whose it is.
+    pub organization: OrganizationId,
+    /// What people will call it.
+    pub name: String,
+    /// What it is used for; the preset's where left out, else `production`.
+    pub environment: Option<Environment>,
+    /// Names from the vocabulary. Either these or a preset.
+    pub permissions: Vec<String>,
+    /// A named bundle of the profile, in any case.
+    pub preset: Option<String>,
+    /// From when on it is refused, if ever.
+    pub expires_at: Option<Timestamp>,
+    /// Networks it may be used from; empty means from everywhere.
+    pub allowed_networks: Vec<Network>,
+    /// Models it may ask for; `None` means every model.
+    pub allowed_models: Option<Vec<String>>,
+}
+
+impl Control {
+    /// Makes a key with its first secret.
+    pub async fn create_key(&self, context: &Context, new: NewKey) -> Result<Issued, ControlError> {
+        let api = self.api(&new.api)?;
+        let preset = new.preset.as_deref().map(|name| preset(api, name)).transpose()?;
+        let permissions = permissions(api, &new.permissions, preset)?;
+        check_expiry(new.expires_at, context.now)?;
+        check_models(new.allowed_models.as_deref())?;
+        let environment = match new.environment {
+            Some(environment) => environment,
+            None => preset_environment(preset)?,
+        };
+        let key = Key {
+            id: KeyId::from_bits(mint::random()?),
+            organization: new.organization,
+            api: new.api,
+            name: new.name,
+            environment,
+            permissions,
+            allowed_networks: new.allowed_networks,
+            allowed_models: new.allowed_models,
+            state: KeyState::Active,
+            created_at: context.now,
+            expires_at: new.expires_at,
+        };
+        let minted = mint::secret(key.id, &api.profile.key_format, &self.peppers, context.now)?;
+        let change = Change::CreateKey {
+            key: key.clone(),
+            secret: minted.secret.clone(),
+            most_active: api.profile.issuance.keys_per_organization,
+        };
+        self.store.commit(&context.actor, context.now, change).await?;
+        Ok(Issued {
+            plaintext: minted.plaintext,
+            secret: minted.secret.id,
+            record: KeyRecord { key, secrets: vec![minted.secret] },
+        })
+    }
+}
+
+fn preset<'a>(api: &'a Api, name: &str) -> Result<&'a Preset, ControlError> {
+    api.profile.preset(name).ok_or_else(|| {
+        let known: Vec<_> = api.profile.presets.iter().map(|p| p.name.as_str()).collect();
+        let remedy = match known.as_slice() {
+            [] => "this API has no presets, name permissions".to_owned(),
+            known => format!("use one of {}", known.join(", ")),
+        };
+        ControlError::invalid(format!("API `{}` has no preset `{name}`", api.name), remedy)
+    })
+}
+
+fn permissions(
+    api: &Api,
+    named: &[String],
+    preset: Option<&Preset>,
+) -> Result<Vec<String>, ControlError> {
+    let vocabulary = &api.profile.vocabulary;
+    let named = match (named, preset) {
+        (named, None) => named,
+        ([], Some(preset)) => &preset.permissions,
+        (_, Some(preset)) => {
+            return Err(ControlError::invalid(
+                format!("permissions and the preset `{}` are both given", preset.name),
+                "give one of them: a preset is a bundle of permissions",
+            ));
+        }
+    };
+    if named.is_empty() && vocabulary.iter().next().is_some() {
+        let presets: Vec<_> = api.profile.presets.iter().map(|p| p.name.as_str()).collect();
+        let or_preset = match presets.as_slice() {
+            [] => String::new(),
+            presets => format!(", or a preset of {}", presets.join(", ")),
+        };
+        return Err(ControlError::invalid(
+            "the key would be allowed nothing",
+            format!("give it permissions of {}{or_preset}", vocabulary.listed()),
+        ));
+    }
+    if let Some(unknown) = named.iter().find(|name| vocabulary.get(name).is_none()) {
+        let remedy = match vocabulary.listed() {
+            listed if listed.is_empty() => "it has none, leave permissions out".to_owned(),
+            listed => format!("use some of {listed}"),
+        };
+        return Err(ControlError::invalid(
+            format!("API `{}` has no permission `{unknown}`", api.name),
+            remedy,
+        ));
+    }
+    let mut seen = BTreeSet::new();
+    Ok(named.iter().filter(|name| seen.insert(name.as_str())).cloned().collect())
+}
+
+fn preset_environment(preset: Option<&Preset>) -> Result<Environment, ControlError> {
+    let name = preset.and_then(|preset| preset.environment.as_deref());
+    // A profile with a preset of no real environment does not load, so the remedy is never needed.
+    name.unwrap_or(Environment::DEFAULT)
+        .parse()
+        .map_err(|error| ControlError::invalid(format!("{error}"), "name an environment"))
+}
+
+fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), ControlError> {
+    match expires_at {
+        Some(at) if at <= now => Err(ControlError::invalid(
+            format!("the key would expire at {at}, and it is {now} already"),
+            "choose a later moment, or leave it out for a key without an end",
+        )),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn check_models(models: Option<&[String]>) -> Result<(), ControlError> {
+    let fits = |name: &String| {
+        (1..=LONGEST_MODEL_NAME).contains(&name.chars().count())
+            && !name.chars().any(|c| c.is_control() || c.is_whitespace())
+    };
+    match models.unwrap_or_default().iter().find(|name| !fits(name)) {
+        Some(wrong) => Err(ControlError::invalid(
+            format!("`{}` is no model's name", wrong.escape_default()),
+            format!("write 1 to {LONGEST_MODEL_NAME} characters without spaces, as requests do"),
+        )),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,140 @@
+//! Listing keys, and showing one with what it was used for.
+
+use keyward_api::{KeyDetailsView, KeyStateView, KeyView, Page};
+use keyward_core::{
+    id::{ApiName, KeyId, OrganizationId},
+    key::KeyState,
+    organization::OrganizationState,
+    time::Timestamp,
+};
+use keyward_store::{KeyFilter, KeyRecord, Page as StorePage, UsageFilter};
+
+use super::super::Control;
+use crate::{error::ControlError, views};
+
+const SECONDS_PER_DAY: u64 = 24 * 3600;
+
+/// Which keys to list; what is `None` does not narrow.
+#[derive(Clone, Debug, Default)]
+pub struct KeyQuery {
+    /// At this API.
+    pub api: Option<ApiName>,
+    /// Of this organization.
+    pub organization: Option<OrganizationId>,
+    /// In this state; active ones that have expired are expired.
+    pub state: Option<KeyStateView>,
+    /// Behind this one.
+    pub after: Option<KeyId>,
+}
+
+impl Control {
+    /// Keys in the order they were made, `limit` (1 to 1,000) at most.
+    pub async fn list_keys(
+        &self,
+        query: &KeyQuery,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Page<KeyView>, ControlError> {
+        let limit = limit.clamp(1, 1000);
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let filter = KeyFilter {
+            organization: query.organization.clone(),
+            api: query.api.clone(),
+            state: query.state.map(stored_state),
+        };
+        let mut items = Vec::new();
+        let mut after = query.after;
+        loop {
+            let records = self.store.keys(&filter, StorePage { after, limit }).await?;
+            let is_last = records.len() < most;
+            for record in &records {
+                after = Some(record.key.id);
+                if query.state.is_some_and(|state| state != views::key_state(&record.key, now)) {
+                    continue;
+                }
+                items.push(views::key(record, &[], now));
+                if items.len() == most {
+                    return Ok(Page { items, next: Some(record.key.id.to_string()) });
+                }
+            }
+            if is_last {
+                return Ok(Page::whole(items));
+            }
+        }
+    }
+
+    /// One key with its secrets, their last uses, and its usage over all time.
+    pub async fn show_key(
+        &self,
+        id: KeyId,
+        now: Timestamp,
+    ) -> Result<KeyDetailsView, ControlError> {
+        let record = self.existing_key(id).await?;
+        let last_uses = self.store.last_uses(id).await?;
+        let mut filter = UsageFilter::minutes(0, now.as_minutes().saturating_add(2));
+        filter.key = Some(id);
+        let totals = self.store.usage(&filter).await?;
+        let notes = self.notes(&record, now).await?;
+        Ok(KeyDetailsView {
+            key: views::key(&record, &last_uses, now),
+            usage: totals.iter().map(views::usage).collect(),
+            notes,
+        })
+    }
+
+    async fn notes(&self, record: &KeyRecord, now: Timestamp) -> Result<Vec<String>, ControlError> {
+        let key = &record.key;
+        let mut notes = Vec::new();
+        let organization = self.existing_organization(&key.organization).await?;
+        if organization.state == OrganizationState::Suspended {
+            notes.push(format!(
+                "organization `{}` is suspended: none of its keys works until it is resumed",
+                organization.id
+            ));
+        }
+        let Some(api) = self.policy.api(key.api.as_str()) else {
+            notes.push(format!(
+                "API `{}` is not in the configuration: the key opens nothing",
+                key.api
+            ));
+            return Ok(notes);
+        };
+        if views::key_state(key, now) != KeyStateView::Active {
+            return Ok(notes);
+        }
+        notes.extend(still_used(record, now));
+        let newest = record.secrets.last().map(|secret| secret.created_at);
+        if let (Some(days), Some(made)) = (api.profile.issuance.rotate_after_days, newest)
+            && now.since(made).as_secs() >= u64::from(days) * SECONDS_PER_DAY
+        {
+            notes.push(format!(
+                "its secret is older than {days} days: rotate it (`keyward keys rotate {}`)",
+                key.id
+            ));
+        }
+        Ok(notes)
+    }
+}
+
+/// Old secrets that will end soon and that somebody has used since they were replaced.
+fn still_used(record: &KeyRecord, now: Timestamp) -> Vec<String> {
+    let Some((newest, older)) = record.secrets.split_last() else { return vec![] };
+    let used = older.iter().filter_map(|old| {
+        let ends = old.expires_at.filter(|ends| *ends > now)?;
+        let last = old.last_used_at.filter(|last| *last > newest.created_at)?;
+        Some(format!(
+            "the old secret {} ends at {ends} and was used at {last}: its user has not changed yet",
+            old.id
+        ))
+    });
+    used.collect()
+}
+
+const fn stored_state(state: KeyStateView) -> KeyState {
+    match state {
+        // That a key has expired follows from the time.
+        KeyStateView::Active | KeyStateView::Expired => KeyState::Active,
+        KeyStateView::Disabled => KeyState::Disabled,
+        KeyStateView::Revoked => KeyState::Revoked,
+    }
+}

@@ -1,0 +1,76 @@
+//! Rotating: a key gets a new secret while the old one is good for a time that was asked for, so that nobody who uses it is
+//! cut off before they could change. Retiring ends that time early, once its last use says that nobody is left.
+
+use std::time::Duration;
+
+use keyward_api::KeyView;
+use keyward_core::id::{KeyId, SecretId};
+use keyward_store::{Change, StoreError};
+
+use super::{super::Control, Issued};
+use crate::{context::Context, error::ControlError, mint, views};
+
+/// An old secret should not outlive the reason it was replaced for.
+const LONGEST_OVERLAP: Duration = Duration::from_secs(366 * 24 * 3600);
+
+impl Control {
+    /// Gives a key a new secret. Older ones end after `overlap`, or when they would have ended anyway.
+    pub async fn rotate_key(
+        &self,
+        context: &Context,
+        id: KeyId,
+        overlap: Duration,
+    ) -> Result<Issued, ControlError> {
+        let before = self.existing_key(id).await?;
+        if overlap > LONGEST_OVERLAP {
+            return Err(ControlError::invalid(
+                "the old secret would be good for more than 366 days",
+                "choose a shorter overlap; while it lasts, both secrets open the key",
+            ));
+        }
+        if let Some(at) = before.key.expires_at.filter(|at| *at <= context.now) {
+            return Err(ControlError::invalid(
+                format!("key {id} expired at {at}, and a new secret would not change that"),
+                "make a new key",
+            ));
+        }
+        let api = self.api(&before.key.api)?;
+        let minted = mint::secret(id, &api.profile.key_format, &self.peppers, context.now)?;
+        let secret = minted.secret.id;
+        let change = Change::RotateKey {
+            key: id,
+            secret: minted.secret,
+            old_expires_at: context.now.plus(overlap),
+        };
+        self.store.commit(&context.actor, context.now, change).await?;
+        let record = self.existing_key(id).await?;
+        Ok(Issued { plaintext: minted.plaintext, secret, record })
+    }
+
+    /// Ends one secret of a key now. The last good one cannot be ended: that would be a key nobody can use, which is what
+    /// disabling and revoking are for.
+    pub async fn retire_secret(
+        &self,
+        context: &Context,
+        id: KeyId,
+        secret: SecretId,
+    ) -> Result<KeyView, ControlError> {
+        let before = self.existing_key(id).await?;
+        if !before.secrets.iter().any(|one| one.id == secret) {
+            return Err(StoreError::NoSuchSecret(secret).into());
+        }
+        let stays = before
+            .secrets
+            .iter()
+            .any(|one| one.id != secret && one.expires_at.is_none_or(|at| at > context.now));
+        if !stays {
+            return Err(ControlError::invalid(
+                format!("{secret} is the last secret that opens {id}"),
+                "rotate the key first to get a new one, or disable or revoke the key",
+            ));
+        }
+        let change = Change::RetireSecret { secret, at: context.now };
+        self.store.commit(&context.actor, context.now, change).await?;
+        Ok(views::key(&self.existing_key(id).await?, &[], context.now))
+    }
+}

@@ -1,0 +1,61 @@
+//! What can be asked for, a file a resource: [`keys`], [`organizations`], [`models`], [`upstreams`], [`audit`].
+//!
+//! The command line calls these functions, and so will the management API: what is allowed and how a mistake is told is
+//! decided here once. Each takes a [`crate::Context`] and makes at most one change of the store.
+
+pub mod audit;
+pub mod keys;
+pub mod models;
+pub mod organizations;
+pub mod upstreams;
+
+use std::sync::Arc;
+
+use keyward_core::{
+    id::{ApiName, OrganizationId},
+    key::Peppers,
+    organization::Organization,
+    policy::{Api, Policy},
+};
+use keyward_store::{Sealer, Store, StoreError};
+
+use crate::error::ControlError;
+
+/// The store, and all that operations are held against.
+#[derive(Clone)]
+pub struct Control {
+    store: Arc<dyn Store>,
+    policy: Arc<Policy>,
+    peppers: Arc<Peppers>,
+    sealer: Arc<Sealer>,
+}
+
+impl Control {
+    /// Operations on a store, under the APIs of a policy.
+    pub const fn new(
+        store: Arc<dyn Store>,
+        policy: Arc<Policy>,
+        peppers: Arc<Peppers>,
+        sealer: Arc<Sealer>,
+    ) -> Self {
+        Self { store, policy, peppers, sealer }
+    }
+
+    fn api(&self, name: &ApiName) -> Result<&Api, ControlError> {
+        self.policy.api(name.as_str()).ok_or_else(|| {
+            let known: Vec<_> = self.policy.apis().iter().map(|api| api.name.as_str()).collect();
+            ControlError::invalid(
+                format!("there is no API `{name}`"),
+                format!("use one of {}", known.join(", ")),
+            )
+        })
+    }
+
+    async fn existing_organization(
+        &self,
+        id: &OrganizationId,
+    ) -> Result<Organization, ControlError> {
+        let organization = self.store.organization(id).await?;
+        Ok(organization.ok_or_else(|| StoreError::NoSuchOrganization(id.clone()))?)
+    }
+}

@@ -1,0 +1,94 @@
+//! Organizations: whom keys belong to.
+
+use keyward_api::OrganizationView;
+use keyward_core::{
+    id::{OrganizationId, mint_organization_id},
+    organization::{Organization, OrganizationState},
+};
+use keyward_store::Change;
+
+use super::{Control, keys::create::check_models};
+use crate::{context::Context, error::ControlError, mint, views};
+
+impl Control {
+    /// Makes an organization; without an id, one is made. Without a name it is called by its id.
+    pub async fn create_organization(
+        &self,
+        context: &Context,
+        id: Option<OrganizationId>,
+        name: Option<String>,
+    ) -> Result<OrganizationView, ControlError> {
+        let id = match id {
+            Some(id) => id,
+            None => mint_organization_id(mint::random()?),
+        };
+        let organization = Organization {
+            name: name.unwrap_or_else(|| id.to_string()),
+            id,
+            state: OrganizationState::Active,
+            model_ids: vec![],
+            allowed_models: None,
+            created_at: context.now,
+        };
+        let view = views::organization(&organization);
+        let change = Change::CreateOrganization(organization);
+        self.store.commit(&context.actor, context.now, change).await?;
+        Ok(view)
+    }
+
+    /// All organizations, in the order they were made.
+    pub async fn list_organizations(&self) -> Result<Vec<OrganizationView>, ControlError> {
+        Ok(self.store.organizations().await?.iter().map(views::organization).collect())
+    }
+
+    /// One organization.
+    pub async fn show_organization(
+        &self,
+        id: &OrganizationId,
+    ) -> Result<OrganizationView, ControlError> {
+        Ok(views::organization(&self.existing_organization(id).await?))
+    }
+
+    /// Lets none of its keys work until it is resumed.
+    pub async fn suspend_organization(
+        &self,
+        context: &Context,
+        id: &OrganizationId,
+    ) -> Result<OrganizationView, ControlError> {
+        self.set_organization_state(context, id, OrganizationState::Suspended).await
+    }
+
+    /// Lets its keys work again.
+    pub async fn resume_organization(
+        &self,
+        context: &Context,
+        id: &OrganizationId,
+    ) -> Result<OrganizationView, ControlError> {
+        self.set_organization_state(context, id, OrganizationState::Active).await
+    }
+
+    async fn set_organization_state(
+        &self,
+        context: &Context,
+        id: &OrganizationId,
+        state: OrganizationState,
+    ) -> Result<OrganizationView, ControlError> {
+        let change = Change::SetOrganizationState { organization: id.clone(), state };
+        self.store.commit(&context.actor, context.now, change).await?;
+        self.show_organization(id).await
+    }
+
+    /// Which models its keys may ask for; `None` means every model. A key's own list narrows it further.
+    pub async fn set_allowed_models(
+        &self,
+        context: &Context,
+        id: &OrganizationId,
+        allowed_models: Option<Vec<String>>,
+    ) -> Result<OrganizationView, ControlError> {
+        check_models(allowed_models.as_deref())?;
+        let change =
+            Change::SetOrganizationAllowedModels { organization: id.clone(), allowed_models };
+        self.store.commit(&context.actor, context.now, change).await?;
+        self.show_organization(id).await
+    }
+}

@@ -1,0 +1,254 @@
+//! The recorder: what the data plane tells of requests reaches the store, off the requests' way.
+//!
+//! The data plane never waits: a queue takes its batches, and what does not fit is counted as dropped and told of. One
+//! task merges whatever waits into one write, so that the store sees some transactions a second at most. A batch that
+//! cannot be written stays and is tried again, while the queue behind it fills.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use keyward_core::{
+    id::{KeyId, SecretId},
+    time::Timestamp,
+    usage::{Exposure, LastUse, UsageBatch, UsageScope, UsageSink, UsageSums},
+};
+use keyward_store::{Actor, Change, Interface, Store, StoreError};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{sleep, timeout},
+};
+
+/// Batches that may wait: each core sends about one a second.
+const QUEUE: usize = 1024;
+/// After a batch, others are waited for so long, to be written with it.
+const LINGER: Duration = Duration::from_millis(100);
+const RETRY: Duration = Duration::from_secs(1);
+/// What cannot be written stays in memory up to so many sums.
+const MOST_SCOPES: usize = 200_000;
+/// At the end the store gets so long to take the last of it.
+const LAST_WRITE: Duration = Duration::from_secs(10);
+
+/// Where the data plane tells what happened.
+pub struct Recorder {
+    sink: Arc<Sink>,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Sink {
+    queue: mpsc::Sender<UsageBatch>,
+    dropped: AtomicU64,
+}
+
+impl UsageSink for Sink {
+    fn submit(&self, batch: UsageBatch) {
+        let Err(refused) = self.queue.try_send(batch) else { return };
+        let batch = refused.into_inner();
+        let requests = batch.rows.iter().map(|(_, sums)| sums.requests).sum();
+        self.dropped.fetch_add(requests, Ordering::Relaxed);
+    }
+}
+
+impl Recorder {
+    /// Starts the writing.
+    pub fn start(store: Arc<dyn Store>) -> Result<Self, std::io::Error> {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let (stop, stopping) = watch::channel(false);
+        let sink = Arc::new(Sink { queue, dropped: AtomicU64::new(0) });
+        let writer =
+            Writer { store, sink: sink.clone(), pending: Pending::default(), is_away: false };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let thread = std::thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || runtime.block_on(writer.run(waiting, stopping)))?;
+        Ok(Self { sink, stop, thread: Some(thread) })
+    }
+
+    /// What the data plane is given.
+    pub fn sink(&self) -> Arc<dyn UsageSink> {
+        self.sink.clone()
+    }
+
+    /// Writes what waits, and ends. Blocking, for ten seconds at most.
+    pub fn finish(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let _ = self.stop.send(true);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("recording usage ended by a panic");
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// What waits to be written, merged.
+#[derive(Default)]
+struct Pending {
+    rows: HashMap<UsageScope, UsageSums>,
+    last_uses: HashMap<SecretId, (Timestamp, IpAddr)>,
+    exposures: HashMap<KeyId, Exposure>,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.last_uses.is_empty() && self.exposures.is_empty()
+    }
+
+    /// Takes a batch in. Answers how many requests found no room.
+    fn add(&mut self, batch: UsageBatch) -> u64 {
+        let mut dropped = 0;
+        for (scope, sums) in batch.rows {
+            if self.rows.len() >= MOST_SCOPES && !self.rows.contains_key(&scope) {
+                dropped += sums.requests;
+                continue;
+            }
+            self.rows.entry(scope).or_default().add(&sums);
+        }
+        for last in batch.last_uses {
+            let known = self.last_uses.entry(last.secret).or_insert((last.at, last.from));
+            if known.0 <= last.at {
+                *known = (last.at, last.from);
+            }
+        }
+        for seen in batch.exposures {
+            let known = self.exposures.entry(seen.key).or_insert(seen);
+            known.disable |= seen.disable;
+        }
+        dropped
+    }
+
+    fn usage(&self) -> UsageBatch {
+        let last_uses = self.last_uses.iter().map(|(secret, (at, from))| LastUse {
+            secret: *secret,
+            at: *at,
+            from: *from,
+        });
+        UsageBatch {
+            rows: self.rows.iter().map(|(scope, sums)| (scope.clone(), *sums)).collect(),
+            last_uses: last_uses.collect(),
+            exposures: vec![],
+        }
+    }
+}
+
+struct Writer {
+    store: Arc<dyn Store>,
+    sink: Arc<Sink>,
+    pending: Pending,
+    is_away: bool,
+}
+
+impl Writer {
+    async fn run(
+        mut self,
+        mut waiting: mpsc::Receiver<UsageBatch>,
+        mut stopping: watch::Receiver<bool>,
+    ) {
+        loop {
+            tokio::select! {
+                // Whoever could stop it is gone: that is a stop as well.
+                _ = stopping.wait_for(|stop| *stop) => break,
+                batch = waiting.recv(), if self.pending.is_empty() => {
+                    let Some(batch) = batch else { break };
+                    self.add(batch);
+                }
+                () = sleep(RETRY), if !self.pending.is_empty() => {}
+            }
+            if !self.is_away {
+                let _ = timeout(LINGER, stopping.wait_for(|stop| *stop)).await;
+            }
+            self.take_waiting(&mut waiting);
+            self.write().await;
+        }
+        waiting.close();
+        self.take_waiting(&mut waiting);
+        if timeout(LAST_WRITE, self.write()).await.is_err() || !self.pending.is_empty() {
+            tracing::error!(
+                "the last usage could not be written: the counts of this time are lost"
+            );
+        }
+    }
+
+    fn take_waiting(&mut self, waiting: &mut mpsc::Receiver<UsageBatch>) {
+        while let Ok(batch) = waiting.try_recv() {
+            self.add(batch);
+        }
+    }
+
+    fn add(&mut self, batch: UsageBatch) {
+        let dropped = self.pending.add(batch);
+        self.sink.dropped.fetch_add(dropped, Ordering::Relaxed);
+    }
+
+    /// Writes all that is pending; what fails stays pending.
+    async fn write(&mut self) {
+        let written = self.try_write().await;
+        match written {
+            Ok(()) if std::mem::take(&mut self.is_away) => {
+                tracing::info!("usage is recorded again");
+            }
+            Ok(()) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_away, true) {
+                    tracing::warn!(%error, "usage cannot be recorded now: it is kept in memory and tried again");
+                }
+            }
+        }
+        let dropped = self.sink.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            tracing::warn!(
+                requests = dropped,
+                "usage was dropped, more came than could be written"
+            );
+        }
+    }
+
+    async fn try_write(&mut self) -> Result<(), StoreError> {
+        self.commit_exposures().await?;
+        let usage = self.pending.usage();
+        if !usage.is_empty() {
+            self.store.record(usage).await?;
+            self.pending.rows.clear();
+            self.pending.last_uses.clear();
+        }
+        Ok(())
+    }
+
+    /// Before usage: a key that was seen in the clear may have to be disabled.
+    async fn commit_exposures(&mut self) -> Result<(), StoreError> {
+        let actor = Actor::system("gateway", Interface::Gateway);
+        let seen: Vec<Exposure> = self.pending.exposures.values().copied().collect();
+        for Exposure { key, at, from, disable } in seen {
+            let change = Change::MarkKeyExposed { key, at, from, disable };
+            match self.store.commit(&actor, at, change).await {
+                Ok(_) => {}
+                Err(error) if error.is_outage() => return Err(error),
+                Err(error) => {
+                    tracing::error!(%key, %error, "a key was seen in the clear, and it cannot be marked")
+                }
+            }
+            self.pending.exposures.remove(&key);
+        }
+        Ok(())
+    }
+}

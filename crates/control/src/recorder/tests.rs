@@ -1,0 +1,133 @@
+//! What the recorder promises: nothing that was told is lost unless it says so.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use keyward_core::{
+    id::KeyId,
+    time::Timestamp,
+    usage::{Exposure, LastUse, UsageBatch, UsageScope, UsageSums},
+};
+use keyward_store::UsageFilter;
+
+use super::{QUEUE, Recorder};
+use crate::fixture::{Faulty, Fixture, NOW, at, new_key};
+
+fn row(key: Option<KeyId>, status: u16, requests: u64) -> (UsageScope, UsageSums) {
+    let scope = UsageScope {
+        minute: NOW.as_minutes(),
+        api: "main".to_owned(),
+        route: "/v1/x".to_owned(),
+        key,
+        status,
+    };
+    (scope, UsageSums { requests, latency_micros: requests * 10, bytes_in: 1, bytes_out: 2 })
+}
+
+fn rows(rows: Vec<(UsageScope, UsageSums)>) -> UsageBatch {
+    UsageBatch { rows, ..UsageBatch::default() }
+}
+
+/// Blocking: not called where tasks run.
+fn finish(recorder: Recorder) {
+    std::thread::spawn(move || recorder.finish()).join().unwrap();
+}
+
+async fn requests(fixture: &Fixture) -> Vec<(u16, u64)> {
+    let all = UsageFilter::minutes(0, NOW.as_minutes() + 1);
+    let totals = fixture.folder.store().usage(&all).await.unwrap();
+    let mut sums: Vec<_> =
+        totals.into_iter().map(|total| (total.status, total.sums.requests)).collect();
+    sums.sort_unstable();
+    sums
+}
+
+#[tokio::test]
+async fn what_was_told_before_the_end_is_written() {
+    let fixture = Fixture::with_organizations().await;
+    let issued = fixture.control().create_key(&at(NOW), new_key("a")).await.unwrap();
+    let (key, secret) = (issued.key().id, issued.secret);
+    let recorder = Recorder::start(fixture.folder.store()).unwrap();
+    let sink = recorder.sink();
+    let address: IpAddr = [192, 0, 2, 1].into();
+    for second in 0..5 {
+        let at = NOW.plus(Duration::from_secs(second));
+        sink.submit(UsageBatch {
+            rows: vec![row(Some(key), 200, 3), row(None, 401, 1)],
+            last_uses: vec![LastUse { secret, at, from: address }],
+            exposures: vec![],
+        });
+    }
+    // Late news of an earlier use does not take the later one's place.
+    let early = LastUse { secret, at: NOW, from: [192, 0, 2, 9].into() };
+    sink.submit(UsageBatch { last_uses: vec![early], ..UsageBatch::default() });
+    finish(recorder);
+
+    assert_eq!(requests(&fixture).await, [(200, 15), (401, 5)]);
+    let last = fixture.folder.store().last_uses(key).await.unwrap();
+    assert_eq!((last[0].at, last[0].from), (NOW.plus(Duration::from_secs(4)), address));
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_kept_until_it_can() {
+    let fixture = Fixture::with_organizations().await;
+    let store = Arc::new(Faulty::new(fixture.folder.store()));
+    store.break_down();
+    let recorder = Recorder::start(store.clone()).unwrap();
+    recorder.sink().submit(rows(vec![row(None, 200, 2)]));
+    let waiting = async {
+        while store.refused() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap();
+    assert_eq!(requests(&fixture).await, []);
+    recorder.sink().submit(rows(vec![row(None, 200, 5)]));
+    store.mend();
+    finish(recorder);
+    assert_eq!(requests(&fixture).await, [(200, 7)]);
+}
+
+#[tokio::test]
+async fn the_data_plane_never_waits_for_a_full_queue() {
+    let fixture = Fixture::with_organizations().await;
+    let store = Arc::new(Faulty::new(fixture.folder.store()));
+    store.break_down();
+    let recorder = Recorder::start(store.clone()).unwrap();
+    for _ in 0..QUEUE * 3 {
+        recorder.sink().submit(rows(vec![row(None, 200, 1)]));
+    }
+    store.mend();
+    finish(recorder);
+    let [(200, written)] = requests(&fixture).await[..] else { panic!() };
+    assert!((QUEUE as u64..QUEUE as u64 * 3).contains(&written), "{written}");
+}
+
+#[tokio::test]
+async fn a_key_seen_in_the_clear_is_marked_once_and_disabled_where_that_was_chosen() {
+    let fixture = Fixture::with_organizations().await;
+    let control = fixture.control();
+    let one = control.create_key(&at(NOW), new_key("one")).await.unwrap().key().id;
+    let two = control.create_key(&at(NOW), new_key("two")).await.unwrap().key().id;
+    let seen = |key, disable, secs| Exposure {
+        key,
+        at: Timestamp::from_secs(NOW.as_secs() + secs),
+        from: [198, 51, 100, 4].into(),
+        disable,
+    };
+    let recorder = Recorder::start(fixture.folder.store()).unwrap();
+    let nobody = KeyId::from_bits([9; 16]);
+    let exposures =
+        vec![seen(nobody, true, 0), seen(one, false, 1), seen(one, false, 2), seen(two, true, 3)];
+    recorder.sink().submit(UsageBatch { exposures, ..UsageBatch::default() });
+    finish(recorder);
+
+    let state = async |key| control.show_key(key, NOW).await.unwrap().key.state.as_str();
+    assert_eq!((state(one).await, state(two).await), ("active", "disabled"));
+    let entries = control.list_audit_entries(None, 2).await.unwrap().items;
+    assert!(entries.iter().all(|entry| entry.actor.interface == "gateway"), "{entries:?}");
+    let mut subjects: Vec<_> = entries.into_iter().map(|entry| entry.subject.id).collect();
+    subjects.sort();
+    let mut expected = vec![one.to_string(), two.to_string()];
+    expected.sort();
+    assert_eq!(subjects, expected);
+}

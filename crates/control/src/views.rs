@@ -1,0 +1,126 @@
+//! From what is kept to what is shown.
+
+use std::collections::HashMap;
+
+use keyward_api::{
+    ActorView, AuditEntryView, KeyStateView, KeyView, OrganizationStateView, OrganizationView,
+    SecretStateView, SecretView, SubjectView, UsageView,
+};
+use keyward_core::{
+    id::SecretId,
+    key::{Key, KeyState, Secret},
+    organization::{Organization, OrganizationState},
+    time::Timestamp,
+    usage::LastUse,
+};
+use keyward_store::{AuditEntry, KeyRecord, UsageTotal};
+
+const SECONDS_PER_MINUTE: u64 = 60;
+
+pub(crate) fn key_state(key: &Key, now: Timestamp) -> KeyStateView {
+    match key.state {
+        KeyState::Revoked => KeyStateView::Revoked,
+        KeyState::Disabled => KeyStateView::Disabled,
+        KeyState::Active if key.expires_at.is_some_and(|at| at <= now) => KeyStateView::Expired,
+        KeyState::Active => KeyStateView::Active,
+    }
+}
+
+/// `last_uses` are told where one key is asked for; without them the address is left open.
+pub(crate) fn key(record: &KeyRecord, last_uses: &[LastUse], now: Timestamp) -> KeyView {
+    let key = &record.key;
+    let last_uses: HashMap<SecretId, &LastUse> =
+        last_uses.iter().map(|last| (last.secret, last)).collect();
+    let newest = record.secrets.last().map(|secret| secret.id);
+    let secrets = record.secrets.iter().map(|one| {
+        let last_use = last_uses.get(&one.id).copied();
+        secret(one, last_use, newest == Some(one.id), now)
+    });
+    KeyView {
+        id: key.id.to_string(),
+        name: key.name.clone(),
+        api: key.api.to_string(),
+        organization_id: key.organization.to_string(),
+        environment: key.environment.to_string(),
+        permissions: key.permissions.clone(),
+        allowed_networks: key.allowed_networks.iter().map(ToString::to_string).collect(),
+        allowed_models: key.allowed_models.clone(),
+        state: key_state(key, now),
+        created_at: key.created_at.to_string(),
+        expires_at: key.expires_at.map(|at| at.to_string()),
+        secrets: secrets.collect(),
+    }
+}
+
+fn secret(
+    secret: &Secret,
+    last_use: Option<&LastUse>,
+    is_newest: bool,
+    now: Timestamp,
+) -> SecretView {
+    let state = match secret.expires_at {
+        Some(at) if at <= now => SecretStateView::Expired,
+        _ if is_newest => SecretStateView::Current,
+        _ => SecretStateView::Retiring,
+    };
+    let last_used_at = secret.last_used_at.max(last_use.map(|last| last.at));
+    SecretView {
+        id: secret.id.to_string(),
+        hint: secret.hint.clone(),
+        state,
+        created_at: secret.created_at.to_string(),
+        expires_at: secret.expires_at.map(|at| at.to_string()),
+        last_used_at: last_used_at.map(|at| at.to_string()),
+        last_used_from: last_use.map(|last| last.from.to_string()),
+    }
+}
+
+pub(crate) fn organization(organization: &Organization) -> OrganizationView {
+    OrganizationView {
+        id: organization.id.to_string(),
+        name: organization.name.clone(),
+        state: match organization.state {
+            OrganizationState::Active => OrganizationStateView::Active,
+            OrganizationState::Suspended => OrganizationStateView::Suspended,
+        },
+        model_ids: organization.model_ids.iter().map(ToString::to_string).collect(),
+        allowed_models: organization.allowed_models.clone(),
+        created_at: organization.created_at.to_string(),
+    }
+}
+
+pub(crate) fn usage(total: &UsageTotal) -> UsageView {
+    let minute =
+        |minute: u64| Timestamp::from_secs(minute.saturating_mul(SECONDS_PER_MINUTE)).to_string();
+    let sums = &total.sums;
+    UsageView {
+        api: total.api.clone(),
+        route: total.route.clone(),
+        key_id: total.key.map(|key| key.to_string()),
+        status: total.status,
+        requests: sums.requests,
+        bytes_in: sums.bytes_in,
+        bytes_out: sums.bytes_out,
+        mean_latency_micros: sums.latency_micros.checked_div(sums.requests).unwrap_or_default(),
+        first_at: minute(total.first_minute),
+        last_at: minute(total.last_minute),
+    }
+}
+
+pub(crate) fn audit_entry(entry: AuditEntry) -> AuditEntryView {
+    AuditEntryView {
+        id: entry.id.get(),
+        at: entry.at.to_string(),
+        actor: ActorView {
+            kind: entry.actor.kind.as_str().to_owned(),
+            name: entry.actor.name,
+            interface: entry.actor.interface.as_str().to_owned(),
+        },
+        action: entry.action,
+        subject: SubjectView { kind: entry.subject.kind().to_owned(), id: entry.subject.id() },
+        before: entry.before,
+        after: entry.after,
+        outcome: entry.outcome,
+        revision: entry.revision.map(keyward_store::Revision::get),
+    }
+}

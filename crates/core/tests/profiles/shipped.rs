@@ -1,0 +1,62 @@
+//! The shipped profiles load, and each has what a profile has to say.
+
+use std::convert::Infallible;
+
+use keyward_core::{profile, route::Routes};
+
+use crate::{SHIPPED, compiled, files};
+
+#[test]
+fn every_file_loads_and_is_one_of_the_eight() {
+    let files = files();
+    assert_eq!(files.keys().collect::<Vec<_>>(), SHIPPED);
+    for name in files.keys() {
+        profile::compile(name, &files).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn minted_keys_pass_the_own_format_and_no_other_prefix_claims_them() {
+    for name in SHIPPED {
+        let format = compiled(name).key_format;
+        let mut byte = 0_u8;
+        let fill = |bytes: &mut [u8]| {
+            for b in bytes {
+                byte = byte.wrapping_mul(167).wrapping_add(89);
+                *b = byte;
+            }
+            Ok::<(), Infallible>(())
+        };
+        let key = format.mint(fill).unwrap();
+        assert_eq!(format.check(key.expose().as_bytes()), Ok(()), "{name}");
+        assert_eq!(key.expose().len(), format.length(), "{name}");
+    }
+}
+
+#[test]
+fn every_permission_is_described_and_every_preset_grants_something() {
+    for name in SHIPPED {
+        let profile = compiled(name);
+        assert!(!profile.title.is_empty());
+        assert!(profile.vocabulary.iter().count() > 0, "{name}");
+        for permission in profile.vocabulary.iter() {
+            assert!(!permission.description.is_empty(), "{name}: {}", permission.name);
+        }
+        assert!(!profile.presets.is_empty(), "{name}");
+        for preset in &profile.presets {
+            assert!(!preset.permissions.is_empty(), "{name}: {}", preset.name);
+            assert!(profile.preset(&preset.name.to_uppercase()).is_some(), "case does not matter");
+        }
+    }
+}
+
+/// Deny by default: what no route names is not there, on every profile, and the default has no routes at all.
+#[test]
+fn no_profile_lets_an_unknown_path_through_by_a_permission_that_every_key_has() {
+    assert!(compiled("default").routes.is_empty());
+    for name in SHIPPED {
+        for route in Routes::new(compiled(name).routes).iter() {
+            assert!(!route.requires_name.is_empty(), "{name}: {}", route.pattern.as_str());
+        }
+    }
+}

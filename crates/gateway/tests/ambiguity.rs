@@ -1,0 +1,501 @@
+//! What two servers could read differently is refused, and the upstream sees no byte of it.
+
+use crate::world::{
+    World,
+    http2::{self, END_STREAM, Frames, Outcome},
+    message::ok,
+    upstream::Upstream,
+};
+
+/// A request that must be refused with this status, the connection closed, the upstream spared.
+struct Case {
+    what: &'static str,
+    bytes: Vec<u8>,
+    status: u16,
+}
+
+fn case(what: &'static str, status: u16, bytes: impl AsRef<[u8]>) -> Case {
+    Case { what, bytes: bytes.as_ref().to_vec(), status }
+}
+
+/// Sends each on a connection of its own. `closes` says whether the gateway must hang up after the answer.
+async fn all_refused(world: &World, upstream: &Upstream, closes: bool, cases: Vec<Case>) {
+    for Case { what, bytes, status } in cases {
+        let mut client = world.client().await;
+        client.send(&bytes).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status(), status, "{what}: {answer:?}");
+        assert!(!answer.body.is_empty(), "{what}: an error body is never empty");
+        assert_eq!(answer.head.get("cache-control"), Some("no-store"), "{what}");
+        if closes {
+            assert_eq!(answer.head.get("connection"), Some("close"), "{what}: {answer:?}");
+            client.closed().await;
+        } else {
+            let next = client.ask(world.get("/v1/next")).await;
+            assert_eq!(next.status(), 200, "{what}: the connection stays usable");
+        }
+        assert!(!upstream.saw("/admin") && !upstream.saw("marked"), "{what} reached the upstream");
+    }
+}
+
+async fn world() -> (World, Upstream) {
+    let upstream = Upstream::answering(|_| ok("fine")).await;
+    (World::start(&upstream).await, upstream)
+}
+
+#[tokio::test]
+async fn ambiguous_framing_is_refused_and_the_connection_closed() {
+    let (world, upstream) = world().await;
+    let key = world.key("bearer");
+    let head = |line: &str, more: &str| {
+        format!("{line}\r\nHost: bearer.test\r\nAuthorization: Bearer {key}\r\n{more}\r\n")
+    };
+    let post = |more: &str| head("POST /v1/marked HTTP/1.1", more);
+    let get = |line: &str| head(line, "");
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let cases = vec![
+        case(
+            "length, then coding",
+            400,
+            post(&format!("Content-Length: 5\r\n{chunked}")) + "0\r\n\r\n",
+        ),
+        case(
+            "coding, then length",
+            400,
+            post(&format!("{chunked}Content-Length: 5\r\n")) + "0\r\n\r\n",
+        ),
+        case("two equal lengths", 400, post("Content-Length: 2\r\nContent-Length: 2\r\n") + "ab"),
+        case("two lengths", 400, post("Content-Length: 2\r\nContent-Length: 3\r\n") + "abc"),
+        case("a list of lengths", 400, post("Content-Length: 2, 2\r\n") + "ab"),
+        case("a signed length", 400, post("Content-Length: +2\r\n") + "ab"),
+        case("a length of letters", 400, post("Content-Length: 0x2\r\n") + "ab"),
+        case("an empty length", 400, post("Content-Length:\r\n")),
+        case("a length beyond any", 413, post("Content-Length: 99999999999999999999\r\n")),
+        case("chunked twice", 400, post("Transfer-Encoding: chunked, chunked\r\n") + "0\r\n\r\n"),
+        case("two codings", 400, post(&format!("{chunked}{chunked}")) + "0\r\n\r\n"),
+        case("an unknown coding", 501, post("Transfer-Encoding: gzip, chunked\r\n") + "0\r\n\r\n"),
+        case("a misspelt coding", 501, post("Transfer-Encoding: xchunked\r\n") + "0\r\n\r\n"),
+        case("identity", 501, post("Transfer-Encoding: identity\r\n")),
+        case(
+            "HTTP/1.0 with a coding",
+            400,
+            head("POST /v1/marked HTTP/1.0", chunked) + "0\r\n\r\n",
+        ),
+        case(
+            "no Host",
+            400,
+            format!("GET /v1/marked HTTP/1.1\r\nAuthorization: Bearer {key}\r\n\r\n"),
+        ),
+        case(
+            "no Host in HTTP/1.0",
+            400,
+            format!("GET /v1/marked HTTP/1.0\r\nAuthorization: Bearer {key}\r\n\r\n"),
+        ),
+        case("two Hosts", 400, head("GET /v1/marked HTTP/1.1", "Host: bearer.test\r\n")),
+        case("two different Hosts", 400, head("GET /v1/marked HTTP/1.1", "Host: other.test\r\n")),
+        case(
+            "an empty Host",
+            400,
+            format!("GET /v1/marked HTTP/1.1\r\nHost:\r\nAuthorization: Bearer {key}\r\n\r\n"),
+        ),
+        case("a Host with a path", 400, "GET /v1/marked HTTP/1.1\r\nHost: bearer.test/x\r\n\r\n"),
+        case("a Host with a user", 400, "GET /v1/marked HTTP/1.1\r\nHost: u@bearer.test\r\n\r\n"),
+        case("CONNECT", 405, get("CONNECT bearer.test:443 HTTP/1.1")),
+        case("CONNECT with a path", 405, get("CONNECT /v1/marked HTTP/1.1")),
+        case("TRACE", 405, get("TRACE /v1/marked HTTP/1.1")),
+        case("a lower-case method", 400, get("get /v1/marked HTTP/1.1")),
+        case("a mixed-case method", 400, get("GeT /v1/marked HTTP/1.1")),
+        case("bare LF", 400, get("GET /v1/marked HTTP/1.1").replace("\r\n", "\n")),
+        case("one bare LF", 400, head("GET /v1/marked HTTP/1.1", "X-A: 1\nX-B: 2\r\n")),
+        case("bare CR", 400, head("GET /v1/marked HTTP/1.1", "X-A: 1\rX-B: 2\r\n")),
+        case("NUL in a value", 400, head("GET /v1/marked HTTP/1.1", "X-A: 1\x002\r\n")),
+        case("NUL in the target", 400, get("GET /v1/marked\0 HTTP/1.1")),
+        case("a folded value", 400, head("GET /v1/marked HTTP/1.1", "X-A: 1\r\n folded\r\n")),
+        case("space before the colon", 400, head("GET /v1/marked HTTP/1.1", "X-A : 1\r\n")),
+        case(
+            "space before the first header",
+            400,
+            "GET /v1/marked HTTP/1.1\r\n Host: bearer.test\r\n\r\n",
+        ),
+        case("no colon", 400, head("GET /v1/marked HTTP/1.1", "X-A\r\n")),
+        case("no name", 400, head("GET /v1/marked HTTP/1.1", ": 1\r\n")),
+        case("a space in a name", 400, head("GET /v1/marked HTTP/1.1", "X A: 1\r\n")),
+        case("an empty first line", 400, format!("\r\n{}", get("GET /v1/marked HTTP/1.1"))),
+        case("two spaces", 400, get("GET  /v1/marked HTTP/1.1")),
+        case("a tab", 400, get("GET\t/v1/marked HTTP/1.1")),
+        case("no version", 400, get("GET /v1/marked")),
+        case("HTTP/2.0", 505, get("GET /v1/marked HTTP/2.0")),
+        case("HTTP/0.9", 505, get("GET /v1/marked HTTP/0.9")),
+        case("HTTP/1.10", 400, get("GET /v1/marked HTTP/1.10")),
+        case("http/1.1", 400, get("GET /v1/marked http/1.1")),
+        case("another host in the target", 400, get("GET http://other.test/v1/marked HTTP/1.1")),
+        case("a user in the target", 400, get("GET http://u@bearer.test/v1/marked HTTP/1.1")),
+        case("another scheme", 400, get("GET ftp://bearer.test/v1/marked HTTP/1.1")),
+        case("an authority as target", 400, get("GET bearer.test:80 HTTP/1.1")),
+        case("a fragment", 400, get("GET /v1/ok#/../marked HTTP/1.1")),
+        case("bytes beyond ASCII", 400, get("GET /v1/märked HTTP/1.1")),
+        case("an asterisk", 400, get("GET * HTTP/1.1")),
+        case("a long target", 414, get(&format!("GET /v1/{} HTTP/1.1", "a".repeat(8 * 1024)))),
+        case(
+            "a large head",
+            431,
+            head("GET /v1/marked HTTP/1.1", &format!("X-A: {}\r\n", "a".repeat(40_000))),
+        ),
+        case("many headers", 431, head("GET /v1/marked HTTP/1.1", &"X-A: 1\r\n".repeat(120))),
+        case("another expectation", 417, head("GET /v1/marked HTTP/1.1", "Expect: x\r\n")),
+        case(
+            "a named length",
+            400,
+            post("Connection: content-length\r\nContent-Length: 2\r\n") + "ab",
+        ),
+        case("a named Host", 400, head("GET /v1/marked HTTP/1.1", "Connection: host\r\n")),
+        case(
+            "h2c",
+            400,
+            head(
+                "GET /v1/marked HTTP/1.1",
+                "Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+            ),
+        ),
+        case(
+            "an upgrade with a body",
+            400,
+            post("Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n") + "ab",
+        ),
+        case("TLS on a plain port", 400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
+    ];
+    all_refused(&world, &upstream, true, cases).await;
+    assert_eq!(upstream.connections(), 0, "no connection was made for any of them");
+}
+
+#[tokio::test]
+async fn ambiguous_paths_are_refused_and_never_cleaned() {
+    let (world, upstream) = world().await;
+    let paths = [
+        "//admin",
+        "//bearer.test/admin",
+        "/v1//admin",
+        "/v1/%2e%2e/admin",
+        "/v1/..%2fadmin",
+        "/v1/../admin",
+        "/v1/./admin",
+        "/v1/.%2E/admin",
+        "/v1%2fadmin",
+        "/v1/%5cadmin",
+        "/v1/..;/admin",
+        "/v1/;a=b/admin",
+        "/v1/%3badmin",
+        "/v1/%00/admin",
+        "/v1/%61dmin",
+        "/v1/%2561dmin/admin",
+        "/v1/%zz/admin",
+        "/v1/%c0%ae%c0%ae/admin",
+        "/v1/[admin]",
+    ];
+    let cases = paths.map(|path| case(path, 400, world.get(path)));
+    all_refused(&world, &upstream, false, cases.into()).await;
+    let cases = vec![
+        case("a backslash", 400, world.get("/v1\\admin")),
+        case("a quote", 400, world.get("/v1/\"admin\"")),
+        case("a bar", 400, world.get("/v1/|admin")),
+        case("a brace", 400, world.get("/v1/{admin}")),
+    ];
+    all_refused(&world, &upstream, true, cases).await;
+    let cases = vec![
+        case("OPTIONS *", 400, world.request("OPTIONS *", "", "")),
+        case("a path no route names", 404, world.get("/admin")),
+    ];
+    all_refused(&world, &upstream, false, cases).await;
+}
+
+#[tokio::test]
+async fn two_credentials_are_refused_in_every_form_and_order() {
+    let (world, upstream) = world().await;
+    let key = world.key("several");
+    let bearer = format!("Authorization: Bearer {key}\r\n");
+    let plain = format!("X-API-Key: {key}\r\n");
+    let socket = format!("Sec-WebSocket-Protocol: key.{key}\r\n");
+    let query = format!("?key={key}");
+    let request = |query: &str, headers: &str| {
+        format!("GET /v1/marked{query} HTTP/1.1\r\nHost: several.test\r\n{headers}\r\n")
+    };
+    for alone in
+        [request("", &bearer), request("", &plain), request("", &socket), request(&query, "")]
+    {
+        let answer = world.client().await.ask(alone.replace("marked", "alone")).await;
+        assert_eq!(answer.status(), 200, "{alone}");
+    }
+    let other = "Authorization: Basic dTpw\r\n";
+    let cases: Vec<Case> = [
+        ("the same header twice", request("", &format!("{bearer}{bearer}"))),
+        ("a list", request("", &format!("Authorization: Bearer {key}, Bearer {key}\r\n"))),
+        ("bearer and plain", request("", &format!("{bearer}{plain}"))),
+        ("plain and bearer", request("", &format!("{plain}{bearer}"))),
+        ("plain twice", request("", &format!("{plain}{plain}"))),
+        ("a plain list", request("", &format!("X-API-Key: {key},{key}\r\n"))),
+        ("query and bearer", request(&query, &bearer)),
+        ("query and plain", request(&query, &plain)),
+        ("query and subprotocol", request(&query, &socket)),
+        ("query twice", request(&format!("{query}&key={key}"), "")),
+        ("an encoded second", request(&format!("{query}&%6bey={key}"), "")),
+        ("subprotocol and bearer", request("", &format!("{socket}{bearer}"))),
+        ("bearer and subprotocol", request("", &format!("{bearer}{socket}"))),
+        (
+            "subprotocol twice",
+            request("", &format!("Sec-WebSocket-Protocol: key.{key}, key.{key}\r\n")),
+        ),
+        ("good, then foreign scheme", request("", &format!("{bearer}{other}"))),
+        ("an empty first", request("", &format!("X-API-Key:\r\n{plain}"))),
+    ]
+    .into_iter()
+    .map(|(what, bytes)| case(what, 400, bytes))
+    .collect();
+    for Case { what, bytes, status } in cases {
+        let answer = world.client().await.ask(bytes).await;
+        assert_eq!(answer.status(), status, "{what}: {}", answer.text());
+        assert!(!upstream.saw("marked"), "{what}");
+    }
+    for (what, headers) in [
+        ("foreign scheme, then good", format!("{other}{bearer}")),
+        ("foreign scheme and plain", format!("{other}{plain}")),
+        ("plain and foreign scheme", format!("{plain}{other}")),
+        ("foreign scheme alone", other.to_owned()),
+    ] {
+        let status = world.client().await.ask(request("", &headers)).await.status();
+        assert!(status == 400 || status == 401, "{what}: {status}");
+        assert!(!upstream.saw("marked"), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_chunked_body_that_breaks_a_rule_never_reaches_the_upstream_as_whole() {
+    let mut upstream = Upstream::scripted().await;
+    let world = World::start(&upstream).await;
+    for (what, garbage) in [
+        ("letters", "zz\r\nabc\r\n0\r\n\r\n"),
+        ("a sign", "+3\r\nabc\r\n0\r\n\r\n"),
+        ("a prefix", "0x3\r\nabc\r\n0\r\n\r\n"),
+        ("a space", "3 \r\nabc\r\n0\r\n\r\n"),
+        ("an underscore", "1_0\r\nabc\r\n0\r\n\r\n"),
+        ("a bare LF", "3\nabc\r\n0\r\n\r\n"),
+        ("more than said", "3\r\nabcd\r\n0\r\n\r\n"),
+        ("an endless size", "11111111111111111\r\nabc\r\n0\r\n\r\n"),
+        ("an extension of control characters", "3;a=\x01\r\nabc\r\n0\r\n\r\n"),
+        ("a trailer that authenticates", "0\r\nAuthorization: Bearer x\r\n\r\n"),
+        ("a folded trailer", "0\r\nX-A: b\r\n c\r\n\r\n"),
+        ("a smuggled request", "0\r\nGET /v1/admin HTTP/1.1\r\n\r\n"),
+    ] {
+        let mut client = world.client().await;
+        client
+            .send(world.request(
+                "POST /v1/upload",
+                "Transfer-Encoding: chunked\r\n",
+                "5\r\nfirst\r\n",
+            ))
+            .await;
+        let mut connection = upstream.next().await;
+        let head = connection.wire.head().await;
+        assert_eq!(head.get("transfer-encoding"), Some("chunked"), "{what}");
+        assert_eq!(connection.wire.chunk().await.unwrap(), b"first", "{what}");
+        client.send(garbage).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status(), 400, "{what}: {answer:?}");
+        assert_eq!(answer.head.get("connection"), Some("close"), "{what}");
+        client.closed().await;
+        connection.closed().await;
+        let received = String::from_utf8(connection.received()).unwrap();
+        assert!(
+            !received.ends_with("0\r\n\r\n"),
+            "{what}: the upstream took {received:?} for whole"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_good_request_before_a_bad_one_is_answered_first() {
+    let (world, upstream) = world().await;
+    let bad = world.get("/v1/marked").replace("Host:", "Host :");
+    for split in [true, false] {
+        let mut client = world.client().await;
+        if split {
+            client.send(world.get("/v1/good")).await;
+            client.send(&bad).await;
+        } else {
+            client.send(world.get("/v1/good") + &bad).await;
+        }
+        assert_eq!(client.answer().await.status(), 200);
+        let refused = client.answer().await;
+        assert_eq!(refused.status(), 400, "{refused:?}");
+        assert_eq!(refused.head.get("connection"), Some("close"));
+        client.closed().await;
+        assert!(upstream.saw("/v1/good") && !upstream.saw("marked"));
+    }
+}
+
+#[tokio::test]
+async fn a_bad_request_behind_one_in_flight_does_not_touch_it() {
+    let mut upstream = Upstream::scripted().await;
+    let world = World::start(&upstream).await;
+    let mut client = world.client().await;
+    client.send(world.get("/v1/first")).await;
+    let mut connection = upstream.next().await;
+    connection.request().await;
+    client.send("nonsense\r\n\r\n").await;
+    // A second exchange of bytes with the gateway: by now it has read the nonsense.
+    assert_eq!(world.client().await.ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.status(), 404);
+    connection.send(ok("first")).await;
+    let first = client.answer().await;
+    assert_eq!((first.status(), first.text()), (200, "first"));
+    assert_eq!(client.answer().await.status(), 400);
+    client.closed().await;
+}
+
+#[tokio::test]
+async fn requests_in_one_piece_are_answered_in_order() {
+    let upstream = Upstream::answering(|request| ok(&request.head.line)).await;
+    let world = World::start(&upstream).await;
+    let mut client = world.client().await;
+    let all: String = (0..20)
+        .map(|n| match n % 2 {
+            0 => world.get(&format!("/v1/{n}")),
+            _ => world.post(&format!("/v1/{n}"), "body"),
+        })
+        .collect();
+    client.send(all).await;
+    for n in 0..20 {
+        assert!(client.answer().await.text().contains(&format!(" /v1/{n} ")), "{n}");
+    }
+}
+
+#[tokio::test]
+async fn http2_requests_that_two_servers_could_read_differently_are_refused() {
+    let (world, upstream) = world().await;
+    let bearer = format!("Bearer {}", world.key("bearer"));
+    let several = format!("Bearer {}", world.key("several"));
+    let fields = |method: &'static str, path: &'static str| {
+        vec![
+            (":method", method),
+            (":scheme", "http"),
+            (":authority", "bearer.test"),
+            (":path", path),
+            ("authorization", bearer.as_str()),
+        ]
+    };
+    let with = |extra: &[(&'static str, &'static str)]| {
+        let mut fields = fields("GET", "/v1/marked");
+        fields.extend_from_slice(extra);
+        fields
+    };
+    let status = Outcome::Status;
+    let mut two_keys = with(&[("x-api-key", "kw_1")]);
+    two_keys[2].1 = "several.test";
+    two_keys[4].1 = several.as_str();
+    let cases = vec![
+        ("another host", with(&[("host", "other.test")]), status(400)),
+        ("two credentials", two_keys, status(400)),
+        ("the credential twice", with(&[("authorization", "Bearer x")]), status(400)),
+        ("an empty segment", fields("GET", "//admin"), status(400)),
+        ("dots", fields("GET", "/v1/../admin"), status(400)),
+        ("encoded dots", fields("GET", "/v1/%2e%2e/admin"), status(400)),
+        ("a backslash", fields("GET", "/v1\\admin"), status(400)),
+        ("a semicolon", fields("GET", "/v1/..;/admin"), status(400)),
+        ("no path", fields("GET", ""), Outcome::Reset(1)),
+        ("an asterisk", fields("OPTIONS", "*"), status(400)),
+        ("TRACE", fields("TRACE", "/v1/marked"), status(405)),
+        ("a lower-case method", fields("get", "/v1/marked"), status(400)),
+        ("connection", with(&[("connection", "x-a")]), Outcome::Reset(1)),
+        ("keep-alive", with(&[("keep-alive", "1")]), Outcome::Reset(1)),
+        ("transfer-encoding", with(&[("transfer-encoding", "chunked")]), Outcome::Reset(1)),
+        ("upgrade", with(&[("upgrade", "websocket")]), Outcome::Reset(1)),
+        ("te", with(&[("te", "gzip")]), Outcome::Reset(1)),
+        ("an upper-case name", with(&[("X-A", "1")]), Outcome::Reset(1)),
+        ("a name with a space", with(&[("x a", "1")]), Outcome::Reset(1)),
+        ("CR LF in a value", with(&[("x-a", "1\r\nx-b: 2")]), Outcome::Reset(1)),
+        ("NUL in a value", with(&[("x-a", "1\0")]), Outcome::Reset(1)),
+        ("a late pseudo-header", with(&[(":path", "/v1/admin")]), Outcome::Reset(1)),
+        ("an unknown pseudo-header", with(&[(":marked", "1")]), Outcome::Reset(1)),
+        ("a length that lies", with(&[("content-length", "5")]), Outcome::Reset(1)),
+        ("a long target", fields("GET", LONG_PATH), status(414)),
+    ];
+    for (what, fields, expected) in cases {
+        let mut frames = Frames::connect(world.address).await;
+        frames.headers(1, &fields, END_STREAM).await;
+        let outcome = match frames.outcome(1).await {
+            // Which of the two is the library's choice.
+            Outcome::GoAway(code) => Outcome::Reset(code),
+            outcome => outcome,
+        };
+        assert_eq!(outcome, expected, "{what}");
+        assert!(!upstream.saw("/admin") && !upstream.saw("marked"), "{what} reached the upstream");
+    }
+    let mut frames = Frames::connect(world.address).await;
+    let many: Vec<(&str, &str)> = with(&[]).into_iter().chain([("x-a", "1"); 120]).collect();
+    frames.headers(1, &many, END_STREAM).await;
+    assert_eq!(frames.outcome(1).await, status(431), "many headers");
+    assert_eq!(upstream.connections(), 0);
+    // And what is right passes, with the authority as the host or a Host that says the same.
+    for fields in [fields("GET", "/v1/fine"), {
+        let mut fields = fields("GET", "/v1/fine");
+        fields.push(("host", "bearer.test"));
+        fields
+    }] {
+        let mut frames = Frames::connect(world.address).await;
+        frames.headers(1, &fields, END_STREAM).await;
+        assert_eq!(frames.outcome(1).await, status(200));
+    }
+}
+
+const LONG_PATH: &str = {
+    const BYTES: [u8; 9000] = {
+        let mut bytes = [b'a'; 9000];
+        bytes[0] = b'/';
+        bytes[1] = b'v';
+        bytes[2] = b'1';
+        bytes[3] = b'/';
+        bytes
+    };
+    match std::str::from_utf8(&BYTES) {
+        Ok(text) => text,
+        Err(_) => "",
+    }
+};
+
+#[tokio::test]
+async fn http2_connect_is_refused() {
+    let (world, upstream) = world().await;
+    let mut frames = Frames::connect(world.address).await;
+    let bearer = format!("Bearer {}", world.key("bearer"));
+    let fields =
+        [(":method", "CONNECT"), (":authority", "bearer.test:443"), ("authorization", &bearer)];
+    frames.headers(1, &fields, END_STREAM).await;
+    assert_eq!(frames.outcome(1).await, Outcome::Status(405));
+    assert_eq!(upstream.connections(), 0);
+}
+
+#[tokio::test]
+async fn what_only_begins_like_the_preface_is_http11() {
+    let (world, upstream) = world().await;
+    for (line, status) in
+        [("PRI /v1/marked", 405), ("PRINT /v1/marked", 405), ("PR /v1/marked", 405)]
+    {
+        let mut client = world.client().await;
+        assert_eq!(client.ask(world.request(line, "", "")).await.status(), status, "{line}");
+    }
+    let mut client = world.client().await;
+    client.send("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n").await;
+    assert_eq!(client.answer().await.status(), 505);
+    client.closed().await;
+    assert_eq!(upstream.connections(), 0);
+}
+
+#[tokio::test]
+async fn hyper_speaks_http2_with_us() {
+    let (world, _upstream) = world().await;
+    let mut sender = http2::connect(world.address).await;
+    let request = http::Request::get("http://bearer.test/v1/fine")
+        .header("authorization", format!("Bearer {}", world.key("bearer")))
+        .body(http2::full(""))
+        .unwrap();
+    let answer = crate::world::soon(sender.send_request(request)).await.unwrap();
+    assert_eq!(answer.status(), 200);
+}

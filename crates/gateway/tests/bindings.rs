@@ -1,0 +1,208 @@
+//! A field that is decided on is read as the upstream will read it, and what was read is what is forwarded.
+
+use crate::world::{Minted, World, http2, message::ok, soon, upstream::Upstream};
+
+async fn world() -> (World, Upstream, Minted) {
+    let upstream = Upstream::answering(|_| ok("fine")).await;
+    let world = World::start(&upstream).await;
+    let key = world.mint("bearer", |key| {
+        key.permissions = vec!["write".to_owned()];
+        key.allowed_models = Some(vec!["allowed".to_owned()]);
+    });
+    (world, upstream, key)
+}
+
+/// A chat with this body and these headers about it.
+fn chat(key: &Minted, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST /v1/chat HTTP/1.1\r\nHost: bearer.test\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n{headers}\r\n",
+        key.plaintext,
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+const JSON: &str = "Content-Type: application/json\r\n";
+
+#[tokio::test]
+async fn a_body_that_two_readers_could_read_differently_is_refused() {
+    let (world, upstream, key) = world().await;
+    let cases: [(u16, &[u8]); 20] = [
+        (400, br#"{"model":"allowed","model":"forbidden"}"#),
+        (400, br#"{"model":"forbidden","model":"allowed"}"#),
+        (400, br#"{"model":"allowed","model":"allowed"}"#),
+        (400, br#"{"mod\u0065l":"forbidden"}"#),
+        (400, br#"{"model":"allowed","mod\u0065l":"forbidden"}"#),
+        (403, br#"{"model":"forbidden"}"#),
+        (403, br#"{"model":"forbidd\u0065n"}"#),
+        (403, br#"{"model":"ALLOWED"}"#),
+        (403, br#"{"model":"allowed "}"#),
+        (400, br#"{"Model":"allowed"}"#),
+        (400, br#"{"model":["allowed"]}"#),
+        (400, br#"{"model":null}"#),
+        (400, br#"{}"#),
+        (400, br#"[{"model":"allowed"}]"#),
+        (400, br#"{"model":"allowed"}{"model":"forbidden"}"#),
+        (400, br#"{"model":"allowed"} x"#),
+        (400, br#"{"model":"allowed",}"#),
+        (400, b"\xef\xbb\xbf{\"model\":\"allowed\"}"),
+        (400, b"{\"model\":\"allowed\",\"x\":\"\xff\"}"),
+        (400, b""),
+    ];
+    for (status, body) in cases {
+        let shown = String::from_utf8_lossy(body);
+        let answer = world.client().await.ask(chat(&key, JSON, body)).await;
+        assert_eq!(answer.status(), status, "{shown}: {answer:?}");
+        assert!(!answer.body.is_empty(), "{shown}");
+        assert_eq!(upstream.connections(), 0, "{shown}: the upstream saw something");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_declared_as_plain_json_is_refused() {
+    let (world, upstream, key) = world().await;
+    let body = br#"{"model":"allowed"}"#;
+    for headers in [
+        "",
+        "Content-Type: text/plain\r\n",
+        "Content-Type: application/x-www-form-urlencoded\r\n",
+        "Content-Type: multipart/form-data; boundary=x\r\n",
+        "Content-Type: application/json; charset=utf-16\r\n",
+        "Content-Type: application/json\r\nContent-Type: text/plain\r\n",
+        "Content-Type: application/json\r\nContent-Encoding: gzip\r\n",
+        "Content-Type: application/json\r\nContent-Encoding: identity\r\nContent-Encoding: br\r\n",
+        "Content-Type: application/jsonl\r\n",
+    ] {
+        let answer = world.client().await.ask(chat(&key, headers, body)).await;
+        assert_eq!(answer.status(), 400, "{headers}: {answer:?}");
+        assert_eq!(upstream.connections(), 0, "{headers}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_decided_on_is_forwarded_byte_for_byte() {
+    let (world, _, key) = world().await;
+    let mut upstream = Upstream::scripted().await;
+    drop(world);
+    let world = World::start(&upstream).await;
+    let key = Minted { plaintext: world.key("bearer").to_owned(), ..key };
+    let body = "{ \"x\" : [1, 2.50e1, \"\\u00e4\\/\"],\r\n\t\"model\":\"allowed\" ,\"\":{}}  \n"
+        .as_bytes();
+    let chunked = [
+        world
+            .request("POST /v1/chat", &format!("{JSON}Transfer-Encoding: chunked\r\n"), "")
+            .into_bytes(),
+        body.chunks(7)
+            .flat_map(|piece| {
+                [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat()
+            })
+            .collect(),
+        b"0\r\n\r\n".to_vec(),
+    ]
+    .concat();
+    let mut client = world.client().await;
+    let mut connection = None;
+    for request in [
+        chat(&key, JSON, body),
+        chat(&key, "Content-Type: Application/JSON; charset=\"UTF-8\"\r\n", body),
+        chat(&key, "content-type: application/vnd.api+json\r\n", body),
+        chunked,
+    ] {
+        // In small pieces, so that it does not come in one read.
+        for piece in request.chunks(50) {
+            client.send(piece).await;
+        }
+        if connection.is_none() {
+            connection = Some(upstream.next().await);
+        }
+        let connection = connection.as_mut().unwrap();
+        let seen = connection.request().await;
+        assert_eq!(seen.body, body);
+        assert_eq!(seen.head.get("content-length"), Some(body.len().to_string().as_str()));
+        assert!(!seen.head.has("transfer-encoding"));
+        connection.send(ok("fine")).await;
+        assert_eq!(client.answer().await.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn what_the_connection_header_names_does_not_undo_what_was_decided_on() {
+    let (world, upstream, key) = world().await;
+    let headers = format!("{JSON}Connection: content-type, content-encoding, Content-Type\r\n");
+    let answer = world.client().await.ask(chat(&key, &headers, br#"{"model":"allowed"}"#)).await;
+    // Either refused, or forwarded with the type it was read by.
+    assert!(answer.status() == 400 || upstream.saw("application/json"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused() {
+    let upstream = Upstream::answering(|_| ok("fine")).await;
+    let world =
+        World::with(upstream.address, |setup| setup.settings.limits.decided_body_bytes = 1000)
+            .await;
+    let large = format!("{{\"model\":\"allowed\",\"x\":\"{}\"}}", "a".repeat(1000));
+    let declared = world.client().await.ask(world.post("/v1/chat", &large)).await;
+    assert_eq!(declared.status(), 413, "{declared:?}");
+    let headers = format!("{JSON}Transfer-Encoding: chunked\r\n");
+    let chunk = format!("{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
+    let found = world.client().await.ask(world.request("POST /v1/chat", &headers, &chunk)).await;
+    assert_eq!(found.status(), 413, "{found:?}");
+    // A route's own limit holds for bodies nobody decides on.
+    let declared = world.client().await.ask(world.post("/v1/small", &large)).await;
+    assert_eq!(declared.status(), 413);
+    assert_eq!(upstream.connections(), 0);
+    let mut client = world.client().await;
+    client.send(world.request("POST /v1/small", "Transfer-Encoding: chunked\r\n", &chunk)).await;
+    assert_eq!(client.answer().await.status(), 413);
+    let exact = "a".repeat(1000);
+    assert_eq!(world.client().await.ask(world.post("/v1/small", &exact)).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_body_is_read_only_for_a_caller_that_holds_everything_else() {
+    let (world, upstream, key) = world().await;
+    let reader = world.mint("bearer", |key| key.permissions = vec!["read".to_owned()]);
+    let unknown = Minted { plaintext: key.plaintext.replace("kw_", "kw-"), ..key.clone() };
+    let expecting = |key: &Minted| {
+        chat(key, &format!("{JSON}Expect: 100-continue\r\n"), br#"{"model":"allowed"}"#)
+    };
+    for (status, key) in [(401, &unknown), (403, &reader)] {
+        let request = expecting(key);
+        let head = &request[..request.len() - br#"{"model":"allowed"}"#.len()];
+        let mut client = world.client().await;
+        let answer = client.ask(head).await;
+        // Not a 100 before it: the first thing that comes is the refusal.
+        assert_eq!(answer.status(), status, "{answer:?}");
+    }
+    assert_eq!(upstream.connections(), 0);
+    let request = expecting(&key);
+    let mut client = world.client().await;
+    let (head, body) = request.split_at(request.len() - br#"{"model":"allowed"}"#.len());
+    client.send(head).await;
+    assert_eq!(client.head().await.status(), 100);
+    client.send(body).await;
+    assert_eq!(client.answer().await.status(), 200);
+    assert!(!upstream.saw("100-continue"));
+}
+
+#[tokio::test]
+async fn the_same_holds_over_http2() {
+    let (world, upstream, key) = world().await;
+    let mut sender = http2::connect(world.address).await;
+    for (status, body) in [
+        (400, r#"{"model":"allowed","model":"forbidden"}"#),
+        (400, r#"{"mod\u0065l":"forbidden"}"#),
+        (403, r#"{"model":"forbidden"}"#),
+        (200, r#"{"model":"allowed"}"#),
+    ] {
+        assert_eq!(upstream.connections(), 0);
+        let request = http::Request::post("http://bearer.test/v1/chat")
+            .header("authorization", format!("Bearer {}", key.plaintext))
+            .header("content-type", "application/json")
+            .body(http2::full(body))
+            .unwrap();
+        let answer = soon(sender.send_request(request)).await.unwrap();
+        assert_eq!(answer.status(), status, "{body}");
+    }
+    assert!(upstream.saw(r#"{"model":"allowed"}"#));
+}

@@ -1,0 +1,25 @@
+//! The gateway under attack, through its public API: every promise on the wire, a file a theme.
+//!
+//! One program for all of them: they share the [`world`] and are linked once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "a test may fail where it stands"
+)]
+
+mod ambiguity;
+mod bindings;
+mod deadlines;
+mod drain;
+mod headers;
+mod recording;
+mod streaming;
+mod tls;
+mod upgrade;
+mod upstream;
+mod world;

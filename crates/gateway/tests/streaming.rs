@@ -1,0 +1,599 @@
+//! Bodies of any size pass as they come, both ways, and a part is never passed off as the whole.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Frame};
+use tokio::sync::mpsc;
+
+use crate::world::{
+    World, http2,
+    message::{answer, ok},
+    soon,
+    upstream::{Upstream, UpstreamConnection},
+};
+
+const LARGE: usize = 64 * 1024 * 1024;
+const PIECE: usize = 64 * 1024;
+
+/// The n-th piece of a large body: no two alike.
+fn piece(n: usize) -> Vec<u8> {
+    let seed = u8::try_from(n % 251).unwrap();
+    (0..PIECE).map(|at| seed.wrapping_mul(31).wrapping_add((at % 253) as u8)).collect()
+}
+
+/// Checks a large body as it comes, without keeping it.
+#[derive(Default)]
+struct Expected {
+    received: usize,
+    current: Vec<u8>,
+}
+
+impl Expected {
+    fn take(&mut self, bytes: &[u8]) {
+        let mut bytes = bytes;
+        while !bytes.is_empty() {
+            let at = self.received % PIECE;
+            if at == 0 {
+                self.current = piece(self.received / PIECE);
+            }
+            let (now, rest) = bytes.split_at(bytes.len().min(PIECE - at));
+            assert!(self.current[at..at + now.len()] == *now, "wrong bytes near {}", self.received);
+            self.received += now.len();
+            bytes = rest;
+        }
+    }
+}
+
+async fn world() -> (World, Upstream) {
+    let upstream = Upstream::scripted().await;
+    (World::start(&upstream).await, upstream)
+}
+
+#[tokio::test]
+async fn a_large_upload_arrives_whole() {
+    for chunked in [false, true] {
+        let (world, mut upstream) = world().await;
+        let mut client = world.client().await;
+        let framing = match chunked {
+            true => "Transfer-Encoding: chunked\r\n".to_owned(),
+            false => format!("Content-Length: {LARGE}\r\n"),
+        };
+        client.send(world.request("POST /v1/upload", &framing, "")).await;
+        let mut connection = upstream.next().await;
+        let receiving = tokio::spawn(async move {
+            let head = connection.wire.head().await;
+            let mut expected = Expected::default();
+            while expected.received < LARGE {
+                let bytes = match head.has("transfer-encoding") {
+                    true => connection.wire.chunk().await.unwrap(),
+                    false => connection.wire.some().await.unwrap(),
+                };
+                assert!(!bytes.is_empty());
+                expected.take(&bytes);
+            }
+            if head.has("transfer-encoding") {
+                assert!(connection.wire.chunk().await.unwrap().is_empty());
+                connection.wire.trailers().await.unwrap();
+            }
+            connection.send(ok("all")).await;
+            connection
+        });
+        for n in 0..LARGE / PIECE {
+            if chunked {
+                client.send(format!("{PIECE:x}\r\n")).await;
+            }
+            client.send(piece(n)).await;
+            if chunked {
+                client.send("\r\n").await;
+            }
+        }
+        if chunked {
+            client.send("0\r\n\r\n").await;
+        }
+        assert_eq!(client.answer().await.text(), "all");
+        drop(receiving.await.unwrap());
+        let told = world.drain().await;
+        assert_eq!(told.only().1.bytes_in, LARGE as u64);
+    }
+}
+
+async fn send_large(connection: &mut UpstreamConnection, chunked: bool) {
+    connection.request().await;
+    let framing = match chunked {
+        true => "transfer-encoding: chunked".to_owned(),
+        false => format!("content-length: {LARGE}"),
+    };
+    connection.send(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n")).await;
+    for n in 0..LARGE / PIECE {
+        if chunked {
+            connection.send(format!("{PIECE:x}\r\n")).await;
+        }
+        connection.send(piece(n)).await;
+        if chunked {
+            connection.send("\r\n").await;
+        }
+    }
+    if chunked {
+        connection.send("0\r\n\r\n").await;
+    }
+}
+
+#[tokio::test]
+async fn a_large_answer_arrives_whole() {
+    for chunked in [false, true] {
+        let (world, mut upstream) = world().await;
+        let mut client = world.client().await;
+        client.send(world.get("/v1/download")).await;
+        let sending = tokio::spawn(async move {
+            let mut connection = upstream.next().await;
+            send_large(&mut connection, chunked).await;
+            connection
+        });
+        let head = client.head().await;
+        let mut expected = Expected::default();
+        while expected.received < LARGE {
+            let bytes = match chunked {
+                true => soon(client.wire.chunk()).await.unwrap(),
+                false => soon(client.wire.some()).await.unwrap(),
+            };
+            assert!(!bytes.is_empty(), "{head:?} and {} bytes", expected.received);
+            expected.take(&bytes);
+        }
+        drop(sending.await.unwrap());
+        let told = world.drain().await;
+        assert_eq!((told.only().0.status, told.only().1.bytes_out), (200, LARGE as u64));
+    }
+}
+
+#[tokio::test]
+async fn large_bodies_pass_over_http2_both_ways() {
+    let (world, mut upstream) = world().await;
+    let mut sender = http2::connect(world.address).await;
+    let (pieces, body) = streamed();
+    let request = http::Request::post("http://bearer.test/v1/both")
+        .header("authorization", format!("Bearer {}", world.key("bearer")))
+        .body(body)
+        .unwrap();
+    let serving = tokio::spawn(async move {
+        let mut connection = upstream.next().await;
+        let head = connection.wire.head().await;
+        assert_eq!(head.get("transfer-encoding"), Some("chunked"));
+        let mut expected = Expected::default();
+        loop {
+            let chunk = connection.wire.chunk().await.unwrap();
+            if chunk.is_empty() {
+                break;
+            }
+            expected.take(&chunk);
+        }
+        assert_eq!(expected.received, LARGE);
+        connection.wire.trailers().await.unwrap();
+        connection.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n")).await;
+        for n in 0..LARGE / PIECE {
+            connection.send(piece(n)).await;
+        }
+        connection
+    });
+    tokio::spawn(async move {
+        for n in 0..LARGE / PIECE {
+            pieces.send(Bytes::from(piece(n))).await.unwrap();
+        }
+    });
+    let answer = soon(sender.send_request(request)).await.unwrap();
+    let mut body = answer.into_body();
+    let mut expected = Expected::default();
+    while let Some(frame) = soon(body.frame()).await {
+        expected.take(&frame.unwrap().into_data().unwrap());
+    }
+    assert_eq!(expected.received, LARGE);
+    drop(serving.await.unwrap());
+    drop(sender);
+    let told = world.drain().await;
+    let sums = &told.only().1;
+    assert_eq!((sums.bytes_in, sums.bytes_out), (LARGE as u64, LARGE as u64));
+}
+
+/// A body that a test sends piece by piece.
+fn streamed() -> (mpsc::Sender<Bytes>, http2::Body) {
+    let (pieces, received) = mpsc::channel(1);
+    (pieces, Pieces(received).boxed())
+}
+
+pub struct Pieces(pub mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.0.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+#[tokio::test]
+async fn events_arrive_one_by_one() {
+    let (world, mut upstream) = world().await;
+    let mut client = world.client().await;
+    client.send(world.get("/v1/events")).await;
+    let mut connection = upstream.next().await;
+    connection.request().await;
+    connection
+        .send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await;
+    assert_eq!(client.head().await.status(), 200);
+    // The next one is sent only when the one before has arrived: whoever gathers events waits for ever.
+    for event in ["data: 1\n\n", ": ping\n\n", "event: x\ndata: {}\n\n", "data: [DONE]\n\n", "\n"] {
+        connection.send(format!("{:x}\r\n{event}\r\n", event.len())).await;
+        assert_eq!(soon(client.wire.chunk()).await.unwrap(), event.as_bytes());
+    }
+    connection.send("0\r\n\r\n").await;
+    assert!(soon(client.wire.chunk()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn events_arrive_one_by_one_over_http2_and_without_chunks() {
+    let (world, mut upstream) = world().await;
+    let mut sender = http2::connect(world.address).await;
+    let request = http::Request::get("http://bearer.test/v1/events")
+        .header("authorization", format!("Bearer {}", world.key("bearer")))
+        .body(http2::full(""))
+        .unwrap();
+    let answer = tokio::spawn(async move { sender.send_request(request).await.unwrap() });
+    let mut connection = upstream.next().await;
+    connection.request().await;
+    connection.send("HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\n\r\n").await;
+    let mut body = soon(answer).await.unwrap().into_body();
+    for n in 0..100 {
+        let event = format!("data: {n}\n\n");
+        connection.send(&event).await;
+        let frame = soon(body.frame()).await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), event);
+    }
+    drop(connection);
+    let end = soon(body.frame()).await;
+    // An empty frame may carry the end.
+    let data = end.map(|frame| frame.unwrap().into_data().unwrap());
+    assert!(data.is_none_or(|data| data.is_empty()) && body.is_end_stream());
+}
+
+#[tokio::test]
+async fn upload_and_answer_pass_at_once() {
+    let (world, mut upstream) = world().await;
+    let mut client = world.client().await;
+    client.send(world.request("POST /v1/chatter", "Transfer-Encoding: chunked\r\n", "")).await;
+    let mut connection = upstream.next().await;
+    connection.wire.head().await;
+    connection.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    client.head().await;
+    for n in 0..50 {
+        let piece = format!("piece {n}");
+        let chunk = format!("{:x}\r\n{piece}\r\n", piece.len());
+        client.send(&chunk).await;
+        assert_eq!(soon(connection.wire.chunk()).await.unwrap(), piece.as_bytes());
+        connection.send(&chunk).await;
+        assert_eq!(soon(client.wire.chunk()).await.unwrap(), piece.as_bytes());
+    }
+    client.send("0\r\n\r\n").await;
+    assert!(soon(connection.wire.chunk()).await.unwrap().is_empty());
+    connection.send("0\r\n\r\n").await;
+    assert!(soon(client.wire.chunk()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_client_is_told_to_go_on_when_somebody_wants_its_body() {
+    let (world, mut upstream) = world().await;
+    let mut client = world.client().await;
+    let headers = "Content-Length: 4\r\nExpect: 100-continue\r\n";
+    client.send(world.request("POST /v1/x", headers, "")).await;
+    assert_eq!(client.head().await.status(), 100);
+    client.send("body").await;
+    let mut connection = upstream.next().await;
+    let seen = connection.request().await;
+    assert!(seen.body == b"body" && !seen.head.has("expect"));
+    connection.send(ok("fine")).await;
+    assert_eq!(client.answer().await.status(), 200);
+}
+
+#[tokio::test]
+async fn interim_answers_of_the_upstream_do_not_end_the_exchange() {
+    let (world, mut upstream) = world().await;
+    let mut client = world.client().await;
+    client.send(world.post("/v1/x", "{}")).await;
+    let mut connection = upstream.next().await;
+    connection.request().await;
+    connection
+        .send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n")
+        .await;
+    connection.send(ok("fine")).await;
+    assert_eq!(client.answer().await.text(), "fine");
+}
+
+#[tokio::test]
+async fn answers_without_a_body_have_none() {
+    let upstream =
+        Upstream::answering(|request| match request.head.line.split(' ').nth(1).unwrap() {
+            "/v1/known" => b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n".to_vec(),
+            "/v1/unknown" => b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec(),
+            "/v1/204" => b"HTTP/1.1 204 No Content\r\nx-kept: yes\r\n\r\n".to_vec(),
+            "/v1/304" => {
+                b"HTTP/1.1 304 Not Modified\r\netag: \"a\"\r\ncontent-length: 1000\r\n\r\n".to_vec()
+            }
+            "/v1/empty" => ok(""),
+            other => panic!("{other}"),
+        })
+        .await;
+    let world = World::start(&upstream).await;
+    let mut client = world.client().await;
+    client.send(world.request("HEAD /v1/known", "", "")).await;
+    assert_eq!(client.answer_to_head().await.head.get("content-length"), Some("1000"));
+    client.send(world.request("HEAD /v1/unknown", "", "")).await;
+    let unknown = client.answer_to_head().await;
+    assert_eq!(unknown.head.get("content-length"), None, "a length nobody told: {unknown:?}");
+    client
+        .send(world.request("HEAD /v1/known", "", "").replace("bearer.test", "nobody.test"))
+        .await;
+    assert_eq!(client.answer_to_head().await.status(), 404);
+    let no_content = client.ask(world.get("/v1/204")).await;
+    assert!(no_content.status() == 204 && !no_content.head.has("content-length"), "{no_content:?}");
+    let unchanged = client.ask(world.get("/v1/304")).await;
+    assert_eq!((unchanged.status(), unchanged.head.get("etag")), (304, Some("\"a\"")));
+    assert_eq!(client.ask(world.get("/v1/empty")).await.status(), 200);
+    assert_eq!(upstream.connections(), 1, "each was clean enough to go on with");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_answer_ends_the_upstreams_work() {
+    let (world, mut upstream) = world().await;
+    let mut client = world.client().await;
+    client.send(world.get("/v1/slow")).await;
+    let mut connection = upstream.next().await;
+    connection.request().await;
+    drop(client);
+    connection.closed().await;
+    let told = world.drain().await;
+    assert_eq!(told.only().0.status, 499);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_midway_ends_the_upstreams_work_and_is_recorded_as_far_as_it_came() {
+    for reset in [false, true] {
+        let (world, mut upstream) = world().await;
+        let mut client = world.client().await;
+        client.send(world.get("/v1/slow")).await;
+        let mut connection = upstream.next().await;
+        connection.request().await;
+        connection.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nfirst").await;
+        client.head().await;
+        assert_eq!(soon(client.wire.exactly(5)).await.unwrap(), b"first");
+        if reset {
+            client.reset();
+        } else {
+            drop(client);
+        }
+        connection.closed().await;
+        let told = world.drain().await;
+        let (scope, sums) = told.only();
+        assert_eq!((scope.status, sums.bytes_out), (200, 5));
+    }
+}
+
+#[tokio::test]
+async fn an_http2_client_that_leaves_ends_the_upstreams_work() {
+    let (world, mut upstream) = world().await;
+    let bearer = format!("Bearer {}", world.key("bearer"));
+    let request = || {
+        http::Request::get("http://bearer.test/v1/slow")
+            .header("authorization", &bearer)
+            .body(http2::full(""))
+            .unwrap()
+    };
+    let mut sender = http2::connect(world.address).await;
+    // Before the answer.
+    let mut other = sender.clone();
+    let first = request();
+    let waiting = tokio::spawn(async move { other.send_request(first).await });
+    let mut connection = upstream.next().await;
+    connection.request().await;
+    waiting.abort();
+    connection.closed().await;
+    // And midway; the connection itself goes on.
+    let sending = tokio::spawn({
+        let request = request();
+        let mut sender = sender.clone();
+        async move { sender.send_request(request).await.unwrap() }
+    });
+    let mut connection = upstream.next().await;
+    connection.request().await;
+    connection.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nfirst").await;
+    let mut answer = soon(sending).await.unwrap().into_body();
+    assert_eq!(soon(answer.frame()).await.unwrap().unwrap().into_data().unwrap(), "first");
+    drop(answer);
+    connection.closed().await;
+    let sending = tokio::spawn({
+        let request = request();
+        async move { sender.send_request(request).await.unwrap().status() }
+    });
+    let mut connection = upstream.next().await;
+    connection.request().await;
+    connection.send(ok("")).await;
+    assert_eq!(soon(sending).await.unwrap(), 200);
+    let told = world.drain().await;
+    assert_eq!(told.statuses(), [(200, 2), (499, 1)]);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_midway_through_its_upload_ends_the_upstreams_work() {
+    let (world, mut upstream) = world().await;
+    let mut client = world.client().await;
+    client.send(world.request("POST /v1/x", "Content-Length: 100\r\n", "first")).await;
+    let mut connection = upstream.next().await;
+    connection.wire.head().await;
+    assert_eq!(soon(connection.wire.exactly(5)).await.unwrap(), b"first");
+    drop(client);
+    assert_eq!(connection.closed().await, b"");
+    let told = world.drain().await;
+    let (scope, sums) = told.only();
+    assert_eq!(sums.bytes_in, 5);
+    assert!(scope.status == 400 || scope.status == 499, "{scope:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_never_passed_off_as_whole() {
+    let (world, mut upstream) = world().await;
+    for (what, version, head, reset) in [
+        ("a length", "1.1", "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nfirst", false),
+        (
+            "chunks",
+            "1.1",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n",
+            false,
+        ),
+        (
+            "chunks, reset",
+            "1.1",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n",
+            true,
+        ),
+        (
+            "a chunk",
+            "1.1",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nff\r\nfirst",
+            false,
+        ),
+        (
+            "a bad chunk",
+            "1.1",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirstXX\r\n",
+            true,
+        ),
+        ("until the end, reset", "1.1", "HTTP/1.1 200 OK\r\n\r\nfirst", true),
+        // An HTTP/1.0 client takes the end of the connection for the end of the answer, unless it is a reset.
+        (
+            "chunks for HTTP/1.0",
+            "1.0",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n",
+            false,
+        ),
+        (
+            "a length for HTTP/1.0",
+            "1.0",
+            "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nfirst",
+            false,
+        ),
+    ] {
+        let mut client = world.client().await;
+        client.send(world.get("/v1/x").replace("HTTP/1.1", &format!("HTTP/{version}"))).await;
+        let mut connection = upstream.next().await;
+        connection.request().await;
+        connection.send(head).await;
+        let answer = client.head().await;
+        assert_eq!(answer.status(), 200, "{what}");
+        let chunked = answer.has("transfer-encoding");
+        let first = match chunked {
+            true => soon(client.wire.chunk()).await.unwrap(),
+            false => soon(client.wire.exactly(5)).await.unwrap(),
+        };
+        assert_eq!(first, b"first", "{what}");
+        if reset {
+            connection.reset();
+        } else {
+            drop(connection);
+        }
+        let end = client.end().await;
+        assert!(end.bytes.is_empty(), "{what}: not even a last chunk: {end:?}");
+        let closes = !chunked && answer.get("content-length").is_none();
+        assert!(end.reset || !closes, "{what}: a clean end says that it was whole");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_resets_its_http2_stream_alone() {
+    let (world, mut upstream) = world().await;
+    let sender = http2::connect(world.address).await;
+    let bearer = format!("Bearer {}", world.key("bearer"));
+    let send = || {
+        let request = http::Request::get("http://bearer.test/v1/x")
+            .header("authorization", &bearer)
+            .body(http2::full(""))
+            .unwrap();
+        let mut sender = sender.clone();
+        tokio::spawn(async move { sender.send_request(request).await.unwrap() })
+    };
+    for head in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nfirst",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n",
+    ] {
+        let answer = send();
+        let mut connection = upstream.next().await;
+        connection.request().await;
+        connection.send(head).await;
+        let mut body = soon(answer).await.unwrap().into_body();
+        assert_eq!(soon(body.frame()).await.unwrap().unwrap().into_data().unwrap(), "first");
+        drop(connection);
+        assert!(soon(body.frame()).await.unwrap().is_err(), "{head}");
+    }
+    let answer = send();
+    let mut connection = upstream.next().await;
+    connection.request().await;
+    connection.send(answer_of("fine")).await;
+    let body = soon(answer).await.unwrap().into_body();
+    assert_eq!(soon(body.collect()).await.unwrap().to_bytes(), "fine");
+}
+
+fn answer_of(body: &str) -> Vec<u8> {
+    answer("200 OK", "", body)
+}
+
+#[tokio::test]
+async fn an_answer_before_the_end_of_the_upload_arrives() {
+    let (world, mut upstream) = world().await;
+    for closes in [true, false] {
+        let mut client = world.client().await;
+        client.send(world.request("POST /v1/x", "Content-Length: 10000000\r\n", "first")).await;
+        let mut connection = upstream.next().await;
+        connection.wire.head().await;
+        connection.send(answer("413 Content Too Large", "", "too much")).await;
+        if closes {
+            drop(connection);
+            let answer = client.answer().await;
+            assert_eq!((answer.status(), answer.text()), (413, "too much"));
+            client.closed().await;
+        } else {
+            let answer = client.answer().await;
+            assert_eq!((answer.status(), answer.text()), (413, "too much"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_arrives_though_the_client_goes_on_sending() {
+    let (world, upstream) = world().await;
+    for _ in 0..20 {
+        let mut client = world.client().await;
+        let refused = world
+            .request("POST /v1/x", &format!("Content-Length: {LARGE}\r\n"), "")
+            .replace("kw_", "kw-");
+        client.send(refused).await;
+        // More than fits into any buffer: without somebody who reads it, closing would reset the connection, and the reset
+        // would overtake the answer.
+        for n in 0..8 {
+            if tokio::io::AsyncWriteExt::write_all(&mut client.wire.stream, &piece(n))
+                .await
+                .is_err()
+            {
+                break;
+            }
+        }
+        assert_eq!(client.answer().await.status(), 401);
+    }
+    assert_eq!(upstream.connections(), 0);
+}

@@ -1,0 +1,256 @@
+//! The configuration: `keyward.toml`, read, held against itself and against what it names, and made into what the parts of
+//! Keyward are started with.
+//!
+//! Everything is checked before anything is started: a mistake is told with file, line, what is wrong and what would be
+//! right, and whatever ran before keeps running. Paths are relative to the file's folder, so that it can be moved with
+//! what it names. Secrets do not stand in it: it says where they come from, and they are fetched by [`Config::plan`] only.
+
+mod apis;
+mod gateway;
+mod source;
+pub mod units;
+mod upstreams;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use keyward_control::Plan;
+use keyward_core::{
+    path::PathFault,
+    policy::{Api, Policy},
+    profile::{File, Profile, ProfileError},
+};
+use keyward_gateway::GatewayConfig;
+use toml::Spanned;
+
+use self::source::Source;
+use crate::profiles::{Profiles, Unreadable};
+
+pub use upstreams::{ConfiguredUpstream, CredentialOrigin, Unfetched};
+
+/// Where the configuration is looked for.
+pub const FILE: &str = "keyward.toml";
+/// The data folder, unless another is named.
+pub const DATA_DIR: &str = "keyward-data";
+/// The word for "none of it" where a setting may be switched off.
+const OFF: &str = "off";
+/// The profile of an API that names none, and the words for requests that reach no API.
+const DEFAULT_PROFILE: &str = "default";
+
+/// Why there is no configuration to run with.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// There is no such file.
+    #[error(
+        "there is no configuration at {}: write one (keyward.example.toml shows every setting), name another with \
+         --config, or run `keyward demo`, which needs none", .0.display()
+    )]
+    Missing(PathBuf),
+    /// The file cannot be read.
+    #[error("{}: {cause}; give Keyward leave to read it", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// It, or a profile it uses, does not say what it should.
+    #[error(transparent)]
+    Wrong(#[from] ProfileError),
+    /// A profile cannot be read.
+    #[error(transparent)]
+    Profiles(#[from] Unreadable),
+}
+
+/// A checked configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// Its file.
+    pub file: PathBuf,
+    /// Where the store is.
+    pub data_dir: PathBuf,
+    /// What the gateway is started with.
+    pub gateway: GatewayConfig,
+    /// All profiles there are, used or not.
+    pub profiles: Profiles,
+    /// What is protected.
+    pub apis: Vec<Api>,
+    /// Where it is forwarded to.
+    pub upstreams: Vec<ConfiguredUpstream>,
+    fallback: Arc<Profile>,
+    stale_after: Option<Duration>,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|cause| match cause.kind() {
+            std::io::ErrorKind::NotFound => ConfigError::Missing(path.to_owned()),
+            _ => ConfigError::Unreadable { path: path.to_owned(), cause },
+        })?;
+        Self::read(path, &text)
+    }
+
+    /// Checks what stands, or would stand, in a file.
+    pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let reader = Reader::new(path, text);
+        let source: Source = reader.file.parse()?;
+        let data_dir = match &source.data_dir {
+            Some(dir) if dir.get_ref().is_empty() => {
+                return Err(reader.wrong(dir, "`data_dir` is empty", "name a folder").into());
+            }
+            Some(dir) => reader.path(dir.get_ref()),
+            None => reader.path(DATA_DIR),
+        };
+        let profiles = match &source.profiles_dir {
+            Some(dir) if dir.get_ref() == OFF => Profiles::built_in(),
+            Some(dir) => {
+                let folder = reader.path(dir.get_ref());
+                if !folder.is_dir() {
+                    let problem = format!("there is no folder {}", folder.display());
+                    let remedy = "make it and put profiles into it, or leave `profiles_dir` out";
+                    return Err(reader.wrong(dir, problem, remedy).into());
+                }
+                Profiles::built_in().with_folder(&folder)?
+            }
+            None => Profiles::built_in(),
+        };
+        let stale_after = match &source.stale_after {
+            Some(text) if text.get_ref() == OFF => None,
+            Some(text) => Some(reader.duration(text)?),
+            None => None,
+        };
+        let gateway = gateway::compile(&reader, source.gateway, source.listeners)?;
+        let upstreams = upstreams::compile(&reader, source.upstreams)?;
+        let apis = apis::Apis {
+            reader: &reader,
+            profiles: &profiles,
+            upstreams: &upstreams,
+            gateway: &gateway,
+        };
+        let (apis, fallback) = apis.compile(&source.apis)?;
+        let config = Self {
+            file: path.to_owned(),
+            data_dir,
+            gateway,
+            profiles,
+            apis,
+            upstreams,
+            fallback,
+            stale_after,
+        };
+        apis::check_together(&reader, &source.apis, config.policy_without_credentials())?;
+        Ok(config)
+    }
+
+    /// What is served, with the credentials that environment and files hold. Those in the store come later.
+    pub fn plan(&self) -> Result<Plan, Unfetched> {
+        let upstreams =
+            self.upstreams.iter().map(ConfiguredUpstream::fetch).collect::<Result<_, _>>()?;
+        Ok(Plan { upstreams, ..self.plan_without_credentials() })
+    }
+
+    /// What is served, for looking at it: no upstream has a credential.
+    pub fn plan_without_credentials(&self) -> Plan {
+        let stored = self.upstreams.iter().filter_map(ConfiguredUpstream::stored);
+        Plan {
+            apis: self.apis.clone(),
+            upstreams: self.upstreams.iter().map(|one| one.upstream.clone()).collect(),
+            stored: stored.collect(),
+            fallback: self.fallback.clone(),
+            stale_after: self.stale_after,
+        }
+    }
+
+    /// This configuration, but with what cannot change while it runs as it was `before`; and the names of what would have
+    /// changed, which needs a restart.
+    #[must_use]
+    pub fn with_fixed_of(mut self, before: &Self) -> (Self, Vec<&'static str>) {
+        let mut changed = vec![];
+        if self.data_dir != before.data_dir {
+            changed.push("data_dir");
+            self.data_dir.clone_from(&before.data_dir);
+        }
+        if self.gateway.listeners != before.gateway.listeners {
+            changed.push("listeners");
+            self.gateway.listeners.clone_from(&before.gateway.listeners);
+        }
+        if self.gateway.workers != before.gateway.workers {
+            changed.push("gateway.workers");
+            self.gateway.workers = before.gateway.workers;
+        }
+        (self, changed)
+    }
+
+    /// The policy, for looking at it.
+    pub fn policy_without_credentials(&self) -> Result<Policy, keyward_core::policy::PolicyError> {
+        self.plan_without_credentials().policy(&keyward_control::plan::Credentials::new())
+    }
+}
+
+/// The file that is read: what mistakes point into and paths are relative to.
+struct Reader {
+    file: File,
+    folder: PathBuf,
+}
+
+impl Reader {
+    fn new(path: &Path, text: &str) -> Self {
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        Self { file: File::new(&path.display().to_string(), text), folder }
+    }
+
+    fn path(&self, text: &str) -> PathBuf {
+        self.folder.join(text)
+    }
+
+    fn wrong_at(
+        &self,
+        span: Range<usize>,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> ProfileError {
+        self.file.error(span, problem.into(), remedy.into())
+    }
+
+    fn wrong<T>(
+        &self,
+        at: &Spanned<T>,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> ProfileError {
+        self.wrong_at(at.span(), problem, remedy)
+    }
+
+    fn duration(&self, text: &Spanned<String>) -> Result<Duration, ProfileError> {
+        units::duration(text.get_ref()).ok_or_else(|| {
+            let problem = format!("`{}` is not a duration", text.get_ref());
+            self.wrong(text, problem, units::DURATION_REMEDY)
+        })
+    }
+
+    /// Where a path that could be read in more than one way stands. The core's sentence says what is wrong and what to do.
+    fn wrong_path(&self, at: &Spanned<String>, place: &str, fault: PathFault) -> ProfileError {
+        let sentence = fault.to_string();
+        let (problem, remedy) =
+            sentence.trim_end_matches('.').split_once("; ").unwrap_or((&sentence, "mend it"));
+        self.wrong(at, format!("{place}: {problem}"), remedy)
+    }
+
+    /// A file that must be there.
+    fn existing_file(&self, text: &Spanned<String>, what: &str) -> Result<PathBuf, ProfileError> {
+        let path = self.path(text.get_ref());
+        if path.is_file() {
+            return Ok(path);
+        }
+        let problem = format!("there is no file {}", path.display());
+        Err(self.wrong(text, problem, format!("put {what} there, or name where it is")))
+    }
+}

@@ -1,0 +1,114 @@
+//! The configuration as it stands in its file. What is left out has a default; a name that is not here is a mistake.
+
+use keyward_core::profile::{Https, RouteSource};
+use serde::Deserialize;
+use toml::{Spanned, Value};
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Source {
+    pub(super) data_dir: Option<Spanned<String>>,
+    pub(super) profiles_dir: Option<Spanned<String>>,
+    pub(super) stale_after: Option<Spanned<String>>,
+    pub(super) listeners: Option<Vec<Spanned<ListenerSource>>>,
+    #[serde(default)]
+    pub(super) gateway: GatewaySource,
+    #[serde(default)]
+    pub(super) upstreams: Vec<UpstreamSource>,
+    #[serde(default)]
+    pub(super) apis: Vec<ApiSource>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListenerSource {
+    pub(super) address: Spanned<String>,
+    pub(super) tls: Option<TlsSource>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TlsSource {
+    pub(super) certificate: Spanned<String>,
+    pub(super) key: Spanned<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GatewaySource {
+    pub(super) workers: Option<Spanned<usize>>,
+    pub(super) log_requests: Option<bool>,
+    pub(super) trusted_proxies: Option<Vec<Spanned<String>>>,
+    pub(super) upstream_ca: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) limits: LimitsSource,
+    #[serde(default)]
+    pub(super) deadlines: DeadlinesSource,
+    #[serde(default)]
+    pub(super) identity_headers: IdentityHeadersSource,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LimitsSource {
+    pub(super) head_bytes: Option<Spanned<Value>>,
+    pub(super) uri_bytes: Option<Spanned<Value>>,
+    pub(super) headers: Option<Spanned<usize>>,
+    pub(super) decided_body_bytes: Option<Spanned<Value>>,
+    pub(super) body_bytes: Option<Spanned<Value>>,
+    pub(super) connections: Option<Spanned<usize>>,
+    pub(super) streams: Option<Spanned<u32>>,
+    pub(super) idle_upstream_connections: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeadlinesSource {
+    pub(super) head: Option<Spanned<String>>,
+    pub(super) idle: Option<Spanned<String>>,
+    pub(super) stall: Option<Spanned<String>>,
+    pub(super) connect: Option<Spanned<String>>,
+    pub(super) first_byte: Option<Spanned<String>>,
+    pub(super) upstream_stall: Option<Spanned<String>>,
+    pub(super) drain: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IdentityHeadersSource {
+    pub(super) key_id: Option<Spanned<String>>,
+    pub(super) organization_id: Option<Spanned<String>>,
+    pub(super) permissions: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpstreamSource {
+    pub(super) name: Spanned<String>,
+    pub(super) url: Spanned<String>,
+    #[serde(default)]
+    pub(super) preserve_host: bool,
+    pub(super) credential: Option<CredentialSource>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CredentialSource {
+    pub(super) header: Option<Spanned<String>>,
+    pub(super) prefix: Option<Spanned<String>>,
+    pub(super) from: Spanned<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApiSource {
+    pub(super) name: Spanned<String>,
+    pub(super) profile: Option<Spanned<String>>,
+    pub(super) hosts: Option<Vec<Spanned<String>>>,
+    pub(super) prefixes: Option<Vec<Spanned<String>>>,
+    pub(super) upstream: Option<Spanned<String>>,
+    pub(super) https: Option<Https>,
+    #[serde(default)]
+    pub(super) routes: Vec<Spanned<RouteSource>>,
+}

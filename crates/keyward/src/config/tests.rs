@@ -1,0 +1,427 @@
+//! Every mistake says where it is and what would be right; every default is what the example says.
+
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+
+use keyward_core::profile::Https;
+use keyward_gateway::Settings;
+use toml::Value;
+
+use super::{Config, CredentialOrigin};
+
+const EXAMPLE: &str = include_str!("../../../../keyward.example.toml");
+
+/// An upstream and an API that anybody may reach: what most mistakes are added to.
+const SOUND: &str = r#"
+[[upstreams]]
+name = "main"
+url = "http://127.0.0.1:9000"
+[[apis]]
+name = "api"
+profile = "generic"
+https = "optional"
+"#;
+
+fn read(text: &str) -> Result<Config, String> {
+    Config::read(Path::new("keyward.toml"), text).map_err(|error| error.to_string())
+}
+
+#[test]
+fn nothing_at_all_is_a_configuration() {
+    let config = read("").unwrap();
+    assert_eq!(config.gateway.settings, Settings::default());
+    assert_eq!(config.gateway.workers, 0);
+    assert_eq!(config.gateway.listeners[0].address.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.data_dir, Path::new("keyward-data"));
+    assert!(config.apis.is_empty() && config.upstreams.is_empty());
+}
+
+#[test]
+fn what_is_left_out_of_an_api_has_a_default() {
+    let config = read(SOUND).unwrap();
+    let api = &config.apis[0];
+    assert_eq!((&*api.hosts[0], &*api.prefixes[0], api.upstream), ("*", "/", 0));
+    assert_eq!(config.plan().unwrap().stale_after, None);
+    let upstream = &config.upstreams[0].upstream;
+    assert!(!upstream.preserve_host && !upstream.tls && upstream.credential.is_none());
+}
+
+#[test]
+fn every_mistake_says_where_it_is_and_what_would_be_right() {
+    let cases = [
+        (
+            "data_dirr = \"x\"",
+            "keyward.toml:1: unknown field `data_dirr`, expected one of `data_dir`, `profiles_dir`, `stale_after`, `listeners`, `gateway`, `upstreams`, `apis`; correct this line",
+        ),
+        (
+            "data_dir = 7",
+            "keyward.toml:1: invalid type: integer `7`, expected a string; correct this line",
+        ),
+        ("data_dir = \"\"", "keyward.toml:1: `data_dir` is empty; name a folder"),
+        (
+            "profiles_dir = \"nowhere\"",
+            "keyward.toml:1: there is no folder nowhere; make it and put profiles into it, or leave `profiles_dir` out",
+        ),
+        (
+            "\nstale_after = \"soon\"",
+            "keyward.toml:2: `soon` is not a duration; write a whole number and a unit, like \"250ms\", \"10s\", \"5m\", \"12h\" or \"30d\"",
+        ),
+        (
+            "[[listeners]]\naddress = \"localhost:80\"",
+            "keyward.toml:2: `localhost:80` is not an address to listen on; write an IP address and a port, like \"0.0.0.0:443\" or \"[::]:443\"",
+        ),
+        (
+            "[[listeners]]\naddress = \"1.2.3.4:80\"\n[[listeners]]\naddress = \"1.2.3.4:80\"",
+            "keyward.toml:4: two listeners are on 1.2.3.4:80; give each an address or a port of its own",
+        ),
+        (
+            "listeners = []",
+            "keyward.toml:1: `listeners` is empty, so nobody could reach an API; name an address, or leave `listeners` out to listen on 127.0.0.1:8080",
+        ),
+        (
+            "[[listeners]]\naddress = \"1.2.3.4:80\"\ntls = { certificate = \"no.pem\", key = \"no.key\" }",
+            "keyward.toml:3: there is no file no.pem; put the certificate chain (PEM) there, or name where it is",
+        ),
+        (
+            "[gateway]\nworkers = 9999",
+            "keyward.toml:2: 9999 workers are more than any machine has cores; write 0 for one a core",
+        ),
+        (
+            "[gateway]\ntrusted_proxies = [\"10.0.0.0/40\"]",
+            "keyward.toml:2: `10.0.0.0/40` is not a network; write it like 203.0.113.0/24, 2001:db8::/32 or a single address",
+        ),
+        (
+            "[gateway]\nupstream_ca = \"no.pem\"",
+            "keyward.toml:2: there is no file no.pem; put the certificates (PEM) there, or name where it is",
+        ),
+        (
+            "[gateway.limits]\nhead_bytes = \"32 kb\"",
+            "keyward.toml:2: \"32 kb\" is not a size; write a number of bytes, or one with a unit, like \"32 KiB\", \"10 MiB\" or \"1 GiB\"",
+        ),
+        (
+            "[gateway.limits]\nhead_bytes = 10",
+            "keyward.toml:2: a request head of 10 bytes is no sound bound; write 1 KiB to 1 MiB",
+        ),
+        (
+            "[gateway.limits]\nuri_bytes = \"1 MiB\"",
+            "keyward.toml:2: 1048576 bytes of a request target never fit in a head of 32768; lower `uri_bytes` or raise `head_bytes`",
+        ),
+        (
+            "[gateway.limits]\nconnections = 0",
+            "keyward.toml:2: 0 would refuse every request; write 1 or more, or leave it out for the default",
+        ),
+        (
+            "[gateway.deadlines]\nhead = \"1ms\"",
+            "keyward.toml:2: 1ms is too short a deadline; write 100ms or more",
+        ),
+        (
+            "[gateway.identity_headers]\nkey_id = \"X_Key\"",
+            "keyward.toml:2: `X_Key` is not a header's name; use letters, digits and `-`",
+        ),
+        (
+            "[gateway.identity_headers]\nkey_id = \"Host\"",
+            "keyward.toml:2: the header `Host` means something else; choose a name that nothing uses, like X-Keyward-Key-Id",
+        ),
+        (
+            "[gateway.identity_headers]\nkey_id = \"x-a\"\npermissions = \"X-A\"",
+            "keyward.toml:3: two identity headers are called `x-a`; give each a name of its own",
+        ),
+        (
+            "[[upstreams]]\nname = \"a b\"\nurl = \"http://a\"",
+            "keyward.toml:2: `a b` is not an upstream's name; write 1 to 64 letters, digits, `_`, `-` or `.`",
+        ),
+        (
+            "[[upstreams]]\nname = \"a\"\nurl = \"http://a\"\n[[upstreams]]\nname = \"a\"\nurl = \"http://b\"",
+            "keyward.toml:5: two upstreams are called `a`; give each a name of its own",
+        ),
+        (
+            "[[upstreams]]\nname = \"a\"\nurl = \"ftp://a\"",
+            "keyward.toml:3: the url is neither http nor https; write it like \"https://api.example.com\" or \"http://10.0.0.7:8000/base\"",
+        ),
+        (
+            "[[upstreams]]\nname = \"a\"\nurl = \"https://user:word@a\"",
+            "keyward.toml:3: the url holds a credential, which would stand in this file and in logs; remove it and say with `credential` where it comes from",
+        ),
+        (
+            "[[upstreams]]\nname = \"a\"\nurl = \"https://a/?x=1\"",
+            "keyward.toml:3: the url has a query; remove everything from `?` on",
+        ),
+        (
+            "[[upstreams]]\nname = \"a\"\nurl = \"https://a/#x\"",
+            "keyward.toml:3: the url has a fragment; remove everything from `#` on",
+        ),
+        (
+            "[[upstreams]]\nname = \"a\"\nurl = \"https://a:99999\"",
+            "keyward.toml:3: the url's port is no number from 1 to 65535; write it like \"https://api.example.com\" or \"http://10.0.0.7:8000/base\"",
+        ),
+        (
+            "[[upstreams]]\nname = \"a\"\nurl = \"https://a b\"",
+            "keyward.toml:3: this is not a url; write it like \"https://api.example.com\" or \"http://10.0.0.7:8000/base\"",
+        ),
+        (
+            "[[upstreams]]\nname = \"a\"\nurl = \"https://a/../b\"",
+            "keyward.toml:3: in the url: The path has a dot segment (`.` or `..`); send the path that is meant",
+        ),
+        (
+            "[[upstreams]]\nname = \"a\"\nurl = \"https://a\"\ncredential = { from = \"sk-secret\" }",
+            "keyward.toml:4: `from` does not say where the credential is; write \"store\", \"env:NAME\" or \"file:PATH\"; the credential itself never stands in this file",
+        ),
+        (
+            "[[upstreams]]\nname = \"a\"\nurl = \"https://a\"\ncredential = { from = \"store\", header = \"a b\" }",
+            "keyward.toml:4: `a b` is not a header's name; use letters, digits and `-`",
+        ),
+    ];
+    for (text, message) in cases {
+        assert_eq!(read(text).expect_err(text), message, "{text}");
+    }
+}
+
+#[test]
+fn every_mistake_in_an_api_says_where_it_is_and_what_would_be_right() {
+    let profiles = crate::profiles::Profiles::built_in();
+    let others = profiles.names().collect::<Vec<_>>().join(", ");
+    let profile = format!("keyward.toml:11: there is no profile `gone`; use one of {others}");
+    // Each stands behind `SOUND`, which ends in line 8.
+    let cases = [
+        (
+            "[[apis]]\nname = \"a/b\"",
+            "keyward.toml:10: `a/b` is not an API's name; write 1 to 64 letters, digits, `_`, `-` or `.`",
+        ),
+        ("[[apis]]\nname = \"b\"\nprofile = \"gone\"", &profile),
+        (
+            "[[apis]]\nname = \"b\"\nupstream = \"gone\"\nprofile = \"generic\"\nhttps = \"optional\"",
+            "keyward.toml:11: there is no upstream `gone`; use one of main",
+        ),
+        (
+            "[[apis]]\nname = \"b\"\nhttps = \"maybe\"",
+            "keyward.toml:11: unknown variant `maybe`, expected `required` or `optional`; correct this line",
+        ),
+        (
+            "[[apis]]\nname = \"b\"\nhttps = \"optional\"",
+            "keyward.toml:10: API `b` has no route, so every request would be refused; add one with [[apis.routes]], or use a profile that brings its own; `default` has none",
+        ),
+        (
+            "[[apis]]\nname = \"b\"\nprofile = \"generic\"",
+            "keyward.toml:10: API `b` demands HTTPS, and no listener speaks it: every request would be refused; give a listener `tls`, or name the proxy that speaks HTTPS for it in `gateway.trusted_proxies`, or write `https = \"optional\"` for this API",
+        ),
+        (
+            "hosts = []",
+            "keyward.toml:6: `hosts` is empty, so nothing reaches the API; name a host, or leave `hosts` out for any",
+        ),
+        (
+            "hosts = [\"https://a.test\"]",
+            "keyward.toml:9: `https://a.test` is an address, not a host; write the host alone: schemes are for `listeners` and `https`",
+        ),
+        (
+            "hosts = [\"a.test:80\"]",
+            "keyward.toml:9: `a.test:80` has a port; write the host alone: requests are matched by it whatever port they came to",
+        ),
+        (
+            "hosts = [\"a.test/v1\"]",
+            "keyward.toml:9: `a.test/v1` has a path; write the host alone: paths are for `prefixes`",
+        ),
+        (
+            "hosts = [\"a..test\"]",
+            "keyward.toml:9: `a..test` is not a host; write it like \"api.example.com\", \"*.example.com\" for the names below it, or \"*\" for any",
+        ),
+        (
+            "hosts = [\"a.test\", \"A.TEST\"]",
+            "keyward.toml:9: host `a.test` stands twice; keep one",
+        ),
+        (
+            "prefixes = []",
+            "keyward.toml:6: `prefixes` is empty, so nothing reaches the API; name a path, or leave `prefixes` out for all",
+        ),
+        (
+            "prefixes = [\"v1\"]",
+            "keyward.toml:9: prefix `v1` does not begin with `/`; write \"/v1\"",
+        ),
+        (
+            "prefixes = [\"/a//b\"]",
+            "keyward.toml:9: prefix `/a//b`: The path has an empty segment (`//`); send each slash once",
+        ),
+        (
+            "[[apis.routes]]\nmethods = [\"get\"]\npath = \"/x\"",
+            "keyward.toml:9: `get` is not a method; use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS",
+        ),
+        (
+            "[[apis.routes]]\nmethods = [\"GET\"]\npath = \"/x\"\npermission = \"fly\"",
+            "keyward.toml:9: there is no permission `fly`; use one of read, write, admin, webhook",
+        ),
+        (
+            "[[apis]]\nname = \"api\"\nprofile = \"generic\"\nhttps = \"optional\"\nhosts = [\"b.test\"]",
+            "keyward.toml:10: two APIs are called `api`; give each a name of its own",
+        ),
+        (
+            "[[apis]]\nname = \"b\"\nprofile = \"generic\"\nhttps = \"optional\"",
+            "keyward.toml:10: APIs `api` and `b` are both at */; change a host or a prefix of one",
+        ),
+    ];
+    for (text, message) in cases {
+        assert_eq!(read(&format!("{SOUND}{text}")).expect_err(text), message, "{text}");
+    }
+    let nameless = "[[apis]]\nname = \"api\"\nprofile = \"generic\"\nhttps = \"optional\"\n";
+    assert_eq!(
+        read(nameless).unwrap_err(),
+        "keyward.toml:2: API `api` does not say which upstream it is forwarded to; name it with `upstream`; add one with [[upstreams]]"
+    );
+}
+
+#[test]
+fn https_may_be_spoken_by_a_proxy_in_front() {
+    let demands = SOUND.replace("https = \"optional\"\n", "");
+    assert!(read(&demands).is_err());
+    let proxied = format!("[gateway]\ntrusted_proxies = [\"10.0.0.0/8\"]\n{demands}");
+    assert_eq!(read(&proxied).unwrap().apis[0].https, Https::Required);
+}
+
+#[test]
+fn a_route_of_the_configuration_takes_the_place_of_the_profile_s() {
+    let route =
+        "[[apis.routes]]\nmethods = [\"POST\"]\npath = \"/v1/generate\"\npermission = \"admin\"\n";
+    let config = read(&format!("{SOUND}{route}")).unwrap();
+    let method = Some(keyward_core::route::Method::Post);
+    let found = config.apis[0].routes.find(method, "/v1/generate");
+    let keyward_core::route::RouteMatch::Found(route) = found else { panic!("{found:?}") };
+    assert_eq!(&*route.requires_name, "admin");
+}
+
+#[test]
+fn paths_are_relative_to_the_file_and_credentials_are_fetched_late() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("conf/keyward.toml");
+    fs::create_dir(folder.path().join("conf")).unwrap();
+    let text = |from: &str| {
+        format!(
+            "data_dir = \"../data\"\n{}credential = {{ header = \"X-Up\", prefix = \"v \", from = \"{from}\" }}\n",
+            "[[upstreams]]\nname = \"a\"\nurl = \"https://a/base/\"\n"
+        )
+    };
+    let config = Config::read(&file, &text("file:secret")).unwrap();
+    assert_eq!(config.data_dir, folder.path().join("conf/../data"));
+    let (_, origin) = config.upstreams[0].credential.clone().unwrap();
+    assert_eq!(origin, CredentialOrigin::File(folder.path().join("conf/secret")));
+    let missing = config.plan().unwrap_err().to_string();
+    assert!(missing.starts_with("upstream `a`: ") && missing.contains("conf/secret"), "{missing}");
+
+    fs::write(folder.path().join("conf/secret"), "hush\n").unwrap();
+    let plan = config.plan().unwrap();
+    let credential = plan.upstreams[0].credential.as_ref().unwrap();
+    assert_eq!((&*credential.header, credential.value.expose()), ("x-up", "v hush"));
+    assert_eq!((&*plan.upstreams[0].base_path, plan.upstreams[0].port), ("/base", 443));
+
+    let unset = Config::read(&file, &text("env:KEYWARD_TEST_NOBODY_SETS_THIS")).unwrap();
+    assert_eq!(
+        unset.plan().unwrap_err().to_string(),
+        "upstream `a`: the environment variable `KEYWARD_TEST_NOBODY_SETS_THIS` is not set; set it to the credential \
+         that the upstream is called with"
+    );
+}
+
+#[test]
+fn what_cannot_change_while_it_runs_stays_and_is_named() {
+    let before = read(SOUND).unwrap();
+    let text = format!(
+        "data_dir = \"other\"\nstale_after = \"1m\"\n[[listeners]]\naddress = \"127.0.0.1:1\"\n{SOUND}"
+    );
+    let (after, changed) = read(&text).unwrap().with_fixed_of(&before);
+    assert_eq!(changed, ["data_dir", "listeners"]);
+    assert_eq!(after.data_dir, before.data_dir);
+    assert_eq!(after.gateway.listeners, before.gateway.listeners);
+    assert_eq!(after.plan().unwrap().stale_after, Some(Duration::from_secs(60)));
+}
+
+#[test]
+fn the_example_says_the_defaults() {
+    let config = read(EXAMPLE).unwrap();
+    let default = read("").unwrap();
+    assert_eq!(config.gateway.settings, default.gateway.settings);
+    assert_eq!(config.gateway.workers, default.gateway.workers);
+    assert_eq!(config.gateway.listeners, default.gateway.listeners);
+    assert_eq!(config.data_dir, default.data_dir);
+    assert_eq!(config.plan_without_credentials().stale_after, None);
+    assert_eq!(
+        config.profiles.names().collect::<Vec<_>>(),
+        default.profiles.names().collect::<Vec<_>>()
+    );
+
+    let bare = read(
+        "[[upstreams]]\nname = \"models\"\nurl = \"http://127.0.0.1:9000\"\ncredential = { from = \"store\" }\n\
+         [[apis]]\nname = \"example\"\nhttps = \"optional\"\n\
+         routes = [{ methods = [\"GET\"], path = \"/x\" }]",
+    )
+    .unwrap();
+    assert_eq!(config.upstreams[0].credential, bare.upstreams[0].credential);
+    assert_eq!(
+        config.upstreams[0].upstream.preserve_host,
+        bare.upstreams[0].upstream.preserve_host
+    );
+    let (api, bare) = (&config.apis[0], &bare.apis[0]);
+    assert_eq!((&api.hosts, &api.prefixes), (&bare.hosts, &bare.prefixes));
+    assert_eq!(api.profile.name, bare.profile.name);
+}
+
+/// The settings of a table, as the message for an unknown one lists them.
+fn settings_of(table: &str, unknown: &str) -> BTreeSet<String> {
+    let error = read(&format!("{table}\n{unknown}")).unwrap_err();
+    assert!(error.contains("unknown field `zzz`"), "{error}");
+    let (_, listed) = error.split_once("expected ").unwrap();
+    listed.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+fn at<'v>(table: &'v Value, path: &str) -> &'v Value {
+    path.split('.').filter(|name| !name.is_empty()).fold(table, |value, name| {
+        let value = &value[name];
+        value.as_array().and_then(|items| items.first()).unwrap_or(value)
+    })
+}
+
+#[test]
+fn no_setting_is_missing_from_the_example_and_each_is_explained() {
+    // A line like `# name = …` is a setting without a default.
+    let is_setting = |line: &str| {
+        let name = line.strip_prefix("# ").and_then(|rest| rest.split_once(" = "));
+        name.is_some_and(|(name, _)| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+    };
+    let lines: Vec<&str> =
+        EXAMPLE.lines().map(|line| if is_setting(line) { &line[2..] } else { line }).collect();
+    let whole: Value = toml::from_str(&lines.join("\n")).unwrap();
+
+    let upstream = "[[upstreams]]\nname = \"a\"\nurl = \"http://a\"";
+    let api = "[[apis]]\nname = \"a\"";
+    let route = "[[apis.routes]]\nmethods = [\"GET\"]\npath = \"/x\"";
+    let tables: [(&str, &str, &str); 11] = [
+        ("", "", "zzz = 1"),
+        ("listeners", "[[listeners]]\naddress = \"1.2.3.4:5\"", "zzz = 1"),
+        ("listeners.tls", "[[listeners]]\naddress = \"1.2.3.4:5\"", "tls = { zzz = 1 }"),
+        ("gateway", "[gateway]", "zzz = 1"),
+        ("gateway.limits", "[gateway.limits]", "zzz = 1"),
+        ("gateway.deadlines", "[gateway.deadlines]", "zzz = 1"),
+        ("gateway.identity_headers", "[gateway.identity_headers]", "zzz = 1"),
+        ("upstreams", upstream, "zzz = 1"),
+        ("upstreams.credential", upstream, "credential = { zzz = 1 }"),
+        ("apis", api, "zzz = 1"),
+        ("apis.routes", &format!("{api}\n{route}"), "zzz = 1"),
+    ];
+    let mut all = BTreeSet::new();
+    for (path, table, unknown) in tables {
+        let known = settings_of(table, unknown);
+        let shown = at(&whole, path).as_table().unwrap_or_else(|| panic!("no table `{path}`"));
+        let shown: BTreeSet<String> = shown.keys().cloned().collect();
+        assert_eq!(shown, known, "in `{path}`");
+        all.extend(known);
+    }
+    for binding in settings_of(&format!("{api}\n{route}"), "bindings = [{ zzz = 1 }]") {
+        assert!(
+            EXAMPLE.contains(&format!("`{binding}`")) || EXAMPLE.contains(&format!("{binding} = "))
+        );
+    }
+
+    for (before, line) in lines.iter().zip(&lines[1..]) {
+        let is_table = line.starts_with('[');
+        let is_setting = line.split_once(" = ").is_some_and(|(name, _)| all.contains(name));
+        if is_setting || is_table && !line.starts_with("[gateway]") {
+            let explained = before.starts_with("# ") && before.ends_with('.');
+            assert!(explained, "nothing explains `{line}`");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! `keyward serve`: the life cycle of a server, from configuration to the last request.
+
+pub mod logging;
+pub mod running;
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::Serialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use self::{logging::LogFormat, running::Running};
+use crate::{config::Config, output::Output};
+
+/// What `serve` is asked with.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// How logs are written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    log_format: LogFormat,
+}
+
+/// That it is ready, for programs.
+#[derive(Serialize)]
+struct Ready {
+    listening: Vec<String>,
+}
+
+/// What the process is asked by signals.
+pub struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+/// What it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// To read the configuration again.
+    Reload,
+    /// To end.
+    Stop,
+}
+
+impl Signals {
+    /// From now on, signals do not end the process by themselves.
+    pub fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be listened to");
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// The next thing that is asked.
+    pub async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.hangup.recv() => Asked::Reload,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.terminate.recv() => Asked::Stop,
+        }
+    }
+
+    /// Until it is asked to end, whatever else it is asked before.
+    async fn stop(&mut self) {
+        while self.next().await != Asked::Stop {}
+    }
+}
+
+/// Serves until it is asked to stop.
+pub async fn run(file: &Path, output: Output, arguments: &ServeArguments) -> anyhow::Result<()> {
+    logging::for_server(arguments.log_format);
+    let mut signals = Signals::listen()?;
+    let mut running = Running::start(Config::load(file)?).await?;
+    announce(&running, output)?;
+    while signals.next().await == Asked::Reload {
+        reload(&mut running, file).await;
+    }
+    tracing::info!("stopping: no new requests are taken, those in flight may end");
+    stop(running, &mut signals).await
+}
+
+/// Drains, unless asked to stop once more meanwhile.
+pub async fn stop(running: Running, signals: &mut Signals) -> anyhow::Result<()> {
+    let stopping = tokio::task::spawn_blocking(move || running.stop());
+    tokio::select! {
+        stopped = stopping => {
+            stopped.context("stopping ended by a panic")?;
+            tracing::info!("stopped");
+            Ok(())
+        }
+        () = signals.stop() => {
+            tracing::warn!("stopped at once, as asked twice: requests in flight are cut off, and their usage is not recorded");
+            // What still drains runs on threads of its own: returning would wait for it.
+            std::process::exit(1)
+        }
+    }
+}
+
+fn announce(running: &Running, output: Output) -> anyhow::Result<()> {
+    let listeners = &running.site().config.gateway.listeners;
+    let listening = running.addresses().iter().zip(listeners).map(|(address, listener)| {
+        let scheme = if listener.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{address}")
+    });
+    let ready = Ready { listening: listening.collect() };
+    output.show(&ready, |ready| format!("Listening on {}", ready.listening.join(", ")))
+}
+
+async fn reload(running: &mut Running, file: &Path) {
+    let reloaded = async { running.reload(Config::load(file)?).await };
+    match reloaded.await {
+        Ok(needs_restart) => {
+            tracing::info!(file = %file.display(), "the configuration was reloaded");
+            if !needs_restart.is_empty() {
+                tracing::warn!(
+                    settings = needs_restart.join(", "),
+                    "these settings changed and need a restart: the old ones stay in force until then"
+                );
+            }
+        }
+        Err(error) => {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the configuration is refused, and the old one stays in force"
+            );
+        }
+    }
+}

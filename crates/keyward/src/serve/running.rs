@@ -1,0 +1,76 @@
+//! A running Keyward: the parts in the order in which they may start and must end.
+//!
+//! Nothing listens before all keys are loaded, and nothing that was counted is dropped at the end: the gateway drains first,
+//! then what it told is written, then the store is let go.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::Context as _;
+use keyward_control::{Propagation, Recorder, propagation::Timing};
+use keyward_gateway::Gateway;
+
+use crate::{config::Config, site::Site};
+
+/// See the module.
+pub struct Running {
+    gateway: Gateway,
+    recorder: Recorder,
+    propagation: Propagation,
+    site: Site,
+}
+
+impl Running {
+    /// Opens the data folder, loads all keys, and listens.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        // Before anything is made: a credential that is not there is a mistake in the configuration.
+        config.plan()?;
+        Self::on(Site::of(config).await?).await
+    }
+
+    /// Loads all keys of an open data folder, and listens.
+    pub async fn on(site: Site) -> anyhow::Result<Self> {
+        let plan = site.config.plan()?;
+        let propagation = Propagation::start(site.source(), plan, Timing::default()).await?;
+        let recorder = Recorder::start(site.folder.store()).context("usage cannot be recorded")?;
+        let gateway = Gateway::start(
+            site.config.gateway.clone(),
+            propagation.snapshot().clone(),
+            recorder.sink(),
+        )?;
+        Ok(Self { gateway, recorder, propagation, site })
+    }
+
+    /// The configuration and the data folder.
+    pub const fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// Where it listens, with real ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.gateway.addresses()
+    }
+
+    /// Takes another configuration, all of it or nothing. Answers what of it needs a restart.
+    pub async fn reload(&mut self, config: Config) -> anyhow::Result<Vec<&'static str>> {
+        let plan = config.plan()?;
+        let policy = Arc::new(config.policy_without_credentials()?);
+        let (config, needs_restart) = config.with_fixed_of(&self.site.config);
+        // The gateway checks its settings before it takes them, and can take the old ones back.
+        self.gateway.reload(config.gateway.settings.clone())?;
+        if let Err(error) = self.propagation.republish(plan).await {
+            self.gateway.reload(self.site.config.gateway.settings.clone())?;
+            return Err(error.into());
+        }
+        (self.site.policy, self.site.config) = (policy, config);
+        Ok(needs_restart)
+    }
+
+    /// Takes no more requests, lets those in flight end, writes what was counted. Blocking.
+    pub fn stop(self) {
+        let Self { gateway, recorder, propagation, site } = self;
+        gateway.drain();
+        recorder.finish();
+        propagation.stop();
+        drop(site);
+    }
+}

@@ -1,0 +1,79 @@
+//! A configuration with its data folder open: what nearly every command works on.
+//!
+//! Commands open the folder itself, whether a server runs on it or not: the store takes several processes, and the server
+//! learns of a change within a millisecond or two.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use keyward_control::{Context, Control, propagation::Source};
+use keyward_core::{key::Peppers, policy::Policy};
+use keyward_store::{Actor, DataFolder, Interface};
+use nix::unistd::{Uid, User};
+
+use crate::{
+    clock,
+    config::{self, Config},
+    curl,
+};
+
+/// See the module.
+pub struct Site {
+    /// The configuration.
+    pub config: Config,
+    /// Its APIs.
+    pub policy: Arc<Policy>,
+    /// The data folder.
+    pub folder: DataFolder,
+}
+
+impl Site {
+    /// Reads the configuration and opens its data folder, which is made where it is missing.
+    pub async fn open(file: &Path) -> anyhow::Result<Self> {
+        Self::of(Config::load(file)?).await
+    }
+
+    /// Opens a configuration's data folder.
+    pub async fn of(config: Config) -> anyhow::Result<Self> {
+        let policy = Arc::new(config.policy_without_credentials()?);
+        let folder = DataFolder::open(&config.data_dir)
+            .await
+            .with_context(|| format!("the data folder {}", config.data_dir.display()))?;
+        Ok(Self { config, policy, folder })
+    }
+
+    /// How a command on this configuration begins, for hints to paste.
+    pub fn command_line(&self) -> String {
+        match self.config.file.to_str() {
+            Some(config::FILE) | None => "keyward".to_owned(),
+            Some(file) => format!("keyward --config {}", curl::quoted(file)),
+        }
+    }
+
+    /// What may be asked for.
+    pub fn control(&self) -> Control {
+        Control::new(
+            self.folder.store(),
+            self.policy.clone(),
+            Arc::new(self.folder.peppers().clone()),
+            self.folder.sealer(),
+        )
+    }
+
+    /// What the data plane follows.
+    pub fn source(&self) -> Source {
+        Source {
+            store: self.folder.store(),
+            peppers: Arc::<Peppers>::new(self.folder.peppers().clone()),
+            sealer: self.folder.sealer(),
+            clock: Arc::new(clock::now),
+        }
+    }
+}
+
+/// Who sits at the command line, now.
+pub fn operator() -> Context {
+    let user = User::from_uid(Uid::effective()).ok().flatten();
+    let name = user.map_or_else(|| format!("uid {}", Uid::effective()), |user| user.name);
+    Context { actor: Actor::operator(name, Interface::CommandLine), now: clock::now() }
+}
