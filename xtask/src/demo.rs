@@ -12,7 +12,8 @@ use crate::workspace;
 pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
     let root = workspace::root()?;
     let mut command = workspace::cargo(&root);
-    command.args(["run", "--release", "--package", "keyward", "--", "demo"]).args(arguments);
+    // Not built for release: a demo shows what Keyward does, and whoever starts it first waits half as long.
+    command.args(["run", "--package", "keyward", "--", "demo"]).args(arguments);
     // The demo's files belong where the caller stands, not in the root.
     command.current_dir(std::env::current_dir().context("the current folder cannot be read")?);
     Err(command.exec()).context("cargo cannot be started")

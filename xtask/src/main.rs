@@ -31,7 +31,7 @@ struct Arguments {
 enum Command {
     /// Run everything that CI runs, after installing what it needs
     Test,
-    /// Build the release binary and run `keyward demo`
+    /// Build the binary and run `keyward demo`
     Demo {
         /// Handed to `keyward demo` as they are
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -244,7 +244,7 @@ impl Writer {
                 Ok(_) => {}
                 Err(error) if error.is_outage() => return Err(error),
                 Err(error) => {
-                    tracing::error!(%key, %error, "a key was seen in the clear, and it cannot be marked")
+                    tracing::error!(%key, %error, "a key was seen in the clear, and it cannot be marked");
                 }
             }
             self.pending.exposures.remove(&key);

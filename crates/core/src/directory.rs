@@ -344,3 +344,82 @@ fn entry_of(
         state: key.state,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        key::{Environment, PepperVersion},
+        profile::{self, File},
+    };
+
+    fn policy() -> Policy {
+        let text = r#"
+            [key]
+            [refusals]
+            envelope = '{"a":1}'
+        "#;
+        let statuses = crate::verdict::Reason::ALL
+            .iter()
+            .map(|reason| format!("[refusals.reason.{}]\nstatus = 400\n", reason.name()));
+        let text = format!("{text}\n{}", statuses.collect::<String>());
+        let files = BTreeMap::from([("default".to_owned(), File::new("default.toml", &text))]);
+        let profile = Arc::new(profile::compile("default", &files).unwrap());
+        Policy::new(vec![], vec![], profile, None).unwrap()
+    }
+
+    fn key(number: u64) -> (Key, Secret) {
+        let mut bits = [0; 16];
+        bits[..8].copy_from_slice(&number.to_be_bytes());
+        let pepper = crate::key::Pepper::new(PepperVersion(1), &[1; 32]).unwrap();
+        let key = Key {
+            id: KeyId::from_bits(bits),
+            organization: "org".parse().unwrap(),
+            api: "api".parse().unwrap(),
+            name: String::new(),
+            environment: Environment::DEFAULT.parse().unwrap(),
+            permissions: vec![],
+            allowed_networks: vec![],
+            allowed_models: None,
+            state: KeyState::Active,
+            created_at: Timestamp::default(),
+            expires_at: None,
+        };
+        let secret = Secret {
+            id: SecretId::from_bits(bits),
+            key: key.id,
+            digest: pepper.digest(&bits),
+            pepper: pepper.version(),
+            hint: String::new(),
+            created_at: Timestamp::default(),
+            expires_at: None,
+            last_used_at: None,
+        };
+        (key, secret)
+    }
+
+    #[test]
+    fn more_keys_than_expected_are_spread_over_more_shards_and_all_found() {
+        let mut builder = Directory::builder(Arc::new(policy()), 0);
+        builder.shards.truncate(2);
+        builder.organization(Organization {
+            id: "org".parse().unwrap(),
+            name: String::new(),
+            state: OrganizationState::Active,
+            model_ids: vec![],
+            allowed_models: None,
+            created_at: Timestamp::default(),
+        });
+        let all: Vec<_> = (0..10_000).map(key).collect();
+        for (key, secret) in &all {
+            builder.key(key, std::slice::from_ref(secret)).unwrap();
+        }
+        let directory = builder.build();
+        assert_eq!(directory.shards.len(), 16);
+        for (key, secret) in &all {
+            assert_eq!(directory.find(&secret.digest).map(|entry| entry.key), Some(key.id));
+        }
+    }
+}

@@ -11,6 +11,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use keyward_core::verdict::{Denial, Reason};
 
 use crate::{
     record::Ticket,
@@ -25,6 +26,74 @@ pub(crate) enum UploadFault {
     TooLarge,
     #[error("the client broke off its request body")]
     Broken,
+    #[error("the client stopped sending its request body")]
+    Stalled,
+}
+
+impl UploadFault {
+    /// What the client is told of it.
+    pub(crate) fn denial(self) -> Box<Denial> {
+        let (reason, detail) = match self {
+            Self::TooLarge => {
+                (Reason::BodyTooLarge, "The body is larger than this endpoint takes.")
+            }
+            Self::Broken => (Reason::BadRequest, "The request body broke off before its end."),
+            Self::Stalled => (Reason::RequestTimeout, "The request body did not arrive in time."),
+        };
+        Box::new(Denial::new(reason, detail))
+    }
+}
+
+/// A request body as it comes from the client.
+pub(crate) struct ClientBody {
+    incoming: Incoming,
+    /// How long the next piece may take, where the stream under the parser does not see to it: in HTTP/2, one slow
+    /// body among others leaves the connection busy.
+    patience: Option<Patience>,
+}
+
+struct Patience {
+    watch: Watch,
+    stall: Duration,
+    waiting: bool,
+}
+
+impl ClientBody {
+    /// A body; `patience` for one of HTTP/2.
+    pub(crate) fn new(incoming: Incoming, patience: Option<(Watch, Duration)>) -> Self {
+        let patience = patience.map(|(watch, stall)| Patience { watch, stall, waiting: false });
+        Self { incoming, patience }
+    }
+
+    /// The next piece; trailers are its end, because they could carry fields that were never decided on.
+    pub(crate) fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, UploadFault>>> {
+        let poll = Pin::new(&mut self.incoming).poll_frame(cx);
+        if let Some(patience) = &mut self.patience {
+            if poll.is_pending() && !std::mem::replace(&mut patience.waiting, true) {
+                patience.watch.arm(patience.stall);
+            }
+            if poll.is_pending() && patience.watch.overdue(cx) {
+                return Poll::Ready(Some(Err(UploadFault::Stalled)));
+            }
+            patience.waiting = poll.is_pending();
+        }
+        match ready!(poll) {
+            Some(Ok(frame)) => Poll::Ready(frame.into_data().ok().map(Ok)),
+            Some(Err(_)) => Poll::Ready(Some(Err(UploadFault::Broken))),
+            None => Poll::Ready(None),
+        }
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
 }
 
 /// What the halves of an exchange tell each other about the request body.
@@ -53,14 +122,14 @@ pub(crate) struct Upload {
 }
 
 enum Source {
-    Stream(Incoming),
+    Stream(ClientBody),
     Whole(Option<Bytes>),
 }
 
 impl Upload {
     /// A body that is forwarded as it comes, up to `most` bytes.
-    pub(crate) fn stream(incoming: Incoming, most: u64, state: Rc<UploadState>) -> Self {
-        Self { source: Source::Stream(incoming), left: most, state, answer: None }
+    pub(crate) fn stream(body: ClientBody, most: u64, state: Rc<UploadState>) -> Self {
+        Self { source: Source::Stream(body), left: most, state, answer: None }
     }
 
     /// A body that was read, and counted, to decide on.
@@ -91,33 +160,29 @@ impl Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
         let this = &mut *self;
-        let frame = match &mut this.source {
+        let piece = match &mut this.source {
             Source::Whole(bytes) => {
                 return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
             }
-            Source::Stream(incoming) => ready!(Pin::new(incoming).poll_frame(cx)),
+            Source::Stream(body) => ready!(body.poll_piece(cx)),
         };
         if let Some((deadline, limit)) = &this.answer {
             deadline.arm(*limit);
         }
-        let fault = match frame {
+        let fault = match piece {
             None => return Poll::Ready(None),
-            Some(Ok(frame)) => {
-                let Some(data) = frame.data_ref() else {
-                    // Request trailers could carry fields that were never decided on: they end here.
-                    return Poll::Ready(None);
-                };
+            Some(Ok(data)) => {
                 let size = u64::try_from(data.len()).unwrap_or(u64::MAX);
                 this.state.count(data.len());
                 match this.left.checked_sub(size) {
                     Some(left) => {
                         this.left = left;
-                        return Poll::Ready(Some(Ok(frame)));
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
                     None => UploadFault::TooLarge,
                 }
             }
-            Some(Err(_)) => UploadFault::Broken,
+            Some(Err(fault)) => fault,
         };
         this.state.fault.set(Some(fault));
         Poll::Ready(Some(Err(fault)))
@@ -125,14 +190,14 @@ impl Body for Upload {
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Source::Stream(incoming) => incoming.is_end_stream(),
+            Source::Stream(body) => body.is_end_stream(),
             Source::Whole(bytes) => bytes.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
-            Source::Stream(incoming) => incoming.size_hint(),
+            Source::Stream(body) => body.size_hint(),
             Source::Whole(bytes) => SizeHint::with_exact(
                 bytes.as_ref().map_or(0, |b| u64::try_from(b.len()).unwrap_or(0)),
             ),
@@ -152,6 +217,8 @@ pub(crate) enum AnswerFault {
 /// An answer on its way to the client.
 pub(crate) struct Answer {
     source: AnswerSource,
+    /// The deadline by which the client must take the next piece, where the stream under the parser does not see to it.
+    taken: Option<(Deadline, Duration)>,
     ticket: Option<Ticket>,
 }
 
@@ -186,19 +253,26 @@ impl Answer {
     pub(crate) fn own(body: Bytes, ticket: Ticket) -> Self {
         Self {
             source: AnswerSource::Own(Some(body).filter(|b| !b.is_empty())),
+            taken: None,
             ticket: Some(ticket),
         }
     }
 
     /// The head alone: the record is kept elsewhere.
     pub(crate) fn empty() -> Self {
-        Self { source: AnswerSource::Own(None), ticket: None }
+        Self { source: AnswerSource::Own(None), taken: None, ticket: None }
     }
 
     /// An upstream's.
     pub(crate) fn relay(relay: Relay, ticket: Ticket) -> Self {
         relay.arm();
-        Self { source: AnswerSource::Upstream(Box::new(relay)), ticket: Some(ticket) }
+        Self { source: AnswerSource::Upstream(Box::new(relay)), taken: None, ticket: Some(ticket) }
+    }
+
+    /// Ends the exchange when the client takes nothing for `limit`.
+    pub(crate) fn taken_within(&mut self, deadline: Deadline, limit: Duration) {
+        deadline.arm(limit);
+        self.taken = Some((deadline, limit));
     }
 
     /// What follows a fault closes the connection. A client that would take this for the end of the answer gets a reset.
@@ -235,7 +309,12 @@ impl Body for Answer {
             }
             AnswerSource::Upstream(relay) => relay,
         };
-        let frame = match Pin::new(&mut relay.incoming).poll_frame(cx) {
+        let poll = Pin::new(&mut relay.incoming).poll_frame(cx);
+        if let Some((deadline, limit)) = &this.taken {
+            // Being asked, the client has room: now the upstream is waited for, or the client again.
+            if poll.is_pending() { deadline.disarm() } else { deadline.arm(*limit) }
+        }
+        let frame = match poll {
             Poll::Pending if relay.watch.as_ref().is_some_and(|watch| watch.overdue(cx)) => {
                 return Poll::Ready(Some(Err(this.broken(AnswerFault::Stalled))));
             }

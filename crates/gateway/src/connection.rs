@@ -1,12 +1,14 @@
 //! One client connection: TLS, protocol, deadlines, and its end when the gateway drains.
 
 use std::{
+    cell::RefCell,
     future::{Future, poll_fn},
     net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
 
 use http::HeaderValue;
@@ -23,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     exchange::exchange,
     settings::Compiled,
+    watchdog::Deadline,
     wire::{
         client_io::{ClientIo, ClientStream, Patience, WireState},
         screen::{HeadLimits, Screen},
@@ -30,6 +33,8 @@ use crate::{
     worker::Worker,
 };
 
+/// How long a connection may be silent when the gateway drains.
+const LATE: Duration = Duration::from_millis(500);
 /// What a client of HTTP/2 sends first (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -45,9 +50,16 @@ pub(crate) struct Connection {
     pub(crate) wire: Arc<WireState>,
     /// The peer's address as a header's value.
     peer_header: HeaderValue,
+    /// The deadline of the HTTP/2 stream that is being polled.
+    stream: RefCell<Option<Deadline>>,
 }
 
 impl Connection {
+    /// The deadline by which the client of the HTTP/2 stream that is being polled must take what it is sent.
+    pub(crate) fn stream(&self) -> Option<Deadline> {
+        self.stream.borrow().clone()
+    }
+
     /// A client's address as a header's value, made once for the usual one, the peer's own.
     pub(crate) fn header_of(&self, client: IpAddr) -> HeaderValue {
         if client == self.peer { self.peer_header.clone() } else { address_header(client) }
@@ -68,7 +80,11 @@ pub(crate) async fn serve(
     let settings = worker.settings();
     // A peer that is gone already makes this fail; then reading fails next.
     let _ = tcp.set_nodelay(true);
-    let opened = tokio::time::timeout(settings.deadlines.head, open(tcp, tls.as_ref())).await;
+    let opened = tokio::select! {
+        biased;
+        opened = tokio::time::timeout(settings.deadlines.head, open(tcp, tls.as_ref())) => opened,
+        () = too_late(&worker) => return,
+    };
     let Ok(Some((stream, http2))) = opened else { return };
     let connection = Rc::new(Connection {
         peer: network::canonical(peer.ip()),
@@ -76,12 +92,25 @@ pub(crate) async fn serve(
         secure: tls.is_some(),
         http2,
         wire: Arc::default(),
+        stream: RefCell::default(),
     });
     if http2 {
         serve_http2(worker, connection, stream, &settings).await;
     } else {
         serve_http1(worker, connection, stream, &settings).await;
     }
+}
+
+/// Waits until the gateway has drained for a while. Who connected just before has sent its request by then, and who says
+/// nothing does not hold the others up.
+async fn too_late(worker: &Worker) {
+    let noticed = worker.watchdog.watch();
+    poll_fn(|cx| {
+        noticed.overdue(cx);
+        if worker.is_draining() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    tokio::time::sleep(LATE).await;
 }
 
 /// The stream ready to be read, and whether it speaks HTTP/2; `None` where the client went or spoke nonsense.
@@ -163,10 +192,11 @@ async fn serve_http2(
     let io = client_io(&worker, &connection, stream, settings);
     let wire = connection.wire.clone();
     let service_worker = worker.clone();
+    let streams = Streams { worker: worker.clone(), connection: connection.clone() };
     let service =
         service_fn(move |request| exchange(service_worker.clone(), connection.clone(), request));
     let limits = &settings.limits;
-    let served = http2::Builder::new(LocalExecutor)
+    let served = http2::Builder::new(streams)
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
         // The guard refuses half of this, with words.
@@ -217,23 +247,50 @@ where
     let noticed = worker.watchdog.watch();
     let mut told = false;
     poll_fn(|cx| {
-        if worker.is_draining() && !told {
-            told = true;
-            stop(served.as_mut());
-        }
         noticed.overdue(cx);
         // How a connection ends is the client's affair: every request on it was recorded by itself.
-        served.as_mut().poll(cx).map(|_| ())
+        let mut poll = served.as_mut().poll(cx);
+        // Only now: a request that is there already is still answered.
+        if poll.is_pending() && worker.is_draining() && !told {
+            told = true;
+            stop(served.as_mut());
+            poll = served.as_mut().poll(cx);
+        }
+        poll.map(|_| ())
     })
     .await;
 }
 
 /// Runs the futures of HTTP/2 streams where they are: on this core.
-#[derive(Clone, Copy)]
-struct LocalExecutor;
+///
+/// hyper asks an answer for more only when the client has room for it; a client that never has, and keeps its connection
+/// alive, would hold stream and upstream for ever. So each stream runs under a deadline, which its answer moves.
+#[derive(Clone)]
+struct Streams {
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+}
 
-impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
+impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+        let Self { worker, connection } = self.clone();
+        tokio::task::spawn_local(async move {
+            let watch = worker.spare_watch();
+            let deadline = watch.deadline();
+            let mut future = Box::pin(future);
+            poll_fn(|cx| {
+                *connection.stream.borrow_mut() = Some(deadline.clone());
+                let poll = future.as_mut().poll(cx);
+                *connection.stream.borrow_mut() = None;
+                match poll {
+                    // Dropping the future resets the stream.
+                    Poll::Pending if watch.overdue(cx) => Poll::Ready(()),
+                    poll => poll,
+                }
+            })
+            .await;
+            drop(future);
+            worker.keep_watch(watch);
+        });
     }
 }

@@ -1,13 +1,15 @@
 //! A request's way, top to bottom: guard, route, credential, decide, forward, record.
 
-use std::{convert::Infallible, net::IpAddr, rc::Rc, sync::Arc};
+use std::{
+    convert::Infallible, future::poll_fn, net::IpAddr, rc::Rc, sync::Arc, task::Poll,
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
-use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use keyward_core::{
-    decide::{self, Body, Caller, Progress, Silent},
+    decide::{self, Body, Progress, Silent},
     policy::Api,
     profile::{Exposed, Profile},
     route::RouteMatch,
@@ -17,7 +19,7 @@ use keyward_core::{
 };
 
 use crate::{
-    body::{Answer, Upload, UploadState},
+    body::{Answer, ClientBody, Upload, UploadState},
     clock,
     connection::Connection,
     forward::{self, Forwarding},
@@ -28,12 +30,18 @@ use crate::{
     worker::Worker,
 };
 
+/// What is read of a refused request's body, so that its client gets to read the answer.
+const DISCARD_BYTES: u64 = 16 * 1024 * 1024;
+const DISCARD: Duration = Duration::from_secs(5);
+
 /// Answers one request, from its upstream or with a refusal. It never fails: every way ends in one answer and one record.
 pub(crate) async fn exchange(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
+    // Before anything is waited for: after that, another stream may be the one that is polled.
+    let stream = connection.stream();
     let snapshot = worker.snapshot();
     let settings = worker.settings();
     let mut ticket = Ticket::open(&worker, connection.wire.begin());
@@ -51,20 +59,29 @@ pub(crate) async fn exchange(
         secure,
         request_id: HeaderValue::from_static(""),
     };
-    match exchange.answer(&mut parts, body, &seen, &mut ticket).await {
+    let mut body = Some(exchange.client_body(body));
+    let mut response = match exchange.answer(&mut parts, &mut body, &seen, &mut ticket).await {
         Ok(forwarding) => {
             if seen.upgrades {
                 connection.wire.decide_upgrade(forwarding.is_upgrade());
             }
-            Ok(forwarding.into_response(ticket))
+            forwarding.into_response(ticket)
         }
         Err(denial) => {
             if seen.upgrades {
                 connection.wire.decide_upgrade(false);
             }
-            Ok(exchange.refuse(&denial, &parts, &seen, ticket))
+            let unread = match body {
+                Some(body) => Box::pin(exchange.discard(body, &parts.headers)).await,
+                None => false,
+            };
+            exchange.refuse(&denial, &parts, &seen, unread, ticket)
         }
+    };
+    if let Some(deadline) = stream {
+        response.body_mut().taken_within(deadline, settings.deadlines.stall);
     }
+    Ok(response)
 }
 
 /// What of the headers is needed after they have gone to the upstream.
@@ -111,7 +128,7 @@ impl<'w> Exchange<'w> {
     async fn answer(
         &mut self,
         parts: &mut Parts,
-        body: Incoming,
+        body: &mut Option<ClientBody>,
         seen: &Seen,
         ticket: &mut Ticket,
     ) -> Result<Forwarding, Box<Denial>> {
@@ -174,7 +191,7 @@ impl<'w> Exchange<'w> {
         &self,
         api: &Api,
         parts: &Parts,
-        body: Incoming,
+        body: &mut Option<ClientBody>,
         ticket: &mut Ticket,
     ) -> Result<(Permit, Upload), Box<Denial>> {
         let now = ticket.began();
@@ -200,71 +217,105 @@ impl<'w> Exchange<'w> {
             .inspect_err(|denial| self.tell_exposed(api, denial))?;
         ticket.caller(caller.key());
         let most = route.and_then(|route| route.body_limit).or(self.settings.limits.body_bytes);
-
-        let (progress, upload) =
-            match decide::authorize(self.snapshot, &facts, &caller, Body::NotRead, now) {
-                Progress::Decided(verdict) => {
-                    check_length(&body, most)?;
-                    let most = most.unwrap_or(u64::MAX);
-                    let upload = Upload::stream(body, most, ticket.upload.clone());
-                    (Progress::Decided(verdict), upload)
-                }
-                Progress::BodyWanted => {
-                    let state = ticket.upload.clone();
-                    Box::pin(self.decide_on_body(&facts, &caller, body, most, state)).await?
-                }
-            };
+        let mut whole = None;
+        let mut progress = decide::authorize(self.snapshot, &facts, &caller, Body::NotRead, now);
+        if let (Progress::BodyWanted, Some(body)) = (&progress, body.as_mut()) {
+            let (decided, bytes) =
+                Box::pin(self.decide_on_body(&facts, body, most, &ticket.upload)).await?;
+            progress = decided;
+            whole = Some(bytes);
+        }
         match progress {
             Progress::Decided(Verdict::Permit(permit)) => {
+                // Who may not is told so, whatever the size of what it sends; who may, before it is taken.
+                body.as_ref().map_or(Ok(()), |body| check_length(body, most))?;
+                let upload = match (whole, body.take()) {
+                    (Some(whole), _) => Upload::whole(whole, ticket.upload.clone()),
+                    (None, Some(stream)) => {
+                        Upload::stream(stream, most.unwrap_or(u64::MAX), ticket.upload.clone())
+                    }
+                    (None, None) => return Err(undecided()),
+                };
                 ticket.accepted(permit.key(), permit.secret(), self.client, now);
                 Ok((permit, upload))
             }
             Progress::Decided(Verdict::Denial(denial)) => Err(denial),
             Progress::Decided(Verdict::Outage(outage)) => Err(Box::new(outage_denial(outage))),
-            Progress::BodyWanted => {
-                Err(Box::new(Denial::new(Reason::Internal, "The request could not be decided on.")))
+            Progress::BodyWanted => Err(undecided()),
+        }
+    }
+
+    /// Reads what a refused client still sends, within bounds; says whether something is left unread.
+    ///
+    /// An answer that comes before its request has ended is lost on many clients: the connection is reset under
+    /// them (HTTP/1.1), or the stream is, and they throw the answer away (HTTP/2).
+    async fn discard(&self, mut body: ClientBody, headers: &HeaderMap) -> bool {
+        // A client that waits to be told to go on has sent nothing, and is not told.
+        let waits = headers.contains_key(header::EXPECT);
+        if waits || self.connection.wire.fault().is_some() || body.is_end_stream() {
+            return waits;
+        }
+        if body.size_hint().lower() > DISCARD_BYTES {
+            return true;
+        }
+        let watch = self.worker.watchdog.watch();
+        watch.arm(DISCARD);
+        let mut left = DISCARD_BYTES;
+        loop {
+            let piece = poll_fn(|cx| match body.poll_piece(cx) {
+                Poll::Pending if watch.overdue(cx) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(piece) => Poll::Ready(Some(piece)),
+            });
+            let Some(Some(Ok(piece))) = piece.await else { return !body.is_end_stream() };
+            match left.checked_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX)) {
+                Some(rest) => left = rest,
+                None => return true,
             }
         }
+    }
+
+    /// HTTP/1.1's stream has its deadlines where it is read; a body of HTTP/2 has its own.
+    fn client_body(&self, body: Incoming) -> ClientBody {
+        let patience = (self.connection.http2 && !body.is_end_stream())
+            .then(|| (self.worker.watchdog.watch(), self.settings.deadlines.stall));
+        ClientBody::new(body, patience)
     }
 
     async fn decide_on_body(
         &self,
         facts: &decide::Request<'_, HeadersOf<'_>>,
-        caller: &Caller,
-        body: Incoming,
+        body: &mut ClientBody,
         most: Option<u64>,
-        state: Rc<UploadState>,
-    ) -> Result<(Progress, Upload), Box<Denial>> {
+        state: &UploadState,
+    ) -> Result<(Progress, Bytes), Box<Denial>> {
         let most_decided =
             u64::try_from(self.settings.limits.decided_body_bytes).unwrap_or(u64::MAX);
         let most = most.unwrap_or(u64::MAX).min(most_decided);
-        check_length(&body, Some(most))?;
-        let whole = self.read_whole(body, most, &state).await?;
+        check_length(body, Some(most))?;
+        let whole = self.read_whole(body, most, state).await?;
         let known = match unreadable(facts.headers.0) {
             Some(why) => Body::Unreadable(why),
             None => Body::Json(&whole),
         };
-        // The time may have moved while the body came: what is decided on is the moment of forwarding.
-        let progress = decide::authorize(self.snapshot, facts, caller, known, clock::now());
-        Ok((progress, Upload::whole(whole, state)))
+        // While the body came, time passed and the key may have been revoked: what counts is the moment of forwarding.
+        let caller = decide::identify(self.snapshot, facts)?;
+        let progress = decide::authorize(self.snapshot, facts, &caller, known, clock::now());
+        Ok((progress, whole))
     }
 
     async fn read_whole(
         &self,
-        mut body: Incoming,
+        body: &mut ClientBody,
         most: u64,
         state: &UploadState,
     ) -> Result<Bytes, Box<Denial>> {
         let mut whole = BytesMut::new();
         let mut left = usize::try_from(most).unwrap_or(usize::MAX);
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| {
-                let fault = guard::body_denial(self.connection);
-                Box::new(fault.unwrap_or_else(|| {
-                    Denial::new(Reason::BadRequest, "The request body broke off before its end.")
-                }))
+        while let Some(piece) = poll_fn(|cx| body.poll_piece(cx)).await {
+            let data = piece.map_err(|fault| {
+                guard::body_denial(self.connection).map_or_else(|| fault.denial(), Box::new)
             })?;
-            let Ok(data) = frame.into_data() else { break };
             state.count(data.len());
             left = left.checked_sub(data.len()).ok_or_else(|| too_large(most))?;
             if whole.is_empty() && body.is_end_stream() {
@@ -290,6 +341,7 @@ impl<'w> Exchange<'w> {
         denial: &Denial,
         parts: &Parts,
         seen: &Seen,
+        unread: bool,
         ticket: Ticket,
     ) -> Response<Answer> {
         let fault = self.connection.wire.fault_behind(&parts.method);
@@ -301,7 +353,7 @@ impl<'w> Exchange<'w> {
             version: parts.version,
             problem: seen.problem,
             exact_status: fault.and_then(guard::exact_status),
-            close: self.connection.wire.fault().is_some(),
+            close: unread || self.connection.wire.fault().is_some(),
         };
         refusal::answer(self.profile(), denial, &refused, clock::now(), ticket)
     }
@@ -331,8 +383,12 @@ fn too_large(most: u64) -> Box<Denial> {
     Box::new(Denial::new(Reason::BodyTooLarge, format!("The body is larger than {most} bytes.")))
 }
 
+fn undecided() -> Box<Denial> {
+    Box::new(Denial::new(Reason::Internal, "The request could not be decided on."))
+}
+
 /// Refuses by the declared length, before a byte of the body is read.
-fn check_length(body: &Incoming, most: Option<u64>) -> Result<(), Box<Denial>> {
+fn check_length(body: &ClientBody, most: Option<u64>) -> Result<(), Box<Denial>> {
     match most {
         Some(most) if body.size_hint().lower() > most => Err(too_large(most)),
         _ => Ok(()),

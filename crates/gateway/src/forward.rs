@@ -15,7 +15,7 @@ use keyward_core::{
 };
 
 use crate::{
-    body::{Answer, Relay, Upload, UploadFault, UploadState},
+    body::{Answer, Relay, Upload, UploadState},
     connection::Connection,
     headers::{self, Identity},
     record::Ticket,
@@ -253,20 +253,8 @@ fn send_denial(
     error: TrySendError<Request<Upload>>,
     state: &UploadState,
 ) -> Box<Denial> {
-    match state.fault.get() {
-        Some(UploadFault::TooLarge) => {
-            return Box::new(Denial::new(
-                Reason::BodyTooLarge,
-                "The body is larger than this endpoint takes.",
-            ));
-        }
-        Some(UploadFault::Broken) => {
-            return Box::new(Denial::new(
-                Reason::BadRequest,
-                "The request body broke off before its end.",
-            ));
-        }
-        None => {}
+    if let Some(fault) = state.fault.get() {
+        return fault.denial();
     }
     tracing::warn!(upstream = %upstream.name, error = %error.into_error(), "the upstream gave no valid answer");
     Box::new(Denial::new(Reason::BadGateway, "The upstream gave no valid answer."))

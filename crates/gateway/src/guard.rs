@@ -154,8 +154,10 @@ pub(crate) fn origin(
     if trusted.is_empty() || !is_trusted(connection.peer) {
         return (connection.peer, connection.secure);
     }
-    let secure = match headers.get("x-forwarded-proto") {
-        Some(proto) => proto.as_bytes().eq_ignore_ascii_case(b"https"),
+    let mut protos = headers.get_all("x-forwarded-proto").iter().peekable();
+    let secure = match protos.peek() {
+        // Of several, a client could have sent the first.
+        Some(_) => protos.all(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https")),
         None => connection.secure,
     };
     // From the right: each proxy appended its own peer; the first that is no proxy of ours is the client.

@@ -69,7 +69,7 @@ impl Certificate {
                 tracing::info!(certificate = %self.files.certificate.display(), "the certificate was replaced");
             }
             Err(error) => {
-                tracing::warn!(%error, "the changed certificate is not used, the old one stays")
+                tracing::warn!(%error, "the changed certificate is not used, the old one stays");
             }
         }
     }

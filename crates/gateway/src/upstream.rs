@@ -87,7 +87,7 @@ impl Upstreams {
     ) -> Result<Lease, ConnectFault> {
         let pool = self.pool(upstream);
         let most_idle = settings.limits.idle_upstream_connections;
-        let mut idle = || if may_reuse { pool.borrow_mut().pop() } else { None };
+        let idle = || if may_reuse { pool.borrow_mut().pop() } else { None };
         while let Some(sender) = idle() {
             if sender.is_ready() {
                 return Ok(Lease { sender, pool, most_idle, reused: true });

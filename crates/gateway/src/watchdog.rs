@@ -25,6 +25,10 @@ pub(crate) struct Watchdog {
     entries: Mutex<Vec<Arc<Entry>>>,
 }
 
+/// A moment, to within a tick.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tick(u64);
+
 struct Entry {
     due: AtomicU64,
     dropped: AtomicBool,
@@ -97,6 +101,11 @@ impl Deadline {
         let due = limit.saturating_add(self.watchdog.now.load(Relaxed));
         self.entry.due.store(due, Relaxed);
     }
+
+    /// There is no deadline.
+    pub(crate) fn disarm(&self) {
+        self.entry.due.store(NONE, Relaxed);
+    }
 }
 
 impl Watch {
@@ -107,7 +116,17 @@ impl Watch {
 
     /// There is no deadline.
     pub(crate) fn disarm(&self) {
-        self.0.entry.due.store(NONE, Relaxed);
+        self.0.disarm();
+    }
+
+    /// The moment of the last tick, to be measured from with [`Watch::since`].
+    pub(crate) fn tick(&self) -> Tick {
+        Tick(self.0.watchdog.now.load(Relaxed))
+    }
+
+    /// How long ago a moment was, as of the last tick.
+    pub(crate) fn since(&self, tick: Tick) -> Duration {
+        Duration::from_millis(self.tick().0.saturating_sub(tick.0))
     }
 
     /// The deadline, for another part of the exchange to move.

@@ -40,11 +40,15 @@ pub(crate) struct Worker {
     draining: Cell<bool>,
 }
 
+/// A count of references of this core's own around the one that all cores share: to write to that one per request would
+/// be to write to a cache line of all cores.
+type Lent<T> = Rc<Arc<T>>;
+
 /// What all cores share, lent to requests without touching its count of references: that would be a cache line all
 /// cores write to.
 struct Cached<T> {
     cache: Cache<Arc<ArcSwap<T>>, Arc<T>>,
-    lent: Rc<Arc<T>>,
+    lent: Lent<T>,
 }
 
 impl<T> Cached<T> {
@@ -54,7 +58,7 @@ impl<T> Cached<T> {
         Self { cache, lent }
     }
 
-    fn load(&mut self) -> Rc<Arc<T>> {
+    fn load(&mut self) -> Lent<T> {
         let now = self.cache.load();
         if !Arc::ptr_eq(now, &self.lent) {
             self.lent = Rc::new(now.clone());
@@ -84,12 +88,12 @@ pub(crate) struct WorkerParts {
 
 impl Worker {
     /// The state to decide from.
-    pub(crate) fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+    pub(crate) fn snapshot(&self) -> Lent<Snapshot> {
         self.snapshot.borrow_mut().load()
     }
 
     /// The settings in force.
-    pub(crate) fn settings(&self) -> Rc<Arc<Compiled>> {
+    pub(crate) fn settings(&self) -> Lent<Compiled> {
         self.settings.borrow_mut().load()
     }
 
@@ -130,10 +134,14 @@ const fn scramble(value: u64) -> u64 {
 pub(crate) fn run(parts: WorkerParts) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
-    local.block_on(&runtime, work(parts))
+    let worker = local.block_on(&runtime, work(parts))?;
+    // What the deadline cuts is recorded as it is dropped.
+    drop(local);
+    worker.recorder.borrow_mut().flush(clock::now());
+    Ok(())
 }
 
-async fn work(parts: WorkerParts) -> std::io::Result<()> {
+async fn work(parts: WorkerParts) -> std::io::Result<Rc<Worker>> {
     let mut drain = parts.drain;
     let workers = parts.workers.max(1);
     let worker = Rc::new(Worker {
@@ -166,8 +174,7 @@ async fn work(parts: WorkerParts) -> std::io::Result<()> {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     ticking.abort();
-    worker.recorder.borrow_mut().flush(clock::now());
-    Ok(())
+    Ok(worker)
 }
 
 async fn tick(worker: Rc<Worker>) {

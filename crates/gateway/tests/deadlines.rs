@@ -172,7 +172,6 @@ async fn an_http2_upload_that_stops_is_given_up() {
 async fn a_client_that_does_not_read_is_cut_off() {
     let (world, mut upstream) = world(|deadlines| deadlines.stall = millis(SHORT)).await;
     let mut client = world.client().await;
-    client.take_little();
     client.send(world.get("/v1/large")).await;
     let mut connection = upstream.next().await;
     connection.request().await;

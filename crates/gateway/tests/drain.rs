@@ -1,11 +1,10 @@
 //! Draining: nothing new is taken, what was begun is finished, and in the end there is a deadline.
 
-use http_body_util::BodyExt;
 use tokio::net::TcpStream;
 
 use crate::world::{
     World,
-    http2::{self, END_STREAM, Frames, Outcome},
+    http2::{DATA, END_STREAM, Frames, Outcome, RST_STREAM},
     message::ok,
     millis, soon,
     upstream::Upstream,
@@ -100,33 +99,36 @@ async fn idle_connections_are_closed_at_once() {
 #[tokio::test]
 async fn http2_streams_in_flight_are_finished_after_goaway() {
     let (mut world, mut upstream) = world().await;
-    let mut sender = http2::connect(world.address).await;
-    let request = |path: &str| {
-        http::Request::get(format!("http://bearer.test{path}"))
-            .header("authorization", format!("Bearer {}", world.key("bearer")))
-            .body(http2::full(""))
-            .unwrap()
+    let bearer = format!("Bearer {}", world.key("bearer"));
+    let fields = |path| {
+        [
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "bearer.test"),
+            (":path", path),
+            ("authorization", bearer.as_str()),
+        ]
     };
-    let (first, late) = (request("/v1/x"), request("/v1/late"));
-    let mut other = sender.clone();
-    let answer = tokio::spawn(async move { other.send_request(first).await.unwrap() });
+    let mut frames = Frames::connect(world.address).await;
+    frames.headers(1, &fields("/v1/x"), END_STREAM).await;
     let mut connection = upstream.next().await;
     connection.request().await;
     connection.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfirst").await;
-    let mut body = soon(answer).await.unwrap().into_body();
-    assert_eq!(soon(body.frame()).await.unwrap().unwrap().into_data().unwrap(), "first");
+    assert_eq!(frames.outcome(1).await, Outcome::Status(200));
     let draining = world.begin_drain();
-    until_refused(&world).await;
-    // hyper's client learns of it with the GOAWAY; then it sends nothing more here.
-    soon(async {
-        while sender.ready().await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    assert!(sender.send_request(late).await.is_err());
+    // Twice: a warning, and after a round trip the last stream that will be served.
+    assert_eq!(frames.outcome(3).await, Outcome::GoAway(0));
+    assert_eq!(frames.outcome(3).await, Outcome::GoAway(0));
+    frames.headers(3, &fields("/v1/late"), END_STREAM).await;
     connection.send("later").await;
-    assert_eq!(soon(body.collect()).await.unwrap().to_bytes(), "later");
+    let mut body = Vec::new();
+    while let Some(frame) = frames.next().await {
+        assert!(frame.stream != 3 || frame.kind == RST_STREAM, "{frame:?}");
+        if frame.kind == DATA {
+            body.extend_from_slice(&frame.payload);
+        }
+    }
+    assert_eq!(body, b"later", "what came before was skipped above");
     soon(draining).await.unwrap();
     assert!(!upstream.saw("/v1/late"));
     assert_eq!(world.ledger.told().statuses(), [(200, 1)]);

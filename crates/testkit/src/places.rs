@@ -18,7 +18,11 @@ pub fn workspace() -> PathBuf {
 pub fn references() -> PathBuf {
     if let Some(folder) = std::env::var_os("KEYWARD_REFERENCES") {
         let folder = PathBuf::from(folder);
-        assert!(folder.is_dir(), "KEYWARD_REFERENCES is {}, which is no folder", folder.display());
+        assert!(
+            folder.is_dir(),
+            "KEYWARD_REFERENCES is {}, which is no folder: set it to the one that holds the guides",
+            folder.display()
+        );
         return folder;
     }
     let root = workspace();

@@ -1,10 +1,11 @@
 //! `cargo xtask bench …`: figures that repeat, and how they are made. Each bench is a module; to add
-//! one (revocation, crash), give it a module, a variant of [`Bench`], and an arm in [`Bench::run`].
+//! one, give it a module, a variant of [`Bench`], and an arm in [`Bench::run`].
 //! What several can use stands beside them: `namespace` (a network of our own), `cpu` (pinning, CPU
 //! time, memory), `neighbours` (whether anyone else ran), `server` (a process with a folder and a
 //! port, ended with us), `interrupt` (Ctrl-C), `generator`, `upstream` and `peers`.
 
 mod cpu;
+mod crash;
 mod decide;
 mod generator;
 mod interrupt;
@@ -14,6 +15,7 @@ mod neighbours;
 mod peers;
 mod proxy;
 mod report;
+mod revocation;
 mod server;
 pub(crate) mod upstream;
 
@@ -32,6 +34,18 @@ pub(crate) enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// From a revocation to the last accepted request, under load
+    Revocation {
+        /// Keys to revoke
+        #[arg(long, default_value_t = 1000)]
+        trials: u32,
+    },
+    /// Keys lost or half there after kill -9
+    Crash {
+        /// Processes to kill, twice each
+        #[arg(long, default_value_t = 1000)]
+        trials: u32,
+    },
 }
 
 impl Bench {
@@ -39,6 +53,8 @@ impl Bench {
         match self {
             Self::Proxy(options) => proxy::run(&options),
             Self::Decide { arguments } => decide::run(&arguments),
+            Self::Revocation { trials } => revocation::run(trials),
+            Self::Crash { trials } => crash::run(trials),
         }
     }
 }

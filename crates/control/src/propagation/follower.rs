@@ -1,6 +1,6 @@
 //! The loop that follows the store.
 
-use std::{future, sync::Arc};
+use std::{collections::VecDeque, future, sync::Arc};
 
 use arc_swap::ArcSwap;
 use keyward_core::{
@@ -69,6 +69,8 @@ pub(super) struct Follower {
     freshness: Arc<Freshness>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     background: Background,
+    /// Configurations that came while another state was being loaded.
+    waiting: VecDeque<(Box<Plan>, Answer)>,
     /// Whether the last look failed: then it is tried again after a while, and not told of again.
     is_away: bool,
 }
@@ -107,6 +109,7 @@ impl Follower {
             freshness,
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             background: Background::Nothing,
+            waiting: VecDeque::new(),
             is_away: false,
         })
     }
@@ -127,9 +130,13 @@ impl Follower {
                     self.trim().await;
                     self.begin_comparison();
                 }
-                Event::Command(Command::Republish(plan, answer)) => self.republish(plan, answer),
+                Event::Command(Command::Republish(plan, answer)) => {
+                    self.waiting.push_back((plan, answer));
+                    self.republish_next();
+                }
                 Event::Finished(Finished::Loaded(plan, answer, loaded)) => {
                     self.take_over(plan, answer, loaded).await;
+                    self.republish_next();
                 }
                 Event::Finished(Finished::Compared(found)) => self.mend(found).await,
             }
@@ -143,10 +150,8 @@ impl Follower {
     ) -> Event {
         let pause = if self.is_away { self.timing.retry } else { self.timing.poll };
         let is_idle = matches!(self.background, Background::Nothing);
-        // One load at a time: what is asked for meanwhile waits its turn.
-        let is_loading = matches!(self.background, Background::Loading { .. });
         tokio::select! {
-            command = commands.recv(), if !is_loading => command.map_or(Event::Stop, Event::Command),
+            command = commands.recv() => command.map_or(Event::Stop, Event::Command),
             () = self.source.store.wait_for_change(self.known), if !self.is_away => Event::Look,
             () = sleep(pause) => Event::Look,
             finished = finished(&mut self.background) => Event::Finished(finished),
@@ -169,7 +174,7 @@ impl Follower {
                         "the change feed has a gap: everything is loaded anew, and until then requests are decided from the state of this revision"
                     );
                 }
-                if !matches!(self.background, Background::Loading { .. }) {
+                if !self.is_loading() {
                     self.begin_load(Box::new(self.plan.clone()), None);
                 }
             }
@@ -233,6 +238,19 @@ impl Follower {
             self.source.peppers.clone(),
             self.freshness.clone(),
         )));
+    }
+
+    /// One load at a time: what is asked for meanwhile waits its turn.
+    fn republish_next(&mut self) {
+        while !self.is_loading()
+            && let Some((plan, answer)) = self.waiting.pop_front()
+        {
+            self.republish(plan, answer);
+        }
+    }
+
+    const fn is_loading(&self) -> bool {
+        matches!(self.background, Background::Loading { .. })
     }
 
     fn republish(&mut self, plan: Box<Plan>, answer: Answer) {

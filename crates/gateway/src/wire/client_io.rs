@@ -27,7 +27,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 
 use super::screen::{Phase, Screen, Step, Violation};
-use crate::watchdog::Watch;
+use crate::watchdog::{Tick, Watch};
 
 /// Most bytes taken from the socket at once.
 const READ_BYTES: usize = 16 * 1024;
@@ -36,7 +36,7 @@ const READ_BYTES: usize = 16 * 1024;
 const STAND_IN: &[u8] = b"refused / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 const STAND_IN_METHOD: &str = "refused";
 /// What is read and thrown away after a refusal, so that the client can read the answer before the connection resets.
-const LINGER_BYTES: usize = 256 * 1024;
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Why a request that hyper sees is not the client's.
@@ -158,6 +158,8 @@ pub(crate) struct ClientIo {
     read_watch: Watch,
     write_watch: Watch,
     writing: bool,
+    /// When something was last written.
+    written: Tick,
     lingered: usize,
 }
 
@@ -184,6 +186,7 @@ impl ClientIo {
             read_watch,
             write_watch,
             writing: false,
+            written: Tick::default(),
             lingered: 0,
         }
     }
@@ -360,7 +363,6 @@ impl ClientIo {
         let waiting = match self.phase() {
             Phase::Head => Waiting::RestOfHead,
             Phase::Body => Waiting::RestOfBody,
-            Phase::Idle if !self.state.is_idle() => Waiting::Nothing,
             Phase::Idle if self.served => Waiting::NextHead,
             Phase::Idle => Waiting::FirstHead,
             Phase::AfterUpgrade | Phase::Tunnel | Phase::Refused => Waiting::Nothing,
@@ -390,8 +392,26 @@ impl ClientIo {
                 self.refused = true;
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
-            // Between requests there is nobody to tell: the stream just ends.
+            Waiting::NextHead => self.end_if_idle(cx),
+            // Before the first request there is nobody to tell: the stream just ends.
             _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// The wait for the next head began when the last answer ended, and while one is awaited it has not begun: of
+    /// either, nobody tells this half, so it looks when its deadline comes.
+    fn end_if_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let waited = match self.state.is_idle() {
+            true => self.read_watch.since(self.written),
+            false => Duration::ZERO,
+        };
+        match self.patience.idle.saturating_sub(waited) {
+            Duration::ZERO => Poll::Ready(Ok(())),
+            left => {
+                self.read_watch.arm(left);
+                self.read_watch.overdue(cx);
+                Poll::Pending
+            }
         }
     }
 
@@ -399,6 +419,7 @@ impl ClientIo {
         match poll {
             Poll::Ready(result) => {
                 self.writing = false;
+                self.written = self.write_watch.tick();
                 Poll::Ready(result)
             }
             Poll::Pending => {
@@ -407,6 +428,8 @@ impl ClientIo {
                     self.write_watch.arm(self.patience.stall);
                 }
                 if self.write_watch.overdue(cx) {
+                    // What it did not take must not wait for it in the kernel either.
+                    self.state.cut.store(true, Relaxed);
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
                 Poll::Pending
@@ -487,7 +510,8 @@ impl Write for ClientIo {
                 ClientStream::Tls(tls) => Pin::new(&mut **tls).poll_shutdown(cx),
             };
             std::task::ready!(this.progress(cx, poll))?;
-            if !this.refused {
+            let unread = this.screen.is_some() && this.phase() == Phase::Body;
+            if !this.refused && !unread {
                 return Poll::Ready(Ok(()));
             }
             this.lingered = 1;
@@ -505,7 +529,7 @@ impl ClientIo {
             let mut buffer = ReadBuf::uninit(&mut space);
             match Self::poll_stream(&mut self.stream, cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    self.lingered += buffer.filled().len()
+                    self.lingered += buffer.filled().len();
                 }
                 Poll::Ready(_) => break,
                 Poll::Pending if self.read_watch.overdue(cx) => break,

@@ -100,9 +100,4 @@ impl Client {
     pub fn reset(self) {
         self.raw.set_linger(Some(std::time::Duration::ZERO)).unwrap();
     }
-
-    /// Makes the kernel keep little of what is not read.
-    pub fn take_little(&self) {
-        self.raw.set_recv_buffer_size(4096).unwrap();
-    }
 }

@@ -78,18 +78,19 @@ pub enum Outcome {
 }
 
 impl Frames {
-    /// A connection over which the preface and empty settings went.
+    /// A connection over which preface and settings went.
     pub async fn connect(address: SocketAddr) -> Self {
         Self::with_settings(address, &[]).await
     }
 
-    /// The same, with settings.
+    /// The same, with further settings.
     pub async fn with_settings(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
         let client = Client::connect(address).await;
         let mut frames = Self { wire: client.wire };
         frames.wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
         let mut payload = Vec::new();
-        for (id, value) in settings {
+        // No dynamic table for what the gateway sends: a status is then readable by itself.
+        for (id, value) in [(1, 0)].iter().chain(settings) {
             payload.extend_from_slice(&id.to_be_bytes());
             payload.extend_from_slice(&value.to_be_bytes());
         }

@@ -39,6 +39,8 @@ pub use upstreams::{ConfiguredUpstream, CredentialOrigin, Unfetched};
 pub const FILE: &str = "keyward.toml";
 /// The data folder, unless another is named.
 pub const DATA_DIR: &str = "keyward-data";
+/// What is younger is fresh: a few looks at the store may fail.
+const SHORTEST_STALENESS: Duration = Duration::from_secs(10);
 /// The word for "none of it" where a setting may be switched off.
 const OFF: &str = "off";
 /// The profile of an API that names none, and the words for requests that reach no API.
@@ -124,7 +126,14 @@ impl Config {
         };
         let stale_after = match &source.stale_after {
             Some(text) if text.get_ref() == OFF => None,
-            Some(text) => Some(reader.duration(text)?),
+            Some(text) => match reader.duration(text)? {
+                short if short < SHORTEST_STALENESS => {
+                    let problem = format!("{} is too short", text.get_ref());
+                    let remedy = "write 10s or more: the store is asked every 2s, and a pause of it must not refuse requests";
+                    return Err(reader.wrong(text, problem, remedy).into());
+                }
+                long => Some(long),
+            },
             None => None,
         };
         let gateway = gateway::compile(&reader, source.gateway, source.listeners)?;

@@ -66,6 +66,14 @@ fn every_mistake_says_where_it_is_and_what_would_be_right() {
             "keyward.toml:2: `soon` is not a duration; write a whole number and a unit, like \"250ms\", \"10s\", \"5m\", \"12h\" or \"30d\"",
         ),
         (
+            "stale_after = \"1s\"",
+            "keyward.toml:1: 1s is too short; write 10s or more: the store is asked every 2s, and a pause of it must not refuse requests",
+        ),
+        (
+            "[[upstreams]]\nname = \"a\"\nurl = \"https://a\"\ncredential = { from = \"store\", header = \"Host\" }",
+            "keyward.toml:4: the header `host` says how requests are read; name the header in which the upstream expects its credential",
+        ),
+        (
             "[[listeners]]\naddress = \"localhost:80\"",
             "keyward.toml:2: `localhost:80` is not an address to listen on; write an IP address and a port, like \"0.0.0.0:443\" or \"[::]:443\"",
         ),

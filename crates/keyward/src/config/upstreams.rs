@@ -2,6 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
+use http::uri::Authority;
 use keyward_control::StoredCredential;
 use keyward_core::{
     key::Plaintext,
@@ -19,6 +20,10 @@ use super::{
 };
 
 const LONGEST_NAME: usize = 64;
+
+/// Headers that say where a request goes and ends: a credential in one of them would break it.
+const FRAMING_HEADERS: [&str; 7] =
+    ["connection", "content-length", "host", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// Where a credential is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,22 +184,7 @@ fn compile_url(
     if uri.query().is_some() {
         return Err(wrong("the url has a query", "remove everything from `?` on"));
     }
-    let host = authority.host();
-    let inside = host.trim_matches(['[', ']']);
-    let is_host = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-    if host.is_empty()
-        || !(inside.bytes().all(is_host) || inside.parse::<std::net::Ipv6Addr>().is_ok())
-    {
-        return Err(wrong("the url has no host that could be called", REMEDY));
-    }
-    let port = match authority.port() {
-        Some(port) => port.as_u16(),
-        None if authority.as_str().len() > host.len() => {
-            return Err(wrong("the url's port is no number from 1 to 65535", REMEDY));
-        }
-        None if tls => 443,
-        None => 80,
-    };
+    let (host, port) = host_and_port(authority, tls).map_err(|problem| wrong(problem, REMEDY))?;
     let base_path = uri.path().trim_end_matches('/');
     if !base_path.is_empty()
         && let Err(fault) = path::check(base_path)
@@ -204,12 +194,30 @@ fn compile_url(
     Ok(Upstream {
         name: name.get_ref().as_str().into(),
         tls,
-        host: inside.into(),
+        host: host.into(),
         port,
         base_path: base_path.into(),
         preserve_host,
         credential: None,
     })
+}
+
+/// Host without brackets, and port; or what is wrong with them.
+fn host_and_port(authority: &Authority, tls: bool) -> Result<(&str, u16), &'static str> {
+    let host = authority.host();
+    let inside = host.trim_matches(['[', ']']);
+    let is_host = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    let is_named = !host.is_empty() && inside.bytes().all(is_host);
+    if !is_named && inside.parse::<std::net::Ipv6Addr>().is_err() {
+        return Err("the url has no host that could be called");
+    }
+    match authority.port() {
+        Some(port) => Ok((inside, port.as_u16())),
+        None if authority.as_str().len() > host.len() => {
+            Err("the url's port is no number from 1 to 65535")
+        }
+        None => Ok((inside, if tls { 443 } else { 80 })),
+    }
 }
 
 fn compile_credential(
@@ -220,6 +228,13 @@ fn compile_credential(
         Some(name) => header_name(reader, name)?.as_str().to_owned(),
         None => "authorization".to_owned(),
     };
+    if let Some(name) = source.header.as_ref().filter(|_| FRAMING_HEADERS.contains(&&*header)) {
+        return Err(reader.wrong(
+            name,
+            format!("the header `{header}` says how requests are read"),
+            "name the header in which the upstream expects its credential",
+        ));
+    }
     let prefix = match source.prefix {
         Some(prefix) if !prefix.get_ref().bytes().all(|b| b.is_ascii_graphic() || b == b' ') => {
             return Err(reader.wrong(

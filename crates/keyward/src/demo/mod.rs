@@ -13,7 +13,7 @@ mod upstream;
 
 use std::{
     fs::DirBuilder,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
@@ -75,6 +75,8 @@ pub async fn run(output: Output, arguments: &DemoArguments) -> anyhow::Result<()
         .mode(0o700)
         .create(folder)
         .with_context(|| format!("the demo's folder {} cannot be made", folder.display()))?;
+    // Before anything of a demo that may run here already is changed.
+    check_free(arguments.port)?;
     let demonstrations = demonstrations()?;
     let hosts = demonstrations.iter().flat_map(|one| one.demo.hosts.iter().cloned()).collect();
     let ca = authority::ensure(folder, hosts, clock::now())?;
@@ -87,9 +89,7 @@ pub async fn run(output: Output, arguments: &DemoArguments) -> anyhow::Result<()
     for one in &demonstrations {
         keys.push(people::prepare(&site, one).await?);
     }
-    let running = Running::on(site).await.with_context(|| {
-        format!("the demo cannot start on port {}; try `keyward demo --port 0`", arguments.port)
-    })?;
+    let running = Running::on(site).await?;
     let address = *running.addresses().first().context("the demo has no address")?;
     // Now that the port is certain, commands can find what the demo serves.
     std::fs::write(&file, text(address.port()))
@@ -123,6 +123,13 @@ pub async fn run(output: Output, arguments: &DemoArguments) -> anyhow::Result<()
         tracing::warn!("the demo's configuration is its own and is not reloaded");
     }
     serve::stop(running, &mut signals).await
+}
+
+/// Nobody listens there now. Port 0 is free by definition.
+fn check_free(port: u16) -> anyhow::Result<()> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(drop).with_context(|| {
+        format!("port {port} cannot be listened on; stop what does, or try `keyward demo --port 0`")
+    })
 }
 
 /// Every built-in profile that says how it is shown.

@@ -73,10 +73,18 @@ impl Signals {
 pub async fn run(file: &Path, output: Output, arguments: &ServeArguments) -> anyhow::Result<()> {
     logging::for_server(arguments.log_format);
     let mut signals = Signals::listen()?;
-    let mut running = Running::start(Config::load(file)?).await?;
+    let config = Config::load(file)?;
+    let mut running = tokio::select! {
+        running = Running::start(config) => running?,
+        // Nothing is served yet, so there is nothing to end.
+        () = signals.stop() => return Ok(()),
+    };
     announce(&running, output)?;
     while signals.next().await == Asked::Reload {
-        reload(&mut running, file).await;
+        tokio::select! {
+            () = reload(&mut running, file) => {}
+            () = signals.stop() => break,
+        }
     }
     tracing::info!("stopping: no new requests are taken, those in flight may end");
     stop(running, &mut signals).await

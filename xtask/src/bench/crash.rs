@@ -1,0 +1,13 @@
+//! `cargo xtask bench crash`: the store's crash test with as many trials as it takes to be believed. Each trial kills a process
+//! that creates keys with SIGKILL at a random instant, twice, and holds what it acknowledged against what is there.
+
+use anyhow::Result;
+
+use crate::workspace;
+
+pub(super) fn run(trials: u32) -> Result<()> {
+    let root = workspace::root()?;
+    let mut command = workspace::cargo(&root);
+    command.args(["test", "--package", "keyward-store", "--test", "crash", "--", "--nocapture"]);
+    workspace::run(command.env("KEYWARD_CRASH_TRIALS", trials.to_string()))
+}
