@@ -508,6 +508,7 @@ fn check_bindings<H: ?Sized>(
     entry: &KeyEntry,
     body: Body<'_>,
 ) -> Result<(), Refused> {
+    check_model_is_named(snapshot, request, route, entry)?;
     if route.bindings.is_empty() {
         return Ok(());
     }
@@ -531,6 +532,32 @@ fn check_bindings<H: ?Sized>(
         check_binding(binding, field, entry, &organization)?;
     }
     Ok(())
+}
+
+/// A key that is confined to models must not get around its list where nothing says which model is meant: on a route that
+/// changes or makes something and binds no model (a multipart upload, a batch, a wide fallback), it is refused.
+fn check_model_is_named<H: ?Sized>(
+    snapshot: &Snapshot,
+    request: &Request<'_, H>,
+    route: &Route,
+    entry: &KeyEntry,
+) -> Result<(), Refused> {
+    let only_reads = matches!(request.method, Some(Method::Get | Method::Head | Method::Options));
+    let binds_model = route.bindings.iter().any(|binding| binding.kind == BindingKind::Model);
+    if only_reads || binds_model {
+        return Ok(());
+    }
+    let key_is_confined = entry.restrictions.as_ref().is_some_and(|r| r.models.is_some());
+    if !key_is_confined && !snapshot.directory().organization_is_confined(entry.organization) {
+        return Ok(());
+    }
+    let mut denial = Denial::new(
+        Reason::ModelNotAllowed,
+        "The key is confined to models, and what is sent here does not say which model it uses.",
+    );
+    denial.field = Some("model".into());
+    denial.value = Some("unnamed".into());
+    Err(Box::new(denial))
 }
 
 fn read_body(route: &Route, body: Body<'_>) -> Result<Vec<Field>, Refused> {
@@ -582,6 +609,14 @@ fn check_binding(
                 None,
             ));
         }
+        // What the upstream would choose for itself may be a model the key is not allowed.
+        Field::Absent if binding.kind == BindingKind::Model && is_confined(entry, organization) => {
+            return Err(about(
+                Reason::MissingField,
+                format!("`{name}` is missing; this key may use certain models only, name one."),
+                None,
+            ));
+        }
         Field::Absent => return Ok(()),
     };
     match binding.kind {
@@ -604,6 +639,12 @@ fn check_binding(
         )),
         _ => Ok(()),
     }
+}
+
+/// Whether key or organization may use certain models only.
+fn is_confined(entry: &KeyEntry, organization: &Organization) -> bool {
+    entry.restrictions.as_ref().is_some_and(|r| r.models.is_some())
+        || organization.allowed_models.is_some()
 }
 
 /// Key and organization must both allow it; a list that is not there allows all.

@@ -111,10 +111,28 @@ fn bucket_of(digest: &Digest, buckets: usize) -> usize {
     usize::try_from(digest.spread() & 0xffff_ffff).unwrap_or_default() & (buckets - 1)
 }
 
+/// An organization, and beside it what every decision asks: looking into it would be one more miss of the cache.
+#[derive(Clone, Debug)]
+struct InSlot {
+    state: OrganizationState,
+    /// Whether it may use certain models only.
+    confined: bool,
+    organization: Arc<Organization>,
+}
+
+impl InSlot {
+    fn new(organization: Organization) -> Self {
+        Self {
+            state: organization.state,
+            confined: organization.allowed_models.is_some(),
+            organization: Arc::new(organization),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Organizations {
-    /// The state stands beside the rest, which most decisions never look at: it would be one more miss of the cache.
-    in_slots: Vec<(OrganizationState, Arc<Organization>)>,
+    in_slots: Vec<InSlot>,
     slot_of: HashMap<OrganizationId, OrganizationSlot>,
 }
 
@@ -168,14 +186,20 @@ impl Directory {
     /// The organization in a slot.
     pub fn organization(&self, slot: OrganizationSlot) -> Option<Arc<Organization>> {
         let organizations = self.organizations.load();
-        let (_, organization) = organizations.in_slots.get(usize::try_from(slot.0).ok()?)?;
-        Some(organization.clone())
+        Some(organizations.in_slots.get(usize::try_from(slot.0).ok()?)?.organization.clone())
     }
 
     /// The state of the organization in a slot.
     pub fn organization_state(&self, slot: OrganizationSlot) -> Option<OrganizationState> {
         let organizations = self.organizations.load();
-        organizations.in_slots.get(usize::try_from(slot.0).ok()?).map(|(state, _)| *state)
+        organizations.in_slots.get(usize::try_from(slot.0).ok()?).map(|one| one.state)
+    }
+
+    /// Whether the organization in a slot may use certain models only.
+    pub fn organization_is_confined(&self, slot: OrganizationSlot) -> bool {
+        let organizations = self.organizations.load();
+        let at = usize::try_from(slot.0).ok();
+        at.and_then(|at| organizations.in_slots.get(at)).is_some_and(|one| one.confined)
     }
 
     /// How many secrets it holds.
@@ -228,13 +252,13 @@ impl Organizations {
         if let Some(slot) = self.slot_of.get(&organization.id).copied() {
             let at = usize::try_from(slot.0).ok();
             if let Some(place) = at.and_then(|at| self.in_slots.get_mut(at)) {
-                *place = (organization.state, Arc::new(organization));
+                *place = InSlot::new(organization);
             }
             return slot;
         }
         let slot = OrganizationSlot(u32::try_from(self.in_slots.len()).unwrap_or(u32::MAX));
         self.slot_of.insert(organization.id.clone(), slot);
-        self.in_slots.push((organization.state, Arc::new(organization)));
+        self.in_slots.push(InSlot::new(organization));
         slot
     }
 }

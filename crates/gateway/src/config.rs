@@ -93,7 +93,7 @@ pub struct Deadlines {
     pub idle: Duration,
     /// Between two pieces of a request body, and for a client to take a piece of an answer: closed beyond.
     pub stall: Duration,
-    /// To connect to an upstream: 502 beyond.
+    /// To connect to an upstream: 504 beyond.
     pub connect: Duration,
     /// From the request sent to the first byte of the upstream's answer: 504 beyond.
     pub first_byte: Duration,

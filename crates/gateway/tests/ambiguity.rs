@@ -4,6 +4,7 @@ use crate::world::{
     World,
     http2::{self, END_STREAM, Frames, Outcome},
     message::ok,
+    millis, soon,
     upstream::Upstream,
 };
 
@@ -496,6 +497,158 @@ async fn hyper_speaks_http2_with_us() {
         .header("authorization", format!("Bearer {}", world.key("bearer")))
         .body(http2::full(""))
         .unwrap();
-    let answer = crate::world::soon(sender.send_request(request)).await.unwrap();
+    let answer = soon(sender.send_request(request)).await.unwrap();
     assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn heads_up_to_the_bounds_pass_and_larger_ones_do_not() {
+    let upstream = Upstream::answering(|_| ok("fine")).await;
+    for (head_bytes, headers) in [(4_096, 20), (32 * 1024, 100), (200 * 1024, 500)] {
+        let world = World::with(upstream.address, |setup| {
+            let limits = &mut setup.settings.limits;
+            (limits.head_bytes, limits.headers, limits.uri_bytes) = (head_bytes, headers, 1_000);
+        })
+        .await;
+        // Host and Authorization are two of them.
+        let most = "X-A: 1\r\n".repeat(headers - 2);
+        let room = head_bytes - world.request("GET /v1/x", "X-A: \r\n", "").len();
+        let large = |size: usize| format!("X-A: {}\r\n", "a".repeat(size));
+        let target = format!("GET /v1/{}", "a".repeat(996));
+        for (request, status) in [
+            (world.request("GET /v1/x", &most, ""), 200),
+            (world.request("GET /v1/x", &(most.clone() + "X-A: 1\r\n"), ""), 431),
+            (world.request("GET /v1/x", &large(room), ""), 200),
+            (world.request("GET /v1/x", &large(room + 1), ""), 431),
+            (world.request(&target, "", ""), 200),
+            (world.request(&(target.clone() + "a"), "", ""), 414),
+        ] {
+            let mut client = world.client().await;
+            for piece in request.as_bytes().chunks(1_000) {
+                // A refusal may come before everything is sent.
+                if client.wire.try_send(piece).await.is_err() {
+                    break;
+                }
+            }
+            assert_eq!(
+                client.answer().await.status(),
+                status,
+                "{head_bytes}: {} bytes",
+                request.len()
+            );
+        }
+        // HTTP/2 counts a little otherwise; what is clearly within or beyond is treated alike.
+        for (size, status) in [(head_bytes / 2, 200), (head_bytes + 100, 431)] {
+            let mut frames = Frames::connect(world.address).await;
+            let bearer = format!("Bearer {}", world.key("bearer"));
+            let value = "a".repeat(size);
+            let fields = [
+                (":method", "GET"),
+                (":scheme", "http"),
+                (":authority", "bearer.test"),
+                (":path", "/v1/x"),
+                ("authorization", bearer.as_str()),
+                ("x-a", value.as_str()),
+            ];
+            frames.long_headers(1, &fields, END_STREAM).await;
+            assert_eq!(frames.outcome(1).await, Outcome::Status(status), "{head_bytes}: {size}");
+        }
+    }
+}
+
+/// The same mutations every time: a linear congruential generator.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound
+    }
+
+    fn mutate(&mut self, base: &str) -> Vec<u8> {
+        const PIECES: [&str; 16] = [
+            "\r",
+            "\n",
+            "\r\n",
+            "\r\n\r\n",
+            "\0",
+            " ",
+            "\t",
+            ":",
+            ",",
+            "Content-Length: 5\r\n",
+            "Transfer-Encoding: chunked\r\n",
+            "Host: bearer.test\r\n",
+            "HTTP/1.0",
+            "%2e%2e/",
+            "\u{e4}",
+            "0",
+        ];
+        let mut bytes = base.as_bytes().to_vec();
+        for _ in 0..=self.below(3) {
+            let at = self.below(bytes.len());
+            match self.below(5) {
+                0 => bytes[at] = self.below(256) as u8,
+                1 => drop(bytes.remove(at)),
+                2 => {
+                    let end = (at + 1 + self.below(40)).min(bytes.len());
+                    let again = bytes[at..end].to_vec();
+                    bytes.splice(at..at, again);
+                }
+                3 => bytes.truncate(at.max(1)),
+                _ => drop(bytes.splice(at..at, PIECES[self.below(PIECES.len())].bytes())),
+            }
+        }
+        bytes
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_sent_is_answered_by_us_and_recorded_once() {
+    const CASES: usize = 600;
+    let upstream = Upstream::answering(|_| ok("fine")).await;
+    let world = World::with(upstream.address, |setup| {
+        let deadlines = &mut setup.settings.deadlines;
+        for deadline in [&mut deadlines.head, &mut deadlines.idle, &mut deadlines.stall] {
+            *deadline = millis(300);
+        }
+    })
+    .await;
+    let json = "Content-Type: application/json\r\n";
+    let chunked = format!("Transfer-Encoding: chunked\r\n{json}");
+    let bases = [
+        world.request("GET /v1/x?a=b", "X-A: 1\r\nAccept: */*\r\n", ""),
+        world.post("/v1/chat", "{\"model\":\"any\"}"),
+        world.request(
+            "POST /v1/chat",
+            &chunked,
+            "8\r\n{\"model\"\r\n7;a=b\r\n:\"any\"}\r\n0\r\nX-T: 1\r\n\r\n",
+        ),
+        world.request("POST /v1/x", "Transfer-Encoding: chunked\r\n", "5\r\n12345\r\n0\r\n\r\n"),
+        world.request("GET http://bearer.test/v1/x", "Connection: keep-alive, x-a\r\n", ""),
+        world.get("/v1/first") + &world.get("/v1/second"),
+    ];
+    let mut chance = Chance(1);
+    let mut clients = Vec::new();
+    let mut answers = 0;
+    for n in 0..CASES {
+        let bytes = chance.mutate(&bases[n % bases.len()]);
+        let mut client = world.client().await;
+        client.send(&bytes).await;
+        clients.push((client, bytes));
+        if clients.len() < 100 && n + 1 < CASES {
+            continue;
+        }
+        for (mut client, bytes) in clients.drain(..) {
+            // Up to the end: the deadlines see to it that it comes.
+            while let Ok(answer) = soon(client.try_answer(false)).await {
+                let shown = String::from_utf8_lossy(&bytes);
+                assert!(answer.head.has("x-request-id"), "{shown:?}: not our answer: {answer:?}");
+                assert!(!answer.body.is_empty(), "{shown:?}: {answer:?}");
+                answers += 1;
+            }
+        }
+    }
+    assert_eq!(world.drain().await.requests(), answers);
 }

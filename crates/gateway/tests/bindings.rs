@@ -1,5 +1,7 @@
 //! A field that is decided on is read as the upstream will read it, and what was read is what is forwarded.
 
+use keyward_core::key::KeyState;
+
 use crate::world::{Minted, World, http2, message::ok, soon, upstream::Upstream};
 
 async fn world() -> (World, Upstream, Minted) {
@@ -183,6 +185,29 @@ async fn a_body_is_read_only_for_a_caller_that_holds_everything_else() {
     client.send(body).await;
     assert_eq!(client.answer().await.status(), 200);
     assert!(!upstream.saw("100-continue"));
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_while_its_body_comes_is_refused() {
+    let (world, upstream, _) = world().await;
+    for state in [KeyState::Revoked, KeyState::Disabled] {
+        let mut revoked = None;
+        let key = world.mint("bearer", |key| {
+            key.permissions = vec!["write".to_owned()];
+            revoked = Some(key.clone());
+        });
+        let request =
+            chat(&key, &format!("{JSON}Expect: 100-continue\r\n"), br#"{"model":"allowed"}"#);
+        let (head, body) = request.split_at(request.len() - 19);
+        let mut client = world.client().await;
+        client.send(head).await;
+        // It is asked for its body: everything up to there was found good.
+        assert_eq!(client.head().await.status(), 100);
+        world.change(&key, revoked.unwrap(), state);
+        client.send(body).await;
+        assert_eq!(client.answer().await.status(), 401);
+        assert_eq!(upstream.connections(), 0);
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! What passes between the two sides, and what never does.
 
+use keyward_gateway::Settings;
+
 use crate::world::{
     UPSTREAM_SECRET, World, http2,
     message::{Message, answer, ok},
-    soon,
+    millis, soon,
     upstream::Upstream,
 };
 
@@ -305,6 +307,89 @@ async fn our_own_answers_say_what_clients_need() {
     assert_eq!(refused.headers()["cache-control"], "no-store");
     let body = http_body_util::BodyExt::collect(refused.into_body()).await.unwrap().to_bytes();
     assert!(String::from_utf8(body.to_vec()).unwrap().contains("missing_key"));
+}
+
+#[tokio::test]
+async fn a_state_too_old_to_decide_from_is_503_and_never_401() {
+    let upstream = Upstream::answering(|_| ok("fine")).await;
+    let world = World::with(upstream.address, |setup| setup.stale_after = Some(millis(1000))).await;
+    for request in [world.get("/v1/x"), world.get("/v1/x").replace("kw_", "kw-")] {
+        let answer = world.client().await.ask(request).await;
+        assert_eq!(answer.status(), 503, "{answer:?}");
+        assert!(answer.text().contains("unavailable") && answer.head.has("retry-after"));
+    }
+    assert_eq!(upstream.connections(), 0);
+}
+
+#[tokio::test]
+async fn new_settings_hold_for_the_next_request_and_bad_ones_change_nothing() {
+    let upstream = Upstream::answering(|request| {
+        let names = request.head.headers.iter().map(|(name, _)| name.as_str());
+        ok(&names.collect::<Vec<_>>().join(" "))
+    })
+    .await;
+    let world = World::start(&upstream).await;
+    let mut client = world.client().await;
+    let named = |name: &str| {
+        let mut settings = Settings::default();
+        settings.identity.key_id = Some(name.to_owned());
+        settings
+    };
+    assert!(client.ask(world.get("/v1/x")).await.text().contains("x-keyward-key-id"));
+    world.gateway().reload(named("X-Caller")).unwrap();
+    assert!(client.ask(world.get("/v1/x")).await.text().contains("x-caller"));
+    let no_ca = Settings { upstream_ca: Some("/no/such/file".into()), ..Settings::default() };
+    for bad in [named("X Caller"), named("X_Caller"), named(""), no_ca] {
+        let error = world.gateway().reload(bad).err().unwrap().to_string();
+        assert!(error.contains("X Caller") || error.contains(": "), "{error}");
+        assert!(client.ask(world.get("/v1/x")).await.text().contains("x-caller"));
+    }
+}
+
+#[tokio::test]
+async fn http10_clients_are_served() {
+    let upstream = Upstream::answering(|request| match request.head.line.contains("chunked") {
+        true => {
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nfine\r\n0\r\n\r\n".to_vec()
+        }
+        false => ok("fine"),
+    })
+    .await;
+    let world = World::start(&upstream).await;
+    for path in ["/v1/x", "/v1/chunked"] {
+        let mut client = world.client().await;
+        let answer = client.ask(world.get(path).replace("HTTP/1.1", "HTTP/1.0")).await;
+        assert_eq!((answer.status(), answer.text()), (200, "fine"), "{path}");
+        assert!(!answer.head.has("transfer-encoding"), "{answer:?}");
+        let end = client.end().await;
+        assert!(end.bytes.is_empty() && !end.reset, "{path}: a clean end: {end:?}");
+    }
+    let keeps = world
+        .request("GET /v1/x", "Connection: keep-alive\r\n", "")
+        .replace("HTTP/1.1", "HTTP/1.0");
+    let mut client = world.client().await;
+    for _ in 0..2 {
+        assert_eq!(client.ask(&keeps).await.head.get("connection"), Some("keep-alive"));
+    }
+    assert!(upstream.saw("GET /v1/x HTTP/1.1\r\n"), "towards the upstream it is HTTP/1.1");
+}
+
+#[tokio::test]
+async fn cookies_that_http2_splits_are_joined_again() {
+    let (world, mut upstream) = world().await;
+    let mut sender = http2::connect(world.address).await;
+    let request = http::Request::get("http://bearer.test/v1/x")
+        .header("authorization", format!("Bearer {}", world.key("bearer")))
+        .header("cookie", "a=1")
+        .header("cookie", "b=2")
+        .body(http2::full(""))
+        .unwrap();
+    let sent = tokio::spawn(async move { sender.send_request(request).await.unwrap().status() });
+    let mut connection = upstream.next().await;
+    // RFC 9113, 8.2.3: one header, before it is passed on in HTTP/1.1.
+    assert_eq!(connection.request().await.head.get("cookie"), Some("a=1; b=2"));
+    connection.send(ok("")).await;
+    assert_eq!(soon(sent).await.unwrap(), 200);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod ambiguity;
 mod bindings;
 mod deadlines;
 mod drain;
+mod floods;
 mod headers;
 mod recording;
 mod streaming;

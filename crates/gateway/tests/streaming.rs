@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::world::{
     World, http2,
     message::{answer, ok},
-    soon,
+    millis, soon,
     upstream::{Upstream, UpstreamConnection},
 };
 
@@ -572,6 +572,116 @@ async fn an_answer_before_the_end_of_the_upload_arrives() {
             assert_eq!((answer.status(), answer.text()), (413, "too much"));
         }
     }
+}
+
+#[tokio::test]
+async fn a_refused_body_is_read_past_and_the_connection_goes_on() {
+    let (world, upstream) = world().await;
+    let mut client = world.client().await;
+    for _ in 0..3 {
+        let refused = world.post("/v1/x", &"a".repeat(100_000)).replace("kw_", "kw-");
+        let answer = client.ask(refused).await;
+        assert_eq!((answer.status(), answer.head.get("connection")), (401, None));
+    }
+    // One that is too large to read past closes, and says so.
+    let large =
+        world.request("POST /v1/x", "Content-Length: 1000000000\r\n", "").replace("kw_", "kw-");
+    let answer = client.ask(large).await;
+    assert_eq!((answer.status(), answer.head.get("connection")), (401, Some("close")));
+    client.end().await;
+    assert_eq!(upstream.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_refused_body_that_never_comes_does_not_keep_its_refusal() {
+    let upstream = Upstream::answering(|_| ok("fine")).await;
+    let world = World::with(upstream.address, |setup| {
+        setup.settings.deadlines.stall = millis(200);
+    })
+    .await;
+    let mut client = world.client().await;
+    let request =
+        world.request("POST /v1/x", "Content-Length: 100\r\n", "first").replace("kw_", "kw-");
+    let answer = client.ask(request).await;
+    assert_eq!((answer.status(), answer.head.get("connection")), (401, Some("close")));
+    client.closed().await;
+    let told = world.drain().await;
+    assert_eq!(told.statuses(), [(401, 1)]);
+}
+
+#[tokio::test]
+async fn trailers_of_an_answer_pass_over_http2_and_those_of_a_request_do_not() {
+    let (world, mut upstream) = world().await;
+    let mut sender = http2::connect(world.address).await;
+    let trailers = http::HeaderMap::from_iter([(
+        http::HeaderName::from_static("x-keyward-key-id"),
+        http::HeaderValue::from_static("forged"),
+    )]);
+    let request = http::Request::post("http://bearer.test/v1/x")
+        .header("authorization", format!("Bearer {}", world.key("bearer")))
+        .body(http2::full("body").with_trailers(async { Some(Ok(trailers)) }).boxed())
+        .unwrap();
+    let sent = tokio::spawn(async move { sender.send_request(request).await.unwrap() });
+    let mut connection = upstream.next().await;
+    let seen = connection.request().await;
+    assert_eq!((seen.body.as_slice(), seen.trailers.len()), (&b"body"[..], 0));
+    connection
+        .send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-t\r\n\r\n4\r\nfine\r\n0\r\nx-t: 1\r\n\r\n")
+        .await;
+    let body = soon(soon(sent).await.unwrap().into_body().collect()).await.unwrap();
+    assert_eq!(body.trailers().unwrap()["x-t"], "1");
+    assert_eq!(body.to_bytes(), "fine");
+}
+
+#[tokio::test]
+async fn http2_answers_without_a_body_have_none() {
+    let upstream = Upstream::answering(|request| match request.head.line.contains("204") {
+        true => b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(),
+        false => b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n".to_vec(),
+    })
+    .await;
+    let world = World::start(&upstream).await;
+    let mut sender = http2::connect(world.address).await;
+    for (method, path, status, length) in
+        [("HEAD", "/v1/x", 200, Some("1000")), ("GET", "/v1/204", 204, None)]
+    {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("http://bearer.test{path}"))
+            .header("authorization", format!("Bearer {}", world.key("bearer")))
+            .body(http2::full(""))
+            .unwrap();
+        let answer = soon(sender.send_request(request)).await.unwrap();
+        assert_eq!(answer.status(), status);
+        let told = answer.headers().get("content-length").map(|length| length.to_str().unwrap());
+        assert_eq!(told, length, "{method}");
+        assert!(soon(answer.into_body().collect()).await.unwrap().to_bytes().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_http2_refusal_arrives_though_the_client_goes_on_sending() {
+    let (world, upstream) = world().await;
+    let mut sender = http2::connect(world.address).await;
+    for _ in 0..5 {
+        let (pieces, body) = streamed();
+        let request = http::Request::post("http://bearer.test/v1/x")
+            .header("authorization", "Bearer nonsense")
+            .body(body)
+            .unwrap();
+        tokio::spawn(async move {
+            for n in 0..32 {
+                if pieces.send(Bytes::from(piece(n))).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let answer = soon(sender.send_request(request)).await.unwrap();
+        assert_eq!(answer.status(), 401);
+        let body = soon(answer.into_body().collect()).await.unwrap().to_bytes();
+        assert!(String::from_utf8(body.to_vec()).unwrap().contains("malformed_key"));
+    }
+    assert_eq!(upstream.connections(), 0);
 }
 
 #[tokio::test]

@@ -90,12 +90,14 @@ async fn each_side_may_finish_first() {
     drop(connection);
     assert_eq!(client.end().await.bytes, b"an answer to them");
 
-    let (mut client, connection) = tunnel(&world, &mut upstream).await;
+    let (mut client, mut connection) = tunnel(&world, &mut upstream).await;
+    client.send("more").await;
+    assert_eq!(soon(connection.wire.exactly(4)).await.unwrap(), b"more");
     connection.reset();
     client.closed().await;
     let told = world.drain().await;
     assert_eq!(told.statuses(), [(101, 2)]);
-    assert_eq!(told.rows.iter().map(|(_, sums)| sums.bytes_in).sum::<u64>(), 10);
+    assert_eq!(told.rows.iter().map(|(_, sums)| sums.bytes_in).sum::<u64>(), 14);
 }
 
 #[tokio::test]

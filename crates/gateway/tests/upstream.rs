@@ -141,6 +141,75 @@ async fn an_answer_with_two_framings_is_passed_on_with_one() {
 }
 
 #[tokio::test]
+async fn an_answer_in_a_coding_that_is_not_ours_is_a_bad_gateway() {
+    let mut upstream = Upstream::scripted().await;
+    let world = World::start(&upstream).await;
+    for (version, coding) in
+        [("1.1", "gzip, chunked"), ("1.1", "gzip"), ("1.1", "chunked, chunked"), ("1.0", "chunked")]
+    {
+        let mut client = world.client().await;
+        client.send(world.get("/v1/x")).await;
+        let mut connection = upstream.next().await;
+        connection.request().await;
+        connection
+            .send(format!(
+                "HTTP/{version} 200 OK\r\ntransfer-encoding: {coding}\r\n\r\n4\r\nfine\r\n0\r\n\r\n"
+            ))
+            .await;
+        drop(connection);
+        // Passed on without its coding, it would be something else.
+        assert_eq!(client.answer().await.status(), 502, "{version} {coding}");
+    }
+}
+
+#[tokio::test]
+async fn a_length_that_is_told_twice_is_passed_on_once() {
+    let mut upstream = Upstream::scripted().await;
+    let world = World::start(&upstream).await;
+    for lengths in ["content-length: 4\r\ncontent-length: 4", "content-length: 4, 4"] {
+        let mut client = world.client().await;
+        client.send(world.get("/v1/x")).await;
+        let mut connection = upstream.next().await;
+        connection.request().await;
+        connection.send(format!("HTTP/1.1 200 OK\r\n{lengths}\r\n\r\nfine")).await;
+        drop(connection);
+        let answer = client.answer().await;
+        let told = answer.head.all("content-length");
+        let once = told == ["4"] && answer.text() == "fine";
+        assert!(answer.status() == 502 || once, "{lengths}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn large_heads_of_answers_pass() {
+    let upstream = Upstream::answering(|_| {
+        answer("200 OK", &format!("x-a: {}\r\n", "a".repeat(40_000)), "fine")
+    })
+    .await;
+    let world = World::start(&upstream).await;
+    let answer = world.client().await.ask(world.get("/v1/x")).await;
+    assert_eq!((answer.status(), answer.head.get("x-a").map(str::len)), (200, Some(40_000)));
+}
+
+#[tokio::test]
+async fn an_upstream_that_takes_no_upload_is_a_gateway_timeout() {
+    let mut upstream = Upstream::scripted().await;
+    let world = World::with(upstream.address, |setup| {
+        setup.settings.deadlines.first_byte = millis(200);
+    })
+    .await;
+    let mut client = world.client().await;
+    client.send(world.request("POST /v1/x", "Content-Length: 1000000000\r\n", "")).await;
+    let mut connection = upstream.next().await;
+    connection.wire.head().await;
+    let piece = vec![b'a'; 1 << 20];
+    // Until the gateway takes no more; then it answers, and hangs up.
+    soon(async { while client.wire.try_send(&piece).await.is_ok() {} }).await;
+    assert_eq!(client.answer().await.status(), 504);
+    connection.closed().await;
+}
+
+#[tokio::test]
 async fn a_change_of_protocol_that_nobody_asked_for_is_a_bad_gateway() {
     let mut upstream = Upstream::scripted().await;
     let world = World::start(&upstream).await;

@@ -174,8 +174,30 @@ fn a_key_without_a_list_may_ask_for_every_model_and_one_with_a_list_for_these() 
             "{model}"
         );
     }
-    // The guide does not demand a model, so a request without one passes.
-    assert_eq!(generate(&world, &one, r#"{"prompt":"x"}"#).refused_for(), None);
+    // The guide does not demand a model; but what the upstream chooses where none is named may be any.
+    assert_eq!(generate(&world, &free, r#"{"prompt":"x"}"#).refused_for(), None);
+    assert_eq!(generate(&world, &one, r#"{"prompt":"x"}"#).refused_for(), MISSING);
+}
+
+#[test]
+fn a_key_confined_to_models_does_not_get_around_its_list_where_no_model_is_named() {
+    let world = World::new();
+    let confined = world.key_with("openai", &["api.all"], |key, _| {
+        key.allowed_models = Some(vec!["gpt-4o".to_owned()]);
+    });
+    let free = world.key("openai", &["api.all"]);
+    let ask = |made, method, path| {
+        world.request(method, &format!("https://api.openai.com{path}")).with(made).refused_for()
+    };
+    for (method, path, of_confined) in [
+        ("POST", "/v1/batches", NOT_ALLOWED),
+        ("POST", "/v1/audio/transcriptions", NOT_ALLOWED),
+        ("GET", "/v1/models", None),
+        ("GET", "/v1/batches", None),
+    ] {
+        assert_eq!(ask(&free, method, path), None, "{method} {path}");
+        assert_eq!(ask(&confined, method, path), of_confined, "{method} {path}");
+    }
 }
 
 #[test]

@@ -108,15 +108,56 @@ impl Frames {
         self.send(HEADERS, flags | END_HEADERS, stream, &block(fields)).await;
     }
 
+    /// Two halves: one to send, one to read.
+    pub fn split(self) -> (Self, Self) {
+        let (reading, writing) = self.wire.split();
+        (Self { wire: writing }, Self { wire: reading })
+    }
+
+    /// The same as [`Frames::send`], to somebody who may have hung up.
+    pub async fn try_send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let frame = encode(kind, flags, stream, payload);
+        if soon(self.wire.try_send(&frame)).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// What becomes of whichever stream next.
+    pub async fn any(&mut self) -> Outcome {
+        match self.next_raw().await {
+            None => Outcome::Closed,
+            Some(frame) if frame.kind == GOAWAY => Outcome::GoAway(number(&frame.payload[4..8])),
+            Some(frame) => Outcome::Reset(frame.stream),
+        }
+    }
+
+    async fn next_raw(&mut self) -> Option<Frame> {
+        soon(async {
+            let head = self.wire.exactly(9).await.ok()?;
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+            let payload = self.wire.exactly(length as usize).await.ok()?;
+            Some(Frame { kind: head[3], flags: head[4], stream, payload })
+        })
+        .await
+    }
+
+    /// A header block of any size, continued in as many frames as it takes.
+    pub async fn long_headers(&mut self, stream: u32, fields: &[(&str, &str)], flags: u8) {
+        let block = block(fields);
+        let pieces = block.chunks(16_000).count();
+        for (n, piece) in block.chunks(16_000).enumerate() {
+            let last = if n + 1 == pieces { END_HEADERS } else { 0 };
+            let (kind, flags) = if n == 0 { (HEADERS, flags) } else { (CONTINUATION, 0) };
+            self.send(kind, flags | last, stream, piece).await;
+        }
+    }
+
     /// The next frame; settings and pings are acknowledged on the way.
     pub async fn next(&mut self) -> Option<Frame> {
         soon(async {
             loop {
-                let Ok(head) = self.wire.exactly(9).await else { return None };
-                let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-                let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-                let payload = self.wire.exactly(length as usize).await.ok()?;
-                let frame = Frame { kind: head[3], flags: head[4], stream, payload };
+                let frame = self.next_raw().await?;
                 match (frame.kind, frame.flags & ACK) {
                     (SETTINGS, 0) => self.wire.send(encode(SETTINGS, ACK, 0, &[])).await,
                     (PING, 0) => self.wire.send(encode(PING, ACK, 0, &frame.payload)).await,

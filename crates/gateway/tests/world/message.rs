@@ -99,6 +99,11 @@ impl<S: Duplex> Wire<S> {
         self.stream.flush().await.unwrap();
     }
 
+    pub async fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
     /// Reads what there is into the buffer; `false` at the end.
     async fn fill(&mut self) -> io::Result<bool> {
         let mut space = vec![0; 64 * 1024];
@@ -228,6 +233,17 @@ impl<S: Duplex> Wire<S> {
     pub async fn rest(&mut self) -> io::Result<Vec<u8>> {
         while self.fill().await? {}
         Ok(std::mem::take(&mut self.unread))
+    }
+}
+
+impl Wire<Box<dyn Duplex>> {
+    /// Two halves: one to read, one to write.
+    pub fn split(self) -> (Self, Self) {
+        let (reading, writing) = tokio::io::split(self.stream);
+        let half = |stream: Box<dyn Duplex>, unread, log| Self { stream, unread, log };
+        let reading = tokio::io::join(reading, tokio::io::sink());
+        let writing = tokio::io::join(tokio::io::empty(), writing);
+        (half(Box::new(reading), self.unread, self.log), half(Box::new(writing), Vec::new(), None))
     }
 }
 

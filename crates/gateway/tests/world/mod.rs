@@ -150,6 +150,8 @@ pub struct Setup {
     /// A listener for each entry, in the clear for `None`.
     pub listeners: Vec<Option<TlsFiles>>,
     pub target: Target,
+    /// How old the state may be: it was confirmed in 1970.
+    pub stale_after: Option<Duration>,
 }
 
 /// A running gateway and everything around it.
@@ -196,10 +198,11 @@ impl World {
                     value: Plaintext::new(UPSTREAM_SECRET.to_owned()),
                 }),
             },
+            stale_after: None,
         };
         choose(&mut setup);
-        let Setup { settings, workers, listeners, target } = setup;
-        let policy = Arc::new(policy(target));
+        let Setup { settings, workers, listeners, target, stale_after } = setup;
+        let policy = Arc::new(policy(target, stale_after));
         let peppers = Pepper::new(PepperVersion(1), &[7; 32]).unwrap();
         let peppers = Arc::new(Peppers::new(vec![peppers]).unwrap());
         let mut directory = Directory::builder(policy.clone(), 16);
@@ -274,19 +277,30 @@ impl World {
             expires_at: None,
         };
         change(&mut key);
+        let plaintext = plaintext.expose().to_owned();
+        let minted = Minted { plaintext, key: key.id, secret: SecretId::from_bits(random()) };
+        self.put(&minted, &key);
+        minted
+    }
+
+    /// Changes a key's state under the gateway.
+    pub fn change(&self, minted: &Minted, key: Key, state: KeyState) {
+        self.put(minted, &Key { state, ..key });
+    }
+
+    fn put(&self, minted: &Minted, key: &Key) {
         let pepper = self.peppers.current();
         let secret = Secret {
-            id: SecretId::from_bits(random()),
+            id: minted.secret,
             key: key.id,
-            digest: pepper.digest(plaintext.expose().as_bytes()),
+            digest: pepper.digest(minted.plaintext.as_bytes()),
             pepper: pepper.version(),
             hint: String::new(),
             created_at: Timestamp::default(),
             expires_at: None,
             last_used_at: None,
         };
-        self.directory.put_key(&self.policy, &key, std::slice::from_ref(&secret)).unwrap();
-        Minted { plaintext: plaintext.expose().to_owned(), key: key.id, secret: secret.id }
+        self.directory.put_key(&self.policy, key, std::slice::from_ref(&secret)).unwrap();
     }
 
     /// A request of the `bearer` API with its key; `more` are further header lines, `body` what follows the head.
@@ -339,7 +353,7 @@ fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-fn policy(target: Target) -> Policy {
+fn policy(target: Target, stale_after: Option<Duration>) -> Policy {
     let profiles = profiles();
     let api = |(name, _): &(&'static str, &str)| {
         let profile = profiles[name].clone();
@@ -356,7 +370,7 @@ fn policy(target: Target) -> Policy {
         }
     };
     let fallback = profiles["default"].clone();
-    Policy::new(APIS.iter().map(api).collect(), vec![target], fallback, None).unwrap()
+    Policy::new(APIS.iter().map(api).collect(), vec![target], fallback, stale_after).unwrap()
 }
 
 /// A sink that remembers.
