@@ -1,8 +1,9 @@
 //! The recorder: what the data plane tells of requests reaches the store, off the requests' way.
 //!
 //! The data plane never waits: a queue takes its batches, and what does not fit is counted as dropped and told of. One
-//! task merges whatever waits into one write, so that the store sees some transactions a second at most. A batch that
-//! cannot be written stays and is tried again, while the queue behind it fills.
+//! task merges them into one write. After a write it rests a hundred times as long as the write took, half a minute at most:
+//! a few keys are recorded within the second, ten thousand busy ones cost requests a hundredth of a core, not a quarter.
+//! What a kill -9 loses is what was gathered in that time. A batch that cannot be written stays and is tried again.
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,7 @@ use keyward_core::{
 use keyward_store::{Actor, Change, Interface, Store, StoreError};
 use tokio::{
     sync::{mpsc, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 /// Batches that may wait: each core sends about one a second.
@@ -34,6 +35,9 @@ const QUEUE: usize = 1024;
 /// After a batch, others are waited for so long, to be written with it.
 const LINGER: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(1);
+/// How often as long as a write took it rests, and the longest rest.
+const REST: u32 = 100;
+const LONGEST_REST: Duration = Duration::from_secs(30);
 /// What cannot be written stays in memory up to so many sums.
 const MOST_SCOPES: usize = 200_000;
 /// At the end the store gets so long to take the last of it.
@@ -164,21 +168,30 @@ impl Writer {
         mut waiting: mpsc::Receiver<UsageBatch>,
         mut stopping: watch::Receiver<bool>,
     ) {
+        let mut due = Instant::now();
         loop {
             tokio::select! {
                 // Whoever could stop it is gone: that is a stop as well.
                 _ = stopping.wait_for(|stop| *stop) => break,
-                batch = waiting.recv(), if self.pending.is_empty() => {
+                batch = waiting.recv() => {
                     let Some(batch) = batch else { break };
+                    if self.pending.is_empty() {
+                        due = due.max(Instant::now() + LINGER);
+                    }
                     self.add(batch);
+                    if !self.pending.exposures.is_empty() && !self.is_away {
+                        // A key that was seen in the clear may have to be disabled: that does not rest.
+                        due = due.min(Instant::now());
+                    }
                 }
-                () = sleep(RETRY), if !self.pending.is_empty() => {}
+                () = sleep_until(due), if !self.pending.is_empty() => {
+                    self.take_waiting(&mut waiting);
+                    let began = Instant::now();
+                    self.write().await;
+                    let rest = (began.elapsed() * REST).min(LONGEST_REST);
+                    due = Instant::now() + if self.is_away { RETRY } else { rest };
+                }
             }
-            if !self.is_away {
-                let _ = timeout(LINGER, stopping.wait_for(|stop| *stop)).await;
-            }
-            self.take_waiting(&mut waiting);
-            self.write().await;
         }
         waiting.close();
         self.take_waiting(&mut waiting);

@@ -105,7 +105,7 @@ fn measure(keys: u64) -> Result<Row, Box<dyn Error>> {
     let resident = resident_bytes()?.saturating_sub(before);
     let heap = directory.heap_bytes();
     let freshness = Arc::new(Freshness::default());
-    freshness.confirm(Revision(1), NOW);
+    freshness.confirm(Revision::new(1), NOW);
     let snapshot =
         Snapshot::new(world.policy.clone(), Arc::new(directory), world.peppers.clone(), freshness);
     let mut decisions = Vec::new();

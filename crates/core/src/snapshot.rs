@@ -7,7 +7,7 @@ use std::sync::{
 
 use crate::{directory::Directory, key::Peppers, policy::Policy, time::Timestamp};
 
-/// Number of a state of the store: each change makes the next one.
+/// The number of a state of the store: 0 is empty, every change that alters something makes the next.
 #[derive(
     Clone,
     Copy,
@@ -22,7 +22,28 @@ use crate::{directory::Directory, key::Peppers, policy::Policy, time::Timestamp}
     serde::Deserialize,
 )]
 #[serde(transparent)]
-pub struct Revision(pub u64);
+pub struct Revision(u64);
+
+impl Revision {
+    /// The empty store.
+    pub const ZERO: Self = Self(0);
+
+    /// From the stored number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The one after this.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
 
 impl std::fmt::Display for Revision {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

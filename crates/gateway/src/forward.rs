@@ -275,15 +275,19 @@ impl Forwarding {
     /// Makes the answer's head the client's; an upgrade nobody asked for is no answer.
     fn finish_head(&mut self, way: &Way<'_>) -> Result<(), Box<Denial>> {
         let switches = self.response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let http11 = self.response.version() == Version::HTTP_11;
         if switches && self.upgrade.is_none() {
             return Err(no_answer("it changed protocols unasked"));
         }
         let headers = self.response.headers_mut();
-        // hyper reads by the coding and leaves the length, which would then frame what the client gets.
-        if headers.contains_key(header::TRANSFER_ENCODING)
-            && headers.contains_key(header::CONTENT_LENGTH)
-        {
-            return Err(no_answer("it has both Content-Length and Transfer-Encoding"));
+        // hyper reads by the coding and leaves the length, which would then frame what the client gets; and what else than
+        // chunks was put around the content would be taken for the content.
+        if let Some(coding) = headers.get(header::TRANSFER_ENCODING) {
+            let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+            let alone = headers.get_all(header::TRANSFER_ENCODING).iter().nth(1).is_none();
+            if !chunked || !alone || headers.contains_key(header::CONTENT_LENGTH) || !http11 {
+                return Err(no_answer("it is framed in two ways, or in one that is not ours"));
+            }
         }
         headers::toward_client(headers, switches);
         let name = way.worker.names.borrow_mut().request_id(way.snapshot.policy(), way.api);
@@ -297,6 +301,7 @@ impl Forwarding {
         ticket.answered(response.status().as_u16());
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(client)) = (response.status(), upgrade) {
             let upstream = hyper::upgrade::on(&mut response);
+            relay.lease.becomes_tunnel();
             return response.map(|_| tunnel::open(&worker, client, upstream, ticket));
         }
         let RelayParts { lease, until_close, watch, stall } = relay;

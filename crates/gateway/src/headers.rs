@@ -151,6 +151,7 @@ pub(crate) fn toward_upstream(
         headers.remove(name);
     }
     take_credential(headers, api);
+    join_cookies(headers);
 
     headers.insert(header::HOST, host.clone());
     let mut set = |name: &Option<HeaderName>, value: Option<HeaderValue>| {
@@ -230,6 +231,18 @@ fn take_credential(headers: &mut HeaderMap, api: &Api) {
     }
 }
 
+/// HTTP/2 lets a client send its cookies in several headers; HTTP/1.1 knows one (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let all: Vec<&[u8]> =
+        headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
 /// The query without the client's credential, if it stood there.
 pub(crate) fn query_toward_upstream<'q>(query: &'q str, api: &Api) -> std::borrow::Cow<'q, str> {
     let mut query = std::borrow::Cow::Borrowed(query);
@@ -253,6 +266,7 @@ pub(crate) fn toward_client(headers: &mut HeaderMap, upgraded: bool) {
     for name in doomed {
         headers.remove(name);
     }
+    one_length(headers);
     if let Some(protocol) = protocol {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol);
@@ -263,6 +277,18 @@ pub(crate) fn toward_client(headers: &mut HeaderMap, upgraded: bool) {
     if streams {
         // Asks proxies between us and the client not to gather events.
         headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    }
+}
+
+/// A length told several times, which the parser found equal, is told once.
+fn one_length(headers: &mut HeaderMap) {
+    let Some(first) = headers.get(header::CONTENT_LENGTH) else { return };
+    let several = headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some();
+    if several || first.as_bytes().contains(&b',') {
+        let text = first.to_str().unwrap_or_default().split(',').next().unwrap_or_default().trim();
+        if let Ok(length) = HeaderValue::from_str(text) {
+            headers.insert(header::CONTENT_LENGTH, length);
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use keyward_core::policy::Upstream;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::AbortHandle};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{body::Upload, settings::Compiled};
@@ -30,7 +30,25 @@ struct Target {
     tls: bool,
 }
 
-type Pool = Rc<RefCell<Vec<SendRequest<Upload>>>>;
+type Pool = Rc<RefCell<Vec<Connected>>>;
+
+/// A connection: where requests are put in, and the task that drives it.
+struct Connected {
+    sender: SendRequest<Upload>,
+    driver: Driver,
+}
+
+/// Ends the task with what it is for. Left alone, hyper's would first flush what it has: an upstream that stopped reading
+/// would hold it, and the client's upload with it, for as long as it likes.
+struct Driver(Option<AbortHandle>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(task) = self.0.take() {
+            task.abort();
+        }
+    }
+}
 
 /// The connections.
 #[derive(Default)]
@@ -38,9 +56,9 @@ pub(crate) struct Upstreams {
     pools: RefCell<HashMap<Target, Pool>>,
 }
 
-/// A connection for one request.
+/// A connection for one request. Dropping it closes the connection, whatever is still under way on it.
 pub(crate) struct Lease {
-    sender: SendRequest<Upload>,
+    connected: Connected,
     pool: Pool,
     most_idle: usize,
     /// Whether it served a request before: then it may have been closed meanwhile.
@@ -88,39 +106,41 @@ impl Upstreams {
         let pool = self.pool(upstream);
         let most_idle = settings.limits.idle_upstream_connections;
         let idle = || if may_reuse { pool.borrow_mut().pop() } else { None };
-        while let Some(sender) = idle() {
-            if sender.is_ready() {
-                return Ok(Lease { sender, pool, most_idle, reused: true });
+        while let Some(connected) = idle() {
+            if connected.sender.is_ready() {
+                return Ok(Lease { connected, pool, most_idle, reused: true });
             }
         }
         // On the heap: few requests connect, and a handshake's room would be carried by every one of them.
         let connecting = Box::pin(connect(upstream, settings));
-        let sender = match tokio::time::timeout(settings.deadlines.connect, connecting).await {
+        let connected = match tokio::time::timeout(settings.deadlines.connect, connecting).await {
             Ok(connected) => connected?,
             Err(_) => return Err(ConnectFault::Timeout),
         };
-        Ok(Lease { sender, pool, most_idle, reused: false })
+        Ok(Lease { connected, pool, most_idle, reused: false })
     }
 }
 
 impl Lease {
     pub(crate) fn sender(&mut self) -> &mut SendRequest<Upload> {
-        &mut self.sender
+        &mut self.connected.sender
+    }
+
+    /// The connection is a tunnel now, and lives as long as that.
+    pub(crate) fn becomes_tunnel(mut self) {
+        self.connected.driver.0 = None;
     }
 
     /// The request on it ended cleanly: the next may have it.
     pub(crate) fn give_back(self) {
         let mut pool = self.pool.borrow_mut();
-        if self.sender.is_ready() && pool.len() < self.most_idle {
-            pool.push(self.sender);
+        if self.connected.sender.is_ready() && pool.len() < self.most_idle {
+            pool.push(self.connected);
         }
     }
 }
 
-async fn connect(
-    upstream: &Upstream,
-    settings: &Compiled,
-) -> Result<SendRequest<Upload>, ConnectFault> {
+async fn connect(upstream: &Upstream, settings: &Compiled) -> Result<Connected, ConnectFault> {
     let host = upstream.host.trim_start_matches('[').trim_end_matches(']');
     let tcp = TcpStream::connect((host, upstream.port)).await?;
     tcp.set_nodelay(true)?;
@@ -133,11 +153,11 @@ async fn connect(
     };
     let (sender, connection) =
         http1::Builder::new().max_buf_size(64 * 1024).handshake(stream).await?;
-    tokio::task::spawn_local(async move {
+    let task = tokio::task::spawn_local(async move {
         // Its end is told to the request on it; an idle connection that speaks unasked is closed by hyper.
         let _ = connection.with_upgrades().await;
     });
-    Ok(sender)
+    Ok(Connected { sender, driver: Driver(Some(task.abort_handle())) })
 }
 
 enum UpstreamStream {

@@ -447,6 +447,52 @@ async fn a_client_that_leaves_midway_through_its_upload_ends_the_upstreams_work(
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_an_upload_that_nobody_takes_leaves_nothing_behind() {
+    let mut upstream = Upstream::scripted().await;
+    let world = World::with(upstream.address, |setup| {
+        setup.settings.deadlines.upstream_stall = millis(300);
+    })
+    .await;
+    let mut client = world.client().await;
+    client.send(world.request("POST /v1/x", "Content-Length: 1000000000\r\n", "")).await;
+    let mut connection = upstream.next().await;
+    connection.wire.head().await;
+    let (wire, mut writing) = client.wire.split();
+    client.wire = wire;
+    let sending = tokio::spawn(async move { while writing.try_send(&piece(0)).await.is_ok() {} });
+    // An answer, though nothing of the upload was read; and the upstream goes on not reading.
+    connection.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfirst").await;
+    client.head().await;
+    assert_eq!(soon(client.wire.exactly(5)).await.unwrap(), b"first");
+    sending.abort();
+    soon(sending).await.unwrap_err();
+    client.reset();
+    // Nobody reads from this client, so nobody notices; what ends the exchange is the upstream's own deadline.
+    let told = world.drain().await;
+    assert_eq!((told.only().0.status, told.only().1.bytes_out), (200, 5));
+    drop(connection);
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_before_an_upload_that_nobody_takes_ends_it() {
+    let (world, mut upstream) = world().await;
+    let mut client = world.client().await;
+    client.send(world.request("POST /v1/x", "Content-Length: 1000000000\r\n", "")).await;
+    let mut connection = upstream.next().await;
+    connection.wire.head().await;
+    let (wire, mut writing) = client.wire.split();
+    client.wire = wire;
+    let sending = tokio::spawn(async move { while writing.try_send(&piece(0)).await.is_ok() {} });
+    connection.send(ok("enough")).await;
+    assert_eq!(client.answer().await.text(), "enough");
+    soon(sending).await.unwrap();
+    drop(client);
+    let told = world.drain().await;
+    assert_eq!(told.only().0.status, 200);
+    drop(connection);
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_is_never_passed_off_as_whole() {
     let (world, mut upstream) = world().await;
     for (what, version, head, reset) in [

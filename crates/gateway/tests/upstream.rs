@@ -203,9 +203,12 @@ async fn an_upstream_that_takes_no_upload_is_a_gateway_timeout() {
     let mut connection = upstream.next().await;
     connection.wire.head().await;
     let piece = vec![b'a'; 1 << 20];
-    // Until the gateway takes no more; then it answers, and hangs up.
-    soon(async { while client.wire.try_send(&piece).await.is_ok() {} }).await;
+    // Until the gateway takes no more; then it answers, and hangs up on both, though the upstream still does not read.
+    let (wire, mut writing) = client.wire.split();
+    client.wire = wire;
+    let sending = tokio::spawn(async move { while writing.try_send(&piece).await.is_ok() {} });
     assert_eq!(client.answer().await.status(), 504);
+    soon(sending).await.unwrap();
     connection.closed().await;
 }
 

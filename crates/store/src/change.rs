@@ -4,7 +4,7 @@
 //! decides, so that two engines cannot differ in what a change means. Rejected: handing whole rows to an `update`, which
 //! would let two writers overwrite each other and leave the audit log to guess what was meant.
 
-use std::{fmt, net::IpAddr};
+use std::net::IpAddr;
 
 use keyward_core::{
     id::{KeyId, ModelId, OrganizationId, SecretId},
@@ -13,38 +13,9 @@ use keyward_core::{
     time::Timestamp,
 };
 
+pub use keyward_core::snapshot::Revision;
+
 use crate::seal::SealedBytes;
-
-/// The number of a state of the store: 0 is empty, every change that alters something makes the next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Revision(u64);
-
-impl Revision {
-    /// The empty store.
-    pub const ZERO: Self = Self(0);
-
-    /// From the stored number.
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// The number.
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-
-    /// The one after this.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
-    }
-}
-
-impl fmt::Display for Revision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// What kind of someone acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

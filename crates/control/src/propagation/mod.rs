@@ -178,11 +178,6 @@ impl Drop for Propagation {
     }
 }
 
-/// The store's revision, as the snapshot tells it.
-const fn shown(revision: Revision) -> keyward_core::snapshot::Revision {
-    keyward_core::snapshot::Revision(revision.get())
-}
-
 fn confirm(freshness: &Freshness, revision: Revision, at: keyward_core::time::Timestamp) {
-    freshness.confirm(shown(revision), at);
+    freshness.confirm(revision, at);
 }

@@ -148,7 +148,7 @@ impl World {
         let pepper = |version, byte| Pepper::new(PepperVersion(version), &[byte; 32]).unwrap();
         let peppers = Peppers::new(vec![pepper(1, 1), pepper(2, 2)]).unwrap();
         let freshness = Arc::new(Freshness::default());
-        freshness.confirm(Revision(7), moment(NOW));
+        freshness.confirm(Revision::new(7), moment(NOW));
         let snapshot = Snapshot::new(policy, Arc::new(directory), Arc::new(peppers), freshness);
         Self { snapshot, next: Cell::new(1) }
     }

@@ -216,7 +216,7 @@ impl World {
         });
         let directory = Arc::new(directory.build());
         let freshness = Arc::new(Freshness::default());
-        freshness.confirm(Revision(1), Timestamp::default());
+        freshness.confirm(Revision::new(1), Timestamp::default());
         let snapshot = Snapshot::new(policy.clone(), directory.clone(), peppers.clone(), freshness);
         let ledger = Arc::<Ledger>::default();
         let listeners = listeners

@@ -334,7 +334,7 @@ fn snapshot(
     now: Timestamp,
 ) -> Snapshot {
     let freshness = Freshness::default();
-    freshness.confirm(Revision(revision), now);
+    freshness.confirm(Revision::new(revision), now);
     let peppers = Arc::new(site.folder.peppers().clone());
     Snapshot::new(policy, directory, peppers, Arc::new(freshness))
 }

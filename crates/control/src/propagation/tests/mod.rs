@@ -57,7 +57,7 @@ async fn a_start_has_all_that_is_stored() {
     let found = entry(&propagation, &digest_of(&issued)).unwrap();
     assert_eq!((found.key, found.state), (issued.key().id, KeyState::Active));
     let snapshot = propagation.snapshot().load();
-    assert_eq!(snapshot.freshness().revision().0, 3);
+    assert_eq!(snapshot.freshness().revision().get(), 3);
     assert_eq!(snapshot.freshness().confirmed_at(), NOW);
     let owner = snapshot.directory().organization(found.organization).unwrap();
     assert_eq!(owner.id, organization("acme"));
@@ -115,7 +115,7 @@ async fn a_gap_in_the_feed_means_a_full_load() {
     fixture.folder.store().trim_changes(1).await.unwrap();
     deaf.mend();
     until(|| entry(&propagation, &digest_of(&issued)).is_some()).await;
-    until(|| propagation.snapshot().load().freshness().revision().0 == 4).await;
+    until(|| propagation.snapshot().load().freshness().revision().get() == 4).await;
 }
 
 #[tokio::test]
