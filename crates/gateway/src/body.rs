@@ -101,6 +101,8 @@ impl ClientBody {
 pub(crate) struct UploadState {
     pub(crate) bytes: Cell<u64>,
     pub(crate) fault: Cell<Option<UploadFault>>,
+    /// What the upstream has time for, counted from the last piece: first its first byte, then the next one.
+    pub(crate) limit: Cell<Duration>,
 }
 
 impl UploadState {
@@ -118,7 +120,7 @@ pub(crate) struct Upload {
     left: u64,
     state: Rc<UploadState>,
     /// The wait for the upstream's answer begins when the last piece is sent.
-    answer: Option<(Deadline, Duration)>,
+    answer: Option<Deadline>,
 }
 
 enum Source {
@@ -143,10 +145,10 @@ impl Upload {
         self.state.clone()
     }
 
-    /// Every piece that is sent moves the upstream's deadline for its first byte.
-    pub(crate) fn moves(&mut self, deadline: Deadline, limit: Duration) {
+    /// Every piece that is sent moves the upstream's deadline by [`UploadState::limit`].
+    pub(crate) fn moves(&mut self, deadline: Deadline) {
         if !self.is_end_stream() {
-            self.answer = Some((deadline, limit));
+            self.answer = Some(deadline);
         }
     }
 }
@@ -166,8 +168,8 @@ impl Body for Upload {
             }
             Source::Stream(body) => ready!(body.poll_piece(cx)),
         };
-        if let Some((deadline, limit)) = &this.answer {
-            deadline.arm(*limit);
+        if let Some(deadline) = &this.answer {
+            deadline.arm(this.state.limit.get());
         }
         let fault = match piece {
             None => return Poll::Ready(None),

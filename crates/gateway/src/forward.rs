@@ -80,6 +80,7 @@ pub(crate) async fn forward(
         }
         Err(Unsent::Denied(denial)) => return Err(denial),
     };
+    state.limit.set(way.settings.deadlines.upstream_stall);
     let mut forwarding = Forwarding {
         response,
         relay: RelayParts {
@@ -211,7 +212,8 @@ fn send<'s>(
     watch: &'s Watch,
 ) -> impl Future<Output = Result<(Response<Incoming>, Lease), Unsent>> + use<'s> {
     let limit = way.settings.deadlines.first_byte;
-    request.body_mut().moves(watch.deadline(), limit);
+    state.limit.set(limit);
+    request.body_mut().moves(watch.deadline());
     watch.arm(limit);
     let sending = lease.sender().try_send_request(request);
     async move {

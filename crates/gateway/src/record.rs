@@ -1,6 +1,11 @@
 //! One usage record per request, added up on its core and handed on once a second.
 
-use std::{net::IpAddr, rc::Rc, sync::Arc, time::Instant};
+use std::{
+    net::IpAddr,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hashbrown::HashMap;
 use keyward_core::{
@@ -154,6 +159,11 @@ impl Ticket {
     /// The core it is on.
     pub(crate) fn worker(&self) -> &Worker {
         &self.worker
+    }
+
+    /// How long it has taken so far.
+    pub(crate) fn took(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// When it began, by the wall clock.

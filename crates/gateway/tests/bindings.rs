@@ -2,7 +2,7 @@
 
 use keyward_core::key::KeyState;
 
-use crate::world::{Minted, World, http2, message::ok, soon, upstream::Upstream};
+use crate::world::{Minted, World, http2, message::ok, millis, soon, upstream::Upstream};
 
 async fn world() -> (World, Upstream, Minted) {
     let upstream = Upstream::answering(|_| ok("fine")).await;
@@ -208,6 +208,30 @@ async fn a_key_that_is_revoked_while_its_body_comes_is_refused() {
         assert_eq!(client.answer().await.status(), 401);
         assert_eq!(upstream.connections(), 0);
     }
+    // The same where the body is only gathered, not decided on.
+    let mut revoked = None;
+    let key = world.mint("bearer", |key| {
+        key.permissions = vec!["write".to_owned()];
+        revoked = Some(key.clone());
+    });
+    let request = chat(&key, "Expect: 100-continue\r\n", b"short");
+    let request = String::from_utf8(request).unwrap().replace("/v1/chat", "/v1/x");
+    let (head, body) = request.split_at(request.len() - 5);
+    let mut client = world.client().await;
+    client.send(head).await;
+    assert_eq!(client.head().await.status(), 100);
+    world.change(&key, revoked.unwrap(), KeyState::Revoked);
+    // A decision of the last millisecond holds; this one is let grow older.
+    let changed = std::time::Instant::now();
+    while changed.elapsed() < millis(2) {
+        assert_eq!(
+            world.client().await.ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.status(),
+            404
+        );
+    }
+    client.send(body).await;
+    assert_eq!(client.answer().await.status(), 401);
+    assert_eq!(upstream.connections(), 0);
 }
 
 #[tokio::test]

@@ -40,14 +40,18 @@ async fn what_was_begun_is_finished_and_nothing_new_is_taken() {
     midway.head().await;
     assert_eq!(soon(midway.wire.exactly(5)).await.unwrap(), b"first");
     let mut uploading = world.client().await;
-    uploading.send(world.request("POST /v1/upload", "Content-Length: 10\r\n", "first")).await;
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    uploading.send(world.request("POST /v1/upload", chunked, "5\r\nfirst\r\n")).await;
     let mut upload = upstream.next().await;
     upload.wire.head().await;
 
     let draining = world.begin_drain();
     until_refused(&world).await;
-    uploading.send("later").await;
-    assert_eq!(soon(upload.wire.exactly(10)).await.unwrap(), b"firstlater");
+    uploading.send("5\r\nlater\r\n0\r\n\r\n").await;
+    assert_eq!(soon(upload.wire.chunk()).await.unwrap(), b"first");
+    assert_eq!(soon(upload.wire.chunk()).await.unwrap(), b"later");
+    assert!(soon(upload.wire.chunk()).await.unwrap().is_empty());
+    upload.wire.trailers().await.unwrap();
     upload.send(ok("uploaded")).await;
     assert_eq!(uploading.answer().await.text(), "uploaded");
     uploading.closed().await;

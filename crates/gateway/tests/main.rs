@@ -19,6 +19,7 @@ mod drain;
 mod floods;
 mod headers;
 mod recording;
+mod starting;
 mod streaming;
 mod tls;
 mod upgrade;

@@ -434,7 +434,7 @@ async fn an_http2_client_that_leaves_ends_the_upstreams_work() {
 async fn a_client_that_leaves_midway_through_its_upload_ends_the_upstreams_work() {
     let (world, mut upstream) = world().await;
     let mut client = world.client().await;
-    client.send(world.request("POST /v1/x", "Content-Length: 100\r\n", "first")).await;
+    client.send(world.request("POST /v1/x", "Content-Length: 100000\r\n", "first")).await;
     let mut connection = upstream.next().await;
     connection.wire.head().await;
     assert_eq!(soon(connection.wire.exactly(5)).await.unwrap(), b"first");

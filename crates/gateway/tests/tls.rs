@@ -96,6 +96,26 @@ async fn real_curl_speaks_both_protocols() {
     }
 }
 
+#[tokio::test]
+async fn what_is_refused_in_the_clear_is_refused_behind_tls() {
+    let (world, upstream, authority) = world().await;
+    let framed_twice = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n";
+    for (request, status) in [
+        (world.request("POST /v1/marked", framed_twice, "0\r\n\r\n"), 400),
+        (world.get("/v1/marked").replace("\r\n", "\n"), 400),
+        (world.get("/v1/marked").replace("Host:", "Host :"), 400),
+        (world.get("/v1/%2e%2e/marked"), 400),
+        // HTTP/2 without having agreed on it.
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 505),
+    ] {
+        let config = authority.client(&["http/1.1"]);
+        let (mut client, _) =
+            Client::connect_tls(world.address, "first.test", config).await.unwrap();
+        assert_eq!(client.ask(&request).await.status(), status, "{request}");
+        assert!(!upstream.saw("marked"));
+    }
+}
+
 /// Whether a new handshake at this address shows a certificate for the name.
 async fn shows(world: &World, at: usize, name: &str, authority: &Authority) -> bool {
     Client::connect_tls(world.addresses[at], name, authority.client(&[])).await.is_ok()
@@ -227,7 +247,7 @@ async fn a_trusted_proxys_word_counts() {
         let answer = client.ask(secure(&world, headers, key)).await;
         match expected {
             Some(expected) => {
-                assert_eq!((answer.status(), answer.text()), (200, expected), "{headers}")
+                assert_eq!((answer.status(), answer.text()), (200, expected), "{headers}");
             }
             None => assert_eq!(answer.status(), 403, "{headers}: {answer:?}"),
         }

@@ -118,7 +118,7 @@ impl Frames {
     pub async fn try_send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         let frame = encode(kind, flags, stream, payload);
         if soon(self.wire.try_send(&frame)).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -33,7 +33,7 @@ use keyward_core::{
     usage::{Exposure, LastUse, UsageBatch, UsageScope, UsageSink, UsageSums},
     verdict::Reason,
 };
-use keyward_gateway::{Gateway, GatewayConfig, ListenerConfig, Settings, TlsFiles};
+use keyward_gateway::{Gateway, GatewayConfig, ListenerConfig, Settings, StartError, TlsFiles};
 use tokio::{sync::Notify, task::JoinHandle};
 use upstream::Upstream;
 
@@ -147,6 +147,8 @@ fn profiles() -> HashMap<&'static str, Arc<Profile>> {
 pub struct Setup {
     pub settings: Settings,
     pub workers: usize,
+    /// Where all listeners are.
+    pub address: SocketAddr,
     /// A listener for each entry, in the clear for `None`.
     pub listeners: Vec<Option<TlsFiles>>,
     pub target: Target,
@@ -182,9 +184,18 @@ impl World {
 
     /// With an upstream at this address, and choices.
     pub async fn with(upstream: SocketAddr, choose: impl FnOnce(&mut Setup)) -> Self {
+        Self::try_with(upstream, choose).await.unwrap()
+    }
+
+    /// The same where it may fail.
+    pub async fn try_with(
+        upstream: SocketAddr,
+        choose: impl FnOnce(&mut Setup),
+    ) -> Result<Self, StartError> {
         let mut setup = Setup {
             settings: Settings::default(),
             workers: 1,
+            address: "127.0.0.1:0".parse().unwrap(),
             listeners: vec![None],
             target: Target {
                 name: "upstream".into(),
@@ -201,7 +212,7 @@ impl World {
             stale_after: None,
         };
         choose(&mut setup);
-        let Setup { settings, workers, listeners, target, stale_after } = setup;
+        let Setup { settings, workers, address, listeners, target, stale_after } = setup;
         let policy = Arc::new(policy(target, stale_after));
         let peppers = Pepper::new(PepperVersion(1), &[7; 32]).unwrap();
         let peppers = Arc::new(Peppers::new(vec![peppers]).unwrap());
@@ -219,13 +230,10 @@ impl World {
         freshness.confirm(Revision::new(1), Timestamp::default());
         let snapshot = Snapshot::new(policy.clone(), directory.clone(), peppers.clone(), freshness);
         let ledger = Arc::<Ledger>::default();
-        let listeners = listeners
-            .into_iter()
-            .map(|tls| ListenerConfig { address: "127.0.0.1:0".parse().unwrap(), tls });
+        let listeners = listeners.into_iter().map(|tls| ListenerConfig { address, tls });
         let config = GatewayConfig { listeners: listeners.collect(), workers, settings };
         let gateway =
-            Gateway::start(config, Arc::new(ArcSwap::from_pointee(snapshot)), ledger.clone())
-                .unwrap();
+            Gateway::start(config, Arc::new(ArcSwap::from_pointee(snapshot)), ledger.clone())?;
         let addresses = gateway.addresses().to_vec();
         let mut world = Self {
             address: addresses[0],
@@ -241,7 +249,7 @@ impl World {
             let minted = world.mint(name, |key| key.permissions = vec!["admin".to_owned()]);
             world.keys.insert(name, minted);
         }
-        world
+        Ok(world)
     }
 
     /// A key of the API that may do everything.
