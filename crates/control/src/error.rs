@@ -48,7 +48,9 @@ impl ControlError {
                 | S::AlreadyRevoked(_),
             ) => ErrorCode::Conflict,
             Self::Store(S::TooManyKeys { .. }) => ErrorCode::LimitReached,
-            Self::Store(S::NewerSchema { .. } | S::KeyMaterial { .. }) => ErrorCode::Configuration,
+            Self::Store(S::NewerSchema { .. } | S::KeyMaterial { .. } | S::DatabaseLost { .. }) => {
+                ErrorCode::Configuration
+            }
             Self::Store(S::Corrupt { .. } | S::Sealed { .. }) => ErrorCode::Internal,
             Self::Randomness(_) | Self::Store(_) => ErrorCode::Unavailable,
         }

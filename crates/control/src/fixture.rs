@@ -73,6 +73,7 @@ pub(crate) fn plan() -> Plan {
             base_path: "".into(),
             preserve_host: false,
             credential: None,
+            credential_missing: false,
         }],
         stored: BTreeMap::from([(
             "models".to_owned(),

@@ -39,7 +39,8 @@ pub struct Plan {
 pub type Credentials = BTreeMap<String, Plaintext>;
 
 impl Plan {
-    /// The policy with these credentials. An upstream whose credential is not among them is called without.
+    /// The policy with these credentials. An upstream whose credential is not among them is marked as
+    /// lacking it, so that requests to it are refused.
     pub fn policy(&self, credentials: &Credentials) -> Result<Policy, PolicyError> {
         let mut upstreams = self.upstreams.clone();
         for upstream in &mut upstreams {
@@ -51,11 +52,12 @@ impl Plan {
                 value.push_str(secret.expose());
                 UpstreamCredential { header: place.header.clone(), value: Plaintext::new(value) }
             });
+            upstream.credential_missing = upstream.credential.is_none();
         }
         Policy::new(self.apis.clone(), upstreams, self.fallback.clone(), self.stale_after)
     }
 
-    /// Upstreams that shall be called with a credential from the store and would be called without.
+    /// Upstreams that shall be called with a credential from the store and have none.
     pub fn lacking<'p>(&'p self, credentials: &Credentials) -> Vec<&'p str> {
         let names = self.stored.keys().map(String::as_str);
         names.filter(|name| !credentials.contains_key(*name)).collect()

@@ -64,6 +64,13 @@ pub struct KeyEntry {
     pub state: KeyState,
 }
 
+impl KeyEntry {
+    /// The digest it is found by.
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
 /// An immutable table of entries, in buckets of a few. The entries of a bucket lie side by side, so that finding one costs
 /// two misses of the cache: where its bucket begins, mostly still in the cache, and the entry.
 #[derive(Debug, Default)]

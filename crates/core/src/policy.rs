@@ -49,6 +49,8 @@ pub struct Upstream {
     pub preserve_host: bool,
     /// The credential that replaces the client's.
     pub credential: Option<UpstreamCredential>,
+    /// It wants a credential and has none: requests to it are refused rather than sent without one.
+    pub credential_missing: bool,
 }
 
 /// What Keyward shows an upstream instead of the client's key.

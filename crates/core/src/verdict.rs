@@ -159,6 +159,8 @@ pub struct Permit {
     pub(crate) key: KeyId,
     /// Its secret that was sent.
     pub(crate) secret: SecretId,
+    /// The secret's digest, by which it is found again.
+    pub(crate) digest: crate::key::Digest,
     /// Which organization, by its place in the directory.
     pub(crate) organization: crate::directory::OrganizationSlot,
     /// What the key may do.

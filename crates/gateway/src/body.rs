@@ -17,6 +17,7 @@ use crate::{
     record::Ticket,
     upstream::Lease,
     watchdog::{Deadline, Watch},
+    worker::Held,
 };
 
 /// Why a request body did not reach its end.
@@ -125,7 +126,8 @@ pub(crate) struct Upload {
 
 enum Source {
     Stream(ClientBody),
-    Whole(Option<Bytes>),
+    /// With the room it takes, until it is sent.
+    Whole(Option<Bytes>, #[expect(dead_code, reason = "gives back its room when dropped")] Held),
 }
 
 impl Upload {
@@ -135,9 +137,10 @@ impl Upload {
     }
 
     /// A body that was read, and counted, to decide on.
-    pub(crate) fn whole(bytes: Bytes, state: Rc<UploadState>) -> Self {
+    pub(crate) fn whole(bytes: Bytes, held: Held, state: Rc<UploadState>) -> Self {
         let whole = Some(bytes).filter(|bytes| !bytes.is_empty());
-        Self { source: Source::Whole(whole), left: u64::MAX, state, answer: None }
+        let source = Source::Whole(whole, held);
+        Self { source, left: u64::MAX, state, answer: None }
     }
 
     /// What is told of the body to the rest of the exchange.
@@ -163,7 +166,7 @@ impl Body for Upload {
     ) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
         let this = &mut *self;
         let piece = match &mut this.source {
-            Source::Whole(bytes) => {
+            Source::Whole(bytes, _) => {
                 return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
             }
             Source::Stream(body) => ready!(body.poll_piece(cx)),
@@ -193,14 +196,14 @@ impl Body for Upload {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Stream(body) => body.is_end_stream(),
-            Source::Whole(bytes) => bytes.is_none(),
+            Source::Whole(bytes, _) => bytes.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Stream(body) => body.size_hint(),
-            Source::Whole(bytes) => SizeHint::with_exact(
+            Source::Whole(bytes, _) => SizeHint::with_exact(
                 bytes.as_ref().map_or(0, |b| u64::try_from(b.len()).unwrap_or(0)),
             ),
         }

@@ -27,7 +27,7 @@ use crate::{
     record::Ticket,
     refusal::{self, Refused},
     settings::Compiled,
-    worker::Worker,
+    worker::{Held, Worker},
 };
 
 /// A body of so many bytes, which its sender has declared, is taken whole before it is forwarded: it comes with its head or right
@@ -52,7 +52,8 @@ pub(crate) async fn exchange(
     let mut ticket = Ticket::open(&worker, connection.wire.begin());
     let (mut parts, body) = request.into_parts();
     let seen = Seen::of(&parts, worker.next_request_id());
-    let (client, secure) = guard::origin(&connection, &parts.headers, &settings.trusted_proxies);
+    let origin = guard::origin(&connection, &parts.headers, &settings.trusted_proxies);
+    let (client, secure) = *origin.as_ref().unwrap_or(&(connection.peer, connection.secure));
 
     let mut exchange = Exchange {
         worker: &worker,
@@ -65,7 +66,8 @@ pub(crate) async fn exchange(
         request_id: HeaderValue::from_static(""),
     };
     let mut body = Some(exchange.client_body(body));
-    let mut response = match exchange.answer(&mut parts, &mut body, &seen, &mut ticket).await {
+    let answered = exchange.answer(&mut parts, &mut body, &seen, origin.err(), &mut ticket).await;
+    let mut response = match answered {
         Ok(forwarding) => {
             if seen.upgrades {
                 connection.wire.decide_upgrade(forwarding.is_upgrade());
@@ -135,6 +137,7 @@ impl<'w> Exchange<'w> {
         parts: &mut Parts,
         body: &mut Option<ClientBody>,
         seen: &Seen,
+        unknown_origin: Option<Box<Denial>>,
         ticket: &mut Ticket,
     ) -> Result<Forwarding, Box<Denial>> {
         let host = guard::check(self.connection, &self.settings.limits, parts);
@@ -145,6 +148,7 @@ impl<'w> Exchange<'w> {
             ticket.log(self.request_id_text(), parts, self.client);
         }
         host?;
+        unknown_origin.map_or(Ok(()), Err)?;
         let api = api.ok_or_else(|| {
             Box::new(Denial::new(Reason::UnknownApi, "No API is served at this host and path."))
         })?;
@@ -224,25 +228,28 @@ impl<'w> Exchange<'w> {
         let most = route.and_then(|route| route.body_limit).or(self.settings.limits.body_bytes);
         let mut whole = None;
         let mut progress = decide::authorize(self.snapshot, &facts, &caller, Body::NotRead, now);
-        if let (Progress::BodyWanted, Some(body)) = (&progress, body.as_mut()) {
-            let (decided, bytes) =
-                Box::pin(self.decide_on_body(&facts, body, most, &ticket.upload)).await?;
-            progress = decided;
-            whole = Some(bytes);
+        match (&progress, body.as_mut()) {
+            (Progress::BodyWanted, Some(body)) => {
+                let (decided, bytes) =
+                    Box::pin(self.decide_on_body(&facts, body, most, &ticket.upload)).await?;
+                progress = decided;
+                whole = Some(bytes);
+            }
+            (Progress::Decided(Verdict::Permit(_)), Some(small)) if is_small(small) => {
+                check_length(small, most)?;
+                whole = Some(self.read_whole(small, SMALL_BODY, &ticket.upload).await?);
+                if ticket.took() > AT_ONCE {
+                    progress = self.decide_again(&facts, Body::NotRead)?;
+                }
+            }
+            _ => {}
         }
         match progress {
-            Progress::Decided(Verdict::Permit(mut permit)) => {
+            Progress::Decided(Verdict::Permit(permit)) => {
                 // Who may not is told so, whatever the size of what it sends; who may, before it is taken.
                 body.as_ref().map_or(Ok(()), |body| check_length(body, most))?;
                 let upload = match (whole, body.take()) {
-                    (Some(whole), _) => Upload::whole(whole, ticket.upload.clone()),
-                    (None, Some(mut small)) if is_small(&small) => {
-                        let whole = self.read_whole(&mut small, SMALL_BODY, &ticket.upload).await?;
-                        if ticket.took() > AT_ONCE {
-                            permit = self.permit_again(&facts)?;
-                        }
-                        Upload::whole(whole, ticket.upload.clone())
-                    }
+                    (Some((bytes, held)), _) => Upload::whole(bytes, held, ticket.upload.clone()),
                     (None, Some(stream)) => {
                         Upload::stream(stream, most.unwrap_or(u64::MAX), ticket.upload.clone())
                     }
@@ -251,20 +258,6 @@ impl<'w> Exchange<'w> {
                 ticket.accepted(permit.key(), permit.secret(), self.client, now);
                 Ok((permit, upload))
             }
-            Progress::Decided(Verdict::Denial(denial)) => Err(denial),
-            Progress::Decided(Verdict::Outage(outage)) => Err(Box::new(outage_denial(outage))),
-            Progress::BodyWanted => Err(undecided()),
-        }
-    }
-
-    /// While a body came, the key may have been revoked: what counts is the moment of forwarding.
-    fn permit_again(
-        &self,
-        facts: &decide::Request<'_, HeadersOf<'_>>,
-    ) -> Result<Permit, Box<Denial>> {
-        let caller = decide::identify(self.snapshot, facts)?;
-        match decide::authorize(self.snapshot, facts, &caller, Body::NotRead, clock::now()) {
-            Progress::Decided(Verdict::Permit(permit)) => Ok(permit),
             Progress::Decided(Verdict::Denial(denial)) => Err(denial),
             Progress::Decided(Verdict::Outage(outage)) => Err(Box::new(outage_denial(outage))),
             Progress::BodyWanted => Err(undecided()),
@@ -314,7 +307,7 @@ impl<'w> Exchange<'w> {
         body: &mut ClientBody,
         most: Option<u64>,
         state: &UploadState,
-    ) -> Result<(Progress, Bytes), Box<Denial>> {
+    ) -> Result<(Progress, (Bytes, Held)), Box<Denial>> {
         let most_decided =
             u64::try_from(self.settings.limits.decided_body_bytes).unwrap_or(u64::MAX);
         let most = most.unwrap_or(u64::MAX).min(most_decided);
@@ -322,12 +315,28 @@ impl<'w> Exchange<'w> {
         let whole = self.read_whole(body, most, state).await?;
         let known = match unreadable(facts.headers.0) {
             Some(why) => Body::Unreadable(why),
-            None => Body::Json(&whole),
+            None => Body::Json(&whole.0),
         };
-        // While the body came, time passed and the key may have been revoked: what counts is the moment of forwarding.
+        Ok((self.decide_again(facts, known)?, whole))
+    }
+
+    /// While a body came, time passed and the key may have been revoked: what counts is the moment of forwarding.
+    fn decide_again(
+        &self,
+        facts: &decide::Request<'_, HeadersOf<'_>>,
+        body: Body<'_>,
+    ) -> Result<Progress, Box<Denial>> {
+        if !Arc::ptr_eq(&self.worker.snapshot(), self.snapshot) {
+            // What this request began with is followed no longer: a revocation since then would not show in it.
+            let mut denial = Denial::new(
+                Reason::Unavailable,
+                "The configuration was replaced while the body came; send the request again.",
+            );
+            denial.retry_after = Some(Duration::from_secs(1));
+            return Err(Box::new(denial));
+        }
         let caller = decide::identify(self.snapshot, facts)?;
-        let progress = decide::authorize(self.snapshot, facts, &caller, known, clock::now());
-        Ok((progress, whole))
+        Ok(decide::authorize(self.snapshot, facts, &caller, body, clock::now()))
     }
 
     async fn read_whole(
@@ -335,8 +344,9 @@ impl<'w> Exchange<'w> {
         body: &mut ClientBody,
         most: u64,
         state: &UploadState,
-    ) -> Result<Bytes, Box<Denial>> {
+    ) -> Result<(Bytes, Held), Box<Denial>> {
         let mut whole = BytesMut::new();
+        let mut held = self.worker.hold();
         let mut left = usize::try_from(most).unwrap_or(usize::MAX);
         while let Some(piece) = poll_fn(|cx| body.poll_piece(cx)).await {
             let data = piece.map_err(|fault| {
@@ -344,13 +354,14 @@ impl<'w> Exchange<'w> {
             })?;
             state.count(data.len());
             left = left.checked_sub(data.len()).ok_or_else(|| too_large(most))?;
+            held.add(data.len()).map_err(|()| too_much_held())?;
             if whole.is_empty() && body.is_end_stream() {
                 // The usual small body comes in one piece and is not copied.
-                return Ok(data);
+                return Ok((data, held));
             }
             whole.extend_from_slice(&data);
         }
-        Ok(whole.freeze())
+        Ok((whole.freeze(), held))
     }
 
     fn tell_exposed(&self, api: &Api, denial: &Denial) {
@@ -412,6 +423,15 @@ fn too_large(most: u64) -> Box<Denial> {
 /// Whether the body's length is declared, and short.
 fn is_small(body: &ClientBody) -> bool {
     body.size_hint().exact().is_some_and(|length| (1..=SMALL_BODY).contains(&length))
+}
+
+fn too_much_held() -> Box<Denial> {
+    let mut denial = Denial::new(
+        Reason::Unavailable,
+        "Too many request bodies are being read at once; try again.",
+    );
+    denial.retry_after = Some(Duration::from_secs(1));
+    Box::new(denial)
 }
 
 fn undecided() -> Box<Denial> {

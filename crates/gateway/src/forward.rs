@@ -45,6 +45,8 @@ pub(crate) struct Forwarding {
     worker: Rc<Worker>,
     /// The client's side of an upgrade it asked for.
     upgrade: Option<OnUpgrade>,
+    /// What a tunnel goes on needing.
+    permit: Permit,
 }
 
 struct RelayParts {
@@ -64,6 +66,11 @@ pub(crate) async fn forward(
     let Some(upstream) = way.snapshot.policy().upstream_of(way.api) else {
         return Err(internal("the API's upstream is not configured"));
     };
+    if upstream.credential_missing {
+        tracing::error!(upstream = %upstream.name, "the upstream's credential is not set: see `keyward upstreams`");
+        let detail = "The upstream cannot be called now.";
+        return Err(Box::new(Denial::new(Reason::BadGateway, detail)));
+    }
     let upgrade = wanted_upgrade(parts);
     let state = upload.state();
     let lease = lease(&way, upstream, true).await?;
@@ -91,6 +98,7 @@ pub(crate) async fn forward(
         },
         worker: way.worker.clone(),
         upgrade: upgrade.map(|(_, upgrade)| upgrade),
+        permit,
     };
     forwarding.finish_head(&way)?;
     Ok(forwarding)
@@ -299,12 +307,12 @@ impl Forwarding {
 
     /// The answer for the client.
     pub(crate) fn into_response(self, mut ticket: Ticket) -> Response<Answer> {
-        let Self { mut response, relay, worker, upgrade } = self;
+        let Self { mut response, relay, worker, upgrade, permit } = self;
         ticket.answered(response.status().as_u16());
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(client)) = (response.status(), upgrade) {
             let upstream = hyper::upgrade::on(&mut response);
             relay.lease.becomes_tunnel();
-            return response.map(|_| tunnel::open(&worker, client, upstream, ticket));
+            return response.map(|_| tunnel::open(&worker, permit, client, upstream, ticket));
         }
         let RelayParts { lease, until_close, watch, stall } = relay;
         let until_close = until_close && !response.headers().contains_key(header::CONTENT_LENGTH);

@@ -16,7 +16,10 @@ use keyward_core::{
 use crate::{
     Limits,
     connection::Connection,
-    wire::{client_io::WireFault, screen::Violation},
+    wire::{
+        client_io::WireFault,
+        screen::{Violation, is_authority},
+    },
 };
 
 /// A header map, as the core reads it.
@@ -58,7 +61,21 @@ pub(crate) fn check<'p>(
     if let Some(query) = parts.uri.query() {
         path::check_query(query).map_err(|fault| bad_request(fault.to_string()))?;
     }
+    check_length_header(&parts.headers)?;
     host(parts)
+}
+
+/// HTTP/1.1's was screened; HTTP/2 frames by itself, but what it passes on must not be read in two ways behind us.
+fn check_length_header(headers: &HeaderMap) -> Result<(), Box<Denial>> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else { return Ok(()) };
+    let digits = length.as_bytes();
+    let strict =
+        digits.iter().all(u8::is_ascii_digit) && (digits.len() == 1 || !digits.starts_with(b"0"));
+    if lengths.next().is_some() || digits.is_empty() || !strict {
+        return Err(bad_request("Content-Length is not one plain number; send one."));
+    }
+    Ok(())
 }
 
 /// What the screen bounds in HTTP/1.1. HTTP/2's library bounds the head as well, but only by twice as much, because it
@@ -94,7 +111,10 @@ fn host(parts: &Parts) -> Result<&str, Box<Denial>> {
         (Some(_), None) if parts.version < Version::HTTP_2 => {
             Err(bad_request("The request has no Host header; send one."))
         }
-        (_, Some(host)) | (Some(host), None) if !host.is_empty() => Ok(host),
+        (_, Some(host)) | (Some(host), None) if is_authority(host.as_bytes()) => Ok(host),
+        (_, Some(host)) | (Some(host), None) if !host.is_empty() => {
+            Err(bad_request("The host is no host name or address with at most a port; send one."))
+        }
         _ => Err(bad_request("The request names no host; send a Host header.")),
     }
 }
@@ -149,10 +169,10 @@ pub(crate) fn origin(
     connection: &Connection,
     headers: &HeaderMap,
     trusted: &[Network],
-) -> (IpAddr, bool) {
+) -> Result<(IpAddr, bool), Box<Denial>> {
     let is_trusted = |address| trusted.iter().any(|network| network.contains(address));
     if trusted.is_empty() || !is_trusted(connection.peer) {
-        return (connection.peer, connection.secure);
+        return Ok((connection.peer, connection.secure));
     }
     let mut protos = headers.get_all("x-forwarded-proto").iter().peekable();
     let secure = match protos.peek() {
@@ -162,14 +182,52 @@ pub(crate) fn origin(
     };
     // From the right: each proxy appended its own peer; the first that is no proxy of ours is the client.
     let mut client = connection.peer;
-    let lists: Vec<&str> =
-        headers.get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok()).collect();
-    for entry in lists.iter().rev().flat_map(|list| list.rsplit(',')) {
-        let Ok(address) = entry.trim().parse::<IpAddr>() else { break };
-        client = network::canonical(address);
+    let lists: Vec<&[u8]> =
+        headers.get_all("x-forwarded-for").iter().map(http::HeaderValue::as_bytes).collect();
+    for entry in lists.iter().rev().flat_map(|list| list.rsplit(|byte| *byte == b',')) {
+        // To stop at what cannot be read would take the proxy for the client, and open what its own network is allowed.
+        client = forwarded_address(entry).ok_or_else(|| {
+            bad_request("X-Forwarded-For holds something that is no address; send addresses.")
+        })?;
         if !is_trusted(client) {
             break;
         }
     }
-    (client, secure)
+    Ok((client, secure))
+}
+
+/// An address as proxies write it: alone, in brackets, or with a port.
+fn forwarded_address(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?.trim();
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let address = bare
+        .parse::<IpAddr>()
+        .ok()
+        .or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()));
+    address.map(network::canonical)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forwarded_address_is_read_in_every_form_proxies_write_and_in_no_other() {
+        for (entry, address) in [
+            ("6.6.6.6", Some("6.6.6.6")),
+            (" 6.6.6.6 ", Some("6.6.6.6")),
+            ("6.6.6.6:4444", Some("6.6.6.6")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("[2001:db8::1]:4444", Some("2001:db8::1")),
+            ("::ffff:6.6.6.6", Some("6.6.6.6")),
+            ("unknown", None),
+            ("", None),
+            ("6.6.6.6, ", None),
+        ] {
+            let expected = address.map(|text| text.parse().unwrap());
+            assert_eq!(forwarded_address(entry.as_bytes()), expected, "{entry}");
+        }
+        assert_eq!(forwarded_address(b"\xff"), None);
+    }
 }

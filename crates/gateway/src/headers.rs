@@ -104,23 +104,27 @@ fn is_hop_by_hop(name: &str) -> bool {
 fn is_override(name: &str) -> bool {
     matches!(
         name,
-        "x-original-url"
-            | "x-original-uri"
-            | "x-original-method"
-            | "x-rewrite-url"
-            | "x-http-method"
-            | "x-http-method-override"
+        "x-method"
             | "x-method-override"
-            | "x-forwarded-for"
-            | "x-forwarded-host"
-            | "x-forwarded-method"
-            | "x-forwarded-proto"
-            | "x-forwarded-uri"
+            | "x-host"
+            | "x-client-ip"
+            | "x-cluster-client-ip"
+            | "true-client-ip"
+            | "cf-connecting-ip"
+            | "fastly-client-ip"
             | "forwarded"
+            | "proxy"
             | "http2-settings"
-            | "authorization"
             | "expect"
-    )
+    ) || OVERRIDE_FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+const OVERRIDE_FAMILIES: [&str; 5] =
+    ["x-forwarded-", "x-original-", "x-real-", "x-rewrite-", "x-http-method"];
+
+/// Where APIs elsewhere expect a key: an upstream could believe one of these instead of the credential it is given.
+fn is_credential_of_others(name: &str) -> bool {
+    matches!(name, "authorization" | "x-api-key" | "api-key" | "x-goog-api-key" | "x-auth-token")
 }
 
 /// Who calls, for the upstream.
@@ -182,7 +186,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 fn may_pass(name: &HeaderName, api: &Api, settings: &Compiled) -> bool {
     let text = name.as_str();
-    if is_hop_by_hop(text) || is_override(text) || text.contains('_') {
+    if is_hop_by_hop(text)
+        || is_override(text)
+        || is_credential_of_others(text)
+        || text.contains('_')
+    {
         return false;
     }
     let is_credential = |slot: &Slot| match slot {

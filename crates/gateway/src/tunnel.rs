@@ -1,49 +1,95 @@
 //! What an upgraded connection becomes: bytes both ways, from the upstream's 101 on and never before it.
 
 use std::{
+    cell::Cell,
     io,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use keyward_core::{decide, verdict::Permit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{
     body::Answer,
+    clock,
     record::Ticket,
     worker::{Place, Worker},
 };
 
+/// How often a tunnel is asked whether its key may still have it.
+const CHECK: Duration = Duration::from_secs(1);
+
 /// Opens the tunnel as soon as the 101 is written; gives its (empty) body. The request's record ends with the tunnel.
+///
+/// A tunnel outlives the request that opened it, so its permit is held against the present every second: a key that is
+/// revoked, disabled or expired loses its tunnels. One on which nothing moves for `upstream_stall` is closed.
 pub(crate) fn open(
     worker: &Rc<Worker>,
+    permit: Permit,
     client: OnUpgrade,
     upstream: OnUpgrade,
-    mut ticket: Ticket,
+    ticket: Ticket,
 ) -> Answer {
     let place = Place::take(worker);
+    let worker = worker.clone();
+    let figures = Figures { ticket, up: Cell::new(0), down: Cell::new(0) };
     tokio::task::spawn_local(async move {
         if let Ok((client, upstream)) = tokio::try_join!(client, upstream) {
-            let mut client =
-                Counted { side: TokioIo::new(client), bytes: &mut ticket.sums.bytes_in };
-            let mut upstream =
-                Counted { side: TokioIo::new(upstream), bytes: &mut ticket.sums.bytes_out };
-            // Either side may go at any time, and by a reset too: that is how tunnels end.
-            let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
+            let Figures { up, down, .. } = &figures;
+            let mut client = Counted { side: TokioIo::new(client), bytes: up };
+            let mut upstream = Counted { side: TokioIo::new(upstream), bytes: down };
+            tokio::select! {
+                // Either side may go at any time, and by a reset too: that is how tunnels end.
+                _ = tokio::io::copy_bidirectional(&mut client, &mut upstream) => {}
+                () = until_ended(&worker, &permit, || up.get() + down.get()) => {}
+            }
         }
-        drop(ticket);
+        drop(figures);
         drop(place);
     });
     Answer::empty()
 }
 
+/// A tunnel's record: what passed is in it however the tunnel ends, by a drain's deadline too.
+struct Figures {
+    ticket: Ticket,
+    up: Cell<u64>,
+    down: Cell<u64>,
+}
+
+impl Drop for Figures {
+    fn drop(&mut self) {
+        self.ticket.sums.bytes_in = self.up.get();
+        self.ticket.sums.bytes_out = self.down.get();
+    }
+}
+
+/// Returns when the key may no longer have the tunnel, or nothing has moved for too long.
+async fn until_ended(worker: &Worker, permit: &Permit, moved: impl Fn() -> u64) {
+    let mut last = (moved(), Instant::now());
+    loop {
+        tokio::time::sleep(CHECK).await;
+        if !decide::still_holds(&worker.snapshot(), permit, clock::now()) {
+            return;
+        }
+        let now = moved();
+        if now != last.0 {
+            last = (now, Instant::now());
+        } else if last.1.elapsed() > worker.settings().deadlines.upstream_stall {
+            return;
+        }
+    }
+}
+
 /// One side of a tunnel, and the bytes that came from it: they are counted however the tunnel ends.
 struct Counted<'t, S> {
     side: S,
-    bytes: &'t mut u64,
+    bytes: &'t Cell<u64>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
@@ -54,7 +100,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.side).poll_read(cx, buffer);
-        *self.bytes += u64::try_from(buffer.filled().len() - before).unwrap_or_default();
+        let came = u64::try_from(buffer.filled().len() - before).unwrap_or_default();
+        self.bytes.set(self.bytes.get() + came);
         poll
     }
 }

@@ -22,6 +22,8 @@ use crate::{
     watchdog::{self, Watch, Watchdog},
 };
 
+/// Bytes of request bodies a core keeps at once while they are read to be decided on.
+const MOST_HELD: usize = 128 * 1024 * 1024;
 const MOST_SPARE_WATCHES: usize = 256;
 /// What a core tells its counts after.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -37,6 +39,7 @@ pub(crate) struct Worker {
     spare_watches: RefCell<Vec<Watch>>,
     request_ids: Cell<(u64, u64)>,
     connections: Cell<usize>,
+    held: Cell<usize>,
     draining: Cell<bool>,
 }
 
@@ -154,6 +157,7 @@ async fn work(parts: WorkerParts) -> std::io::Result<Rc<Worker>> {
         spare_watches: RefCell::default(),
         request_ids: Cell::new((parts.seed, 0)),
         connections: Cell::new(0),
+        held: Cell::new(0),
         draining: Cell::new(false),
     });
     let mut accepting = Vec::new();
@@ -241,5 +245,37 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.connections.set(self.0.connections.get().saturating_sub(1));
+    }
+}
+
+impl Worker {
+    /// Room for a body that is kept whole; it is given back when what is returned is dropped.
+    pub(crate) fn hold(self: &Rc<Self>) -> Held {
+        Held { worker: self.clone(), bytes: 0 }
+    }
+}
+
+/// Bytes of a request body that is kept whole. All of them together are bounded, or one key could fill the memory.
+pub(crate) struct Held {
+    worker: Rc<Worker>,
+    bytes: usize,
+}
+
+impl Held {
+    /// Counts more bytes, if there is room for them.
+    pub(crate) fn add(&mut self, bytes: usize) -> Result<(), ()> {
+        let held = self.worker.held.get() + bytes;
+        if held > MOST_HELD {
+            return Err(());
+        }
+        self.worker.held.set(held);
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.worker.held.set(self.worker.held.get().saturating_sub(self.bytes));
     }
 }

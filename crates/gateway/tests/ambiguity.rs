@@ -2,8 +2,8 @@
 
 use crate::world::{
     World,
-    http2::{self, END_STREAM, Frames, Outcome},
-    message::ok,
+    http2::{self, DATA, END_STREAM, Frames, Outcome},
+    message::{self, ok},
     millis, soon,
     upstream::Upstream,
 };
@@ -429,6 +429,24 @@ async fn http2_requests_that_two_servers_could_read_differently_are_refused() {
         assert_eq!(outcome, expected, "{what}");
         assert!(!upstream.saw("/admin") && !upstream.saw("marked"), "{what} reached the upstream");
     }
+    for authority in [
+        "",
+        "bearer.test:x",
+        "bearer.test/x",
+        "u@bearer.test",
+        "bearer.test,other.test",
+        "bearer..test",
+    ] {
+        let mut named = fields("GET", "/v1/marked");
+        named[2].1 = authority;
+        let mut frames = Frames::connect(world.address).await;
+        frames.headers(1, &named, END_STREAM).await;
+        let outcome = frames.outcome(1).await;
+        assert!(
+            matches!(outcome, Outcome::Status(400) | Outcome::Reset(1)),
+            "{authority}: {outcome:?}"
+        );
+    }
     let mut frames = Frames::connect(world.address).await;
     let many: Vec<(&str, &str)> = with(&[]).into_iter().chain([("x-a", "1"); 120]).collect();
     frames.headers(1, &many, END_STREAM).await;
@@ -460,6 +478,44 @@ const LONG_PATH: &str = {
         Err(_) => "",
     }
 };
+
+#[tokio::test]
+async fn an_http2_body_that_is_not_as_long_as_it_says_never_reaches_the_upstream_as_whole() {
+    let upstream = Upstream::scripted().await;
+    let world = World::start(&upstream).await;
+    let bearer = format!("Bearer {}", world.key("bearer"));
+    for (declared, sent) in [("60000", 59_000), ("60000", 61_000), ("10", 5), ("10", 15)] {
+        let mut frames = Frames::connect(world.address).await;
+        let fields = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "bearer.test"),
+            (":path", "/v1/x"),
+            ("authorization", bearer.as_str()),
+            ("content-length", declared),
+        ];
+        frames.headers(1, &fields, 0).await;
+        let body = vec![b'a'; sent];
+        let pieces = body.chunks(15_000).count();
+        for (n, piece) in body.chunks(15_000).enumerate() {
+            let flags = if n + 1 == pieces { END_STREAM } else { 0 };
+            // The gateway may have had enough before the end.
+            if !frames.try_send(DATA, flags, 1, piece).await {
+                break;
+            }
+        }
+        let outcome = frames.outcome(1).await;
+        let refused =
+            matches!(outcome, Outcome::Status(400) | Outcome::Reset(1) | Outcome::GoAway(1));
+        assert!(refused, "{declared}, {sent}: {outcome:?}");
+    }
+    world.drain().await;
+    for received in upstream.each() {
+        let body = message::find(&received, b"\r\n\r\n").map_or(0, |end| received.len() - end - 4);
+        assert!(body < 60_000, "it took {body} bytes for whole");
+    }
+    assert!(upstream.connections() <= 2, "the short ones are not even begun");
+}
 
 #[tokio::test]
 async fn http2_connect_is_refused() {

@@ -235,6 +235,24 @@ async fn a_key_that_is_revoked_while_its_body_comes_is_refused() {
 }
 
 #[tokio::test]
+async fn a_body_that_comes_across_a_reload_is_decided_on_by_what_is_in_force_or_not_at_all() {
+    let (world, upstream, key) = world().await;
+    let request = chat(&key, &format!("{JSON}Expect: 100-continue\r\n"), br#"{"model":"allowed"}"#);
+    let (head, body) = request.split_at(request.len() - 19);
+    let mut client = world.client().await;
+    client.send(head).await;
+    assert_eq!(client.head().await.status(), 100);
+    world.replace_snapshot();
+    client.send(body).await;
+    let answer = client.answer().await;
+    assert!(matches!(answer.status(), 200 | 503), "{answer:?}");
+    assert_eq!(upstream.connections(), usize::from(answer.status() == 200));
+    // The next one is decided on by the new snapshot.
+    let whole = chat(&key, JSON, br#"{"model":"allowed"}"#);
+    assert_eq!(world.client().await.ask(whole).await.status(), 200);
+}
+
+#[tokio::test]
 async fn the_same_holds_over_http2() {
     let (world, upstream, key) = world().await;
     let mut sender = http2::connect(world.address).await;

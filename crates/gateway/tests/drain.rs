@@ -1,5 +1,6 @@
 //! Draining: nothing new is taken, what was begun is finished, and in the end there is a deadline.
 
+use keyward_core::usage::{UsageScope, UsageSums};
 use tokio::net::TcpStream;
 
 use crate::world::{
@@ -169,6 +170,8 @@ async fn the_deadline_cuts_what_does_not_end() {
         )
         .await;
     assert_eq!(socket.head().await.status(), 101);
+    socket.send("words").await;
+    assert_eq!(soon(tunnel.wire.exactly(5)).await.unwrap(), b"words");
 
     let draining = world.begin_drain();
     soon(draining).await.unwrap();
@@ -178,7 +181,13 @@ async fn the_deadline_cuts_what_does_not_end() {
     endless.closed().await;
     tunnel.closed().await;
     // What is cut is recorded like everything else.
-    assert_eq!(world.ledger.told().statuses(), [(101, 1), (200, 1)]);
+    let told = world.ledger.told();
+    assert_eq!(told.statuses(), [(101, 1), (200, 1)]);
+    let passed =
+        |(scope, sums): &(UsageScope, UsageSums)| (scope.status, sums.bytes_in, sums.bytes_out);
+    let mut passed: Vec<_> = told.rows.iter().map(passed).collect();
+    passed.sort_unstable();
+    assert_eq!(passed, [(101, 5, 0), (200, 0, 1)]);
 }
 
 #[tokio::test]

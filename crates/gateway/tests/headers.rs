@@ -63,7 +63,10 @@ async fn identity_is_ours_whatever_the_client_sends() {
         x_keyward_permissions: forged\r\nX-Original-URL: /forged\r\nX-Original-URI: /forged\r\nX-Rewrite-URL: /forged\r\n\
         X-HTTP-Method-Override: forged\r\nX-HTTP-Method: forged\r\nX-Method-Override: forged\r\nX-Original-Method: forged\r\n\
         X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: forged\r\nX-Forwarded-Host: forged\r\nX-Forwarded-Uri: /forged\r\n\
-        X-Forwarded-Method: forged\r\nForwarded: for=forged\r\nAny_Name: forged\r\n";
+        X-Forwarded-Method: forged\r\nForwarded: for=forged\r\nAny_Name: forged\r\nX-Forwarded-User: forged\r\n\
+        X-Real-IP: 6.6.6.6\r\nX-Client-IP: 6.6.6.6\r\nTrue-Client-IP: 6.6.6.6\r\nCF-Connecting-IP: 6.6.6.6\r\n\
+        X-Original-Host: forged\r\nX-Host: forged\r\nProxy: forged\r\nX-Api-Key: forged\r\nApi-Key: forged\r\n\
+        X-Goog-Api-Key: forged\r\n";
     let request =
         world.request("GET /v1/x", forged, "").replace(world.key("bearer"), &key.plaintext);
     let seen = seen(&world, &mut upstream, &request).await;

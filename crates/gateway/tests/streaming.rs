@@ -465,7 +465,8 @@ async fn a_client_that_leaves_an_upload_that_nobody_takes_leaves_nothing_behind(
     client.head().await;
     assert_eq!(soon(client.wire.exactly(5)).await.unwrap(), b"first");
     sending.abort();
-    soon(sending).await.unwrap_err();
+    // It is over, by the abort or by itself.
+    let _ = soon(sending).await;
     client.reset();
     // Nobody reads from this client, so nobody notices; what ends the exchange is the upstream's own deadline.
     let told = world.drain().await;

@@ -1,10 +1,12 @@
 //! Upgrades: bytes both ways from the upstream's 101 on, and none as a tunnel before it.
 
+use keyward_core::key::KeyState;
+
 use crate::world::{
     World,
     client::Client,
     message::{answer, ok},
-    soon,
+    millis, soon,
     upstream::{Upstream, UpstreamConnection},
 };
 
@@ -98,6 +100,41 @@ async fn each_side_may_finish_first() {
     let told = world.drain().await;
     assert_eq!(told.statuses(), [(101, 2)]);
     assert_eq!(told.rows.iter().map(|(_, sums)| sums.bytes_in).sum::<u64>(), 14);
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_loses_its_tunnels_and_the_others_keep_theirs() {
+    let (world, mut upstream) = world().await;
+    let (mut kept, mut kept_connection) = tunnel(&world, &mut upstream).await;
+    let mut before = None;
+    let key = world.mint("bearer", |key| {
+        key.permissions = vec!["read".to_owned()];
+        before = Some(key.clone());
+    });
+    let mut client = world.client().await;
+    let wants = world.request("GET /v1/socket", WANTS, "");
+    client.send(wants.replace(world.key("bearer"), &key.plaintext)).await;
+    let mut connection = upstream.next().await;
+    connection.request().await;
+    connection.send(SWITCHES).await;
+    assert_eq!(client.head().await.status(), 101);
+    world.change(&key, before.unwrap(), KeyState::Revoked);
+    client.closed().await;
+    connection.closed().await;
+    kept.send("still here").await;
+    assert_eq!(soon(kept_connection.wire.exactly(10)).await.unwrap(), b"still here");
+}
+
+#[tokio::test]
+async fn a_tunnel_on_which_nothing_moves_is_closed() {
+    let mut upstream = Upstream::scripted().await;
+    let world = World::with(upstream.address, |setup| {
+        setup.settings.deadlines.upstream_stall = millis(200);
+    })
+    .await;
+    let (mut client, mut connection) = tunnel(&world, &mut upstream).await;
+    client.closed().await;
+    connection.closed().await;
 }
 
 #[tokio::test]

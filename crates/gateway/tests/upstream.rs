@@ -20,6 +20,18 @@ async fn nobody_there_is_a_bad_gateway() {
 }
 
 #[tokio::test]
+async fn an_upstream_whose_credential_is_missing_is_not_called_without_one() {
+    let upstream = Upstream::answering(|_| ok("fine")).await;
+    let world = World::with(upstream.address, |setup| {
+        setup.target.credential = None;
+        setup.target.credential_missing = true;
+    })
+    .await;
+    assert_eq!(world.client().await.ask(world.get("/v1/x")).await.status(), 502);
+    assert_eq!(upstream.connections(), 0);
+}
+
+#[tokio::test]
 async fn a_name_that_does_not_resolve_is_a_bad_gateway() {
     let world = World::with(Upstream::nobody(), |setup| {
         setup.target.host = "no-such-host.invalid".into();
@@ -362,8 +374,10 @@ async fn a_body_where_none_belongs_is_nobodys_answer() {
         let mut connection = upstream.next().await;
         connection.request().await;
         connection.send(&first).await;
-        let status = client.answer_to_head().await.status();
-        assert!(matches!(status, 200 | 204 | 304), "{method}: {status}");
+        let answer = client.answer_to_head().await;
+        assert!(matches!(answer.status(), 200 | 204 | 304), "{method}: {answer:?}");
+        // RFC 9110, 8.6.
+        assert!(answer.status() != 204 || !answer.head.has("content-length"), "{answer:?}");
         connection.closed().await;
         second_is_sound(&world, &mut upstream).await;
     }

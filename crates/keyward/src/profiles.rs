@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -16,10 +17,22 @@ const ENDING: &str = "toml";
 
 /// A profile's file or folder that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {cause}; profiles are TOML files, give Keyward leave to read them", path.display())]
+#[error("{}: {cause}; {}", path.display(), remedy(cause))]
 pub struct Unreadable {
     path: PathBuf,
     cause: std::io::Error,
+}
+
+/// What helps where a file that an operator named cannot be read.
+pub(crate) fn remedy(cause: &std::io::Error) -> &'static str {
+    match cause.kind() {
+        ErrorKind::PermissionDenied => "give Keyward leave to read it",
+        ErrorKind::InvalidData => "name a TOML file: this one is not UTF-8 text",
+        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory => {
+            "name an existing TOML file"
+        }
+        _ => "look at the path and the disk, or name another file",
+    }
 }
 
 /// Profiles by name.

@@ -109,6 +109,19 @@ pub enum StoreError {
         /// The newest schema this binary knows.
         known: i64,
     },
+    /// The database is gone, and what only a database that was used has beside it is there.
+    #[error(
+        "{path}: it is {what}, and `{beside}` beside it says that there were keys: restore keyward.db from its backup; \
+         or, if this folder never held keys, remove `pepper` and `encryption-key` and all is made anew"
+    )]
+    DatabaseLost {
+        /// Where it should be.
+        path: PathBuf,
+        /// What became of it.
+        what: &'static str,
+        /// What tells that it was there.
+        beside: &'static str,
+    },
     /// A file of key material (pepper, encryption key) cannot be used. `place` is the file, with a line where there is one.
     #[error("{place}: {what}: {remedy}")]
     KeyMaterial {

@@ -3,7 +3,8 @@
 //! `keyward.db` is the store; `pepper` and `encryption-key` are made on the first start, readable by their owner only. A
 //! stolen database alone then neither confirms a guessed key nor gives an upstream's credential away. The price: a lost
 //! pepper makes every key unknown. So the database keeps a check value of each and a start with a lost or
-//! swapped file is refused in words, instead of answering every customer with "unknown key".
+//! swapped file is refused in words, instead of answering every customer with "unknown key". So is a lost database beside
+//! the files that it was used with.
 //!
 //! Processes that start at once end with one of each: a file is made under another name and linked to its own, which
 //! never replaces, and the database notes a check value only after the file is on the disk.
@@ -39,11 +40,12 @@ pub struct DataFolder {
 impl DataFolder {
     /// Opens the folder, and makes it with all that belongs in it where it is missing. Several processes may have it open.
     ///
-    /// Refuses key material that is missing, readable by others, malformed, or not what the database was used with.
+    /// Refuses a database that is lost beside its key material, and key material that is missing, readable by others, malformed, or not what the database was used with.
     /// Blocks for some milliseconds: it is what a start begins with.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         make_folder(path)?;
         let database = path.join(DATABASE);
+        refuse_a_lost_database(path, &database)?;
         make_database_file(&database)?;
         let store = SqliteStore::open(&database, &path.join(HINTS))?;
         let peppers = material::peppers(&path.join(PEPPER), &store).await?;
@@ -98,6 +100,30 @@ fn make_folder(path: &Path) -> Result<(), StoreError> {
         .mode(0o700)
         .create(path)
         .map_err(|error| unusable(path, "made", &error))
+}
+
+/// Key material is made only beside a database that has its schema, on the disk. Where it stands beside none, keys were
+/// made and their database is lost: a new one would call every customer's key unknown.
+///
+/// The material is looked for first: another process that starts at the same time may make both in between, and one that
+/// ended between them leaves a database.
+fn refuse_a_lost_database(folder: &Path, database: &Path) -> Result<(), StoreError> {
+    let mut beside = None;
+    for name in [PEPPER, ENCRYPTION_KEY] {
+        let file = folder.join(name);
+        if file.try_exists().map_err(|error| unusable(&file, "looked for", &error))? {
+            beside = Some(name);
+            break;
+        }
+    }
+    let Some(beside) = beside else { return Ok(()) };
+    let what = match fs::metadata(database) {
+        Ok(metadata) if metadata.len() > 0 => return Ok(()),
+        Ok(_) => "empty",
+        Err(error) if error.kind() == ErrorKind::NotFound => "missing",
+        Err(error) => return Err(unusable(database, "looked for", &error)),
+    };
+    Err(StoreError::DatabaseLost { path: database.to_owned(), what, beside })
 }
 
 /// Makes the empty file that SQLite fills: it would make one that the group may read. The files that SQLite puts beside

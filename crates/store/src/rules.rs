@@ -40,20 +40,26 @@ pub(crate) const fn organization_state_word(state: OrganizationState) -> &'stati
     }
 }
 
-fn name_fits(what: &str, name: &str) -> Result<(), StoreError> {
+fn name_fits(name: &str) -> Result<(), StoreError> {
     let chars = name.chars().count();
-    if (1..=LONGEST_NAME).contains(&chars) && !name.chars().any(char::is_control) {
-        return Ok(());
+    if chars == 0 {
+        let remedy = format!("give it 1 to {LONGEST_NAME} printable characters");
+        return Err(StoreError::invalid("the name is empty", remedy));
     }
-    Err(StoreError::invalid(
-        format!("the name of {what} has {chars} characters or holds a control character"),
-        format!("give it 1 to {LONGEST_NAME} printable characters"),
-    ))
+    if chars > LONGEST_NAME {
+        let what = format!("the name has {chars} characters, at most {LONGEST_NAME}");
+        return Err(StoreError::invalid(what, "choose a shorter one"));
+    }
+    if name.chars().any(char::is_control) {
+        let remedy = "leave out line breaks, tabs and their like";
+        return Err(StoreError::invalid("the name holds a control character", remedy));
+    }
+    Ok(())
 }
 
 /// May this organization be made?
 pub(crate) fn new_organization(new: &Organization) -> Result<Entry, StoreError> {
-    name_fits(&format!("organization `{}`", new.id), &new.name)?;
+    name_fits(&new.name)?;
     Ok(Entry {
         action: "organization.create",
         subject: Subject::Organization(new.id.clone()),
@@ -144,7 +150,7 @@ fn shown(secret: &Secret, expires_at: Option<Timestamp>) -> Value {
 
 /// Is this a key with its first secret?
 pub(crate) fn new_key(key: &Key, secret: &Secret) -> Result<Entry, StoreError> {
-    name_fits(&format!("key {}", key.id), &key.name)?;
+    name_fits(&key.name)?;
     secret_fits(key.id, secret)?;
     if key.state == KeyState::Revoked {
         return Err(StoreError::invalid(
@@ -276,7 +282,7 @@ pub(crate) fn credential_setting(
     upstream: &str,
     before: Option<&UpstreamCredential>,
 ) -> Result<Entry, StoreError> {
-    name_fits("an upstream", upstream)?;
+    name_fits(upstream)?;
     Ok(Entry {
         action: "upstream_credential.set",
         subject: Subject::UpstreamCredential(upstream.to_owned()),

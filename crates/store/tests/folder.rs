@@ -207,6 +207,57 @@ async fn lost_key_material_is_refused_and_never_made_anew() {
 }
 
 #[tokio::test]
+async fn a_lost_database_beside_key_material_is_refused_and_never_made_anew() {
+    for (kept, lost) in [("pepper", "encryption-key"), ("encryption-key", "pepper")] {
+        let folder = tempfile::tempdir().unwrap();
+        drop(opened(folder.path()).await);
+        let file = |name: &str| folder.path().join(name);
+        for name in ["keyward.db-wal", "keyward.db-shm"] {
+            let _ = fs::remove_file(file(name));
+        }
+        fs::remove_file(file(lost)).unwrap();
+        fs::remove_file(file("keyward.db")).unwrap();
+        for what in ["missing", "empty"] {
+            let refused = refusal(folder.path()).await;
+            let database = file("keyward.db");
+            assert!(refused.starts_with(&database.display().to_string()), "{refused}");
+            assert!(refused.contains(what) && refused.contains(kept), "{refused}");
+            assert!(refused.contains("restore keyward.db from its backup"), "{refused}");
+            assert!(refused.contains("remove `pepper` and `encryption-key`"), "{refused}");
+            assert_eq!(database.exists(), what == "empty", "a new one would hide the loss");
+            private(&database, b"");
+        }
+        // The remedy for a folder that never held keys.
+        fs::remove_file(file(kept)).unwrap();
+        opened(folder.path()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_first_start_that_was_cut_off_anywhere_is_taken_up_again() {
+    let folder = tempfile::tempdir().unwrap();
+    // Before the schema.
+    private(&folder.path().join("keyward.db"), b"");
+    drop(opened(folder.path()).await);
+    for (noted, missing) in [
+        ("kind = 'never'", &["pepper", "encryption-key"][..]),
+        // Between the two files, and between a file and its note.
+        ("kind = 'pepper'", &["encryption-key"]),
+        ("kind = 'never'", &["encryption-key"]),
+        ("kind = 'never'", &[]),
+    ] {
+        let database = rusqlite::Connection::open(folder.path().join("keyward.db")).unwrap();
+        database.execute(&format!("DELETE FROM key_material WHERE NOT {noted}"), []).unwrap();
+        drop(database);
+        for name in missing {
+            fs::remove_file(folder.path().join(name)).unwrap();
+        }
+        assert!(fs::metadata(folder.path().join("keyward.db")).unwrap().len() > 0);
+        drop(opened(folder.path()).await);
+    }
+}
+
+#[tokio::test]
 async fn a_database_with_keys_never_gets_a_first_pepper() {
     let folder = tempfile::tempdir().unwrap();
     use_it(&opened(folder.path()).await).await;
@@ -262,6 +313,7 @@ async fn malformed_key_material_is_refused_with_file_and_line_and_is_not_shown()
         for name in ["pepper", "encryption-key"] {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join(name);
+            drop(opened(folder.path()).await);
             private(&file, text.as_bytes());
             let refused = refusal(folder.path()).await;
             assert!(refused.contains(expected), "{expected} for {text:?}: {refused}");
@@ -271,6 +323,7 @@ async fn malformed_key_material_is_refused_with_file_and_line_and_is_not_shown()
         }
     }
     let folder = tempfile::tempdir().unwrap();
+    drop(opened(folder.path()).await);
     private(&folder.path().join("pepper"), &[b'1', b' ', 0xff]);
     assert!(refusal(folder.path()).await.contains("not text"));
     private(&folder.path().join("pepper"), &vec![b'#'; 1 << 20]);

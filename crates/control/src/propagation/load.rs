@@ -80,7 +80,7 @@ fn open_all(
     for upstream in plan.lacking(&credentials) {
         tracing::warn!(
             upstream,
-            "no credential is kept for this upstream, so it is called without one: set it with `keyward upstreams set-credential`"
+            "no credential is kept for this upstream, so requests to it are refused: set it with `keyward upstreams set-credential`"
         );
     }
     credentials

@@ -412,9 +412,20 @@ fn may<H: ?Sized>(
     Ok(Some(Permit {
         key: entry.key,
         secret: entry.secret,
+        digest: entry.digest(),
         organization: entry.organization,
         permissions: entry.permissions,
     }))
+}
+
+/// Whether a permit given earlier would still be given to its key: for what lasts longer than a request.
+pub fn still_holds(snapshot: &Snapshot, permit: &Permit, now: Timestamp) -> bool {
+    let entry = snapshot.directory().find(&permit.digest);
+    entry.is_some_and(|entry| {
+        entry.key == permit.key
+            && check_state(&entry, now, &mut Silent).is_ok()
+            && check_organization(snapshot, &entry, &mut Silent).is_ok()
+    })
 }
 
 fn check_state(entry: &KeyEntry, now: Timestamp, trace: &mut impl Trace) -> Result<(), Refused> {

@@ -33,6 +33,7 @@ mod violation;
 
 use chunked::Chunks;
 use head::{Framing, Head};
+pub(crate) use syntax::is_authority;
 pub use violation::Violation;
 
 /// What the bytes at the front of the stream are.

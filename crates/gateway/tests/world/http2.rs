@@ -114,12 +114,10 @@ impl Frames {
         (Self { wire: writing }, Self { wire: reading })
     }
 
-    /// The same as [`Frames::send`], to somebody who may have hung up.
-    pub async fn try_send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    /// The same as [`Frames::send`], to somebody who may have hung up: `false` then.
+    pub async fn try_send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
         let frame = encode(kind, flags, stream, payload);
-        if soon(self.wire.try_send(&frame)).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        soon(self.wire.try_send(&frame)).await.is_ok()
     }
 
     /// What becomes of whichever stream next.

@@ -38,7 +38,7 @@ use tokio::{sync::Notify, task::JoinHandle};
 use upstream::Upstream;
 
 /// Longer than anything a test waits for takes; shorter than anybody would wait for it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits, but not for ever.
 #[track_caller]
@@ -165,6 +165,7 @@ pub struct World {
     policy: Arc<Policy>,
     directory: Arc<Directory>,
     peppers: Arc<Peppers>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
     pub ledger: Arc<Ledger>,
     keys: HashMap<&'static str, Minted>,
 }
@@ -204,6 +205,7 @@ impl World {
                 port: upstream.port(),
                 base_path: "".into(),
                 preserve_host: false,
+                credential_missing: false,
                 credential: Some(UpstreamCredential {
                     header: "authorization".into(),
                     value: Plaintext::new(UPSTREAM_SECRET.to_owned()),
@@ -232,8 +234,8 @@ impl World {
         let ledger = Arc::<Ledger>::default();
         let listeners = listeners.into_iter().map(|tls| ListenerConfig { address, tls });
         let config = GatewayConfig { listeners: listeners.collect(), workers, settings };
-        let gateway =
-            Gateway::start(config, Arc::new(ArcSwap::from_pointee(snapshot)), ledger.clone())?;
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+        let gateway = Gateway::start(config, snapshot.clone(), ledger.clone())?;
         let addresses = gateway.addresses().to_vec();
         let mut world = Self {
             address: addresses[0],
@@ -242,6 +244,7 @@ impl World {
             policy,
             directory,
             peppers,
+            snapshot,
             ledger,
             keys: HashMap::new(),
         };
@@ -289,6 +292,14 @@ impl World {
         let minted = Minted { plaintext, key: key.id, secret: SecretId::from_bits(random()) };
         self.put(&minted, &key);
         minted
+    }
+
+    /// Puts the same state in place as a new snapshot, as a reload does.
+    pub fn replace_snapshot(&self) {
+        let now = self.snapshot.load();
+        let (policy, freshness) = (now.policy().clone(), now.freshness().clone());
+        let (directory, peppers) = (self.directory.clone(), self.peppers.clone());
+        self.snapshot.store(Arc::new(Snapshot::new(policy, directory, peppers, freshness)));
     }
 
     /// Changes a key's state under the gateway.

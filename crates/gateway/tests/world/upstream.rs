@@ -96,10 +96,14 @@ impl Upstream {
         self.logs.lock().unwrap().len()
     }
 
+    /// Every byte received so far, connection by connection.
+    pub fn each(&self) -> Vec<Vec<u8>> {
+        self.logs.lock().unwrap().iter().map(|log| log.lock().unwrap().clone()).collect()
+    }
+
     /// Every byte received so far, over all connections.
     pub fn received(&self) -> Vec<u8> {
-        let logs = self.logs.lock().unwrap();
-        logs.iter().flat_map(|log| log.lock().unwrap().clone()).collect()
+        self.each().concat()
     }
 
     /// Whether these bytes came in, over whichever connection.

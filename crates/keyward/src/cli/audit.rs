@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use clap::Args;
+use clap::{Args, builder::RangedU64ValueParser};
 use keyward_api::{AuditEntryView, Page};
 use keyward_store::AuditId;
 
@@ -16,7 +16,7 @@ const PAGE: u32 = 1000;
 #[derive(Debug, Args)]
 pub(super) struct Audit {
     /// How many entries
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     limit: usize,
 }
 

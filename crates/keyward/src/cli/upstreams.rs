@@ -100,7 +100,7 @@ fn listed(upstreams: &[UpstreamView]) -> String {
     let row = |one: &UpstreamView| {
         let set_at = match (&one.credential_set_at, one.credential_from.as_deref()) {
             (Some(at), _) => at.clone(),
-            (None, Some("store")) => "never: it is called without".to_owned(),
+            (None, Some("store")) => "never: requests to it are refused".to_owned(),
             (None, _) => "-".to_owned(),
         };
         let from = one.credential_from.clone().unwrap_or_else(|| "none".to_owned());

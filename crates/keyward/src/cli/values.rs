@@ -32,7 +32,8 @@ pub(super) fn moment(text: &str) -> Result<Moment, String> {
         return Ok(Moment::In(duration));
     }
     text.parse().map(Moment::At).map_err(|_| {
-        "write how long, like 90d or 12h, or when, like 2027-01-31T00:00:00Z".to_owned()
+        "write how long, like 90d or 12h and at most 1000 years, or when, like 2027-01-31T00:00:00Z"
+            .to_owned()
     })
 }
 

@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use http::HeaderName;
-use keyward_core::profile::ProfileError;
+use keyward_core::{
+    network::{Network, NotANetwork},
+    profile::ProfileError,
+};
 use keyward_gateway::{
     Deadlines, GatewayConfig, IdentityHeaders, Limits, ListenerConfig, Settings, TlsFiles,
 };
@@ -47,10 +50,22 @@ pub(super) fn compile(
 ) -> Result<GatewayConfig, ProfileError> {
     let trusted_proxies = source.trusted_proxies.unwrap_or_default();
     let trusted_proxies = trusted_proxies.iter().map(|network| {
-        network.get_ref().parse().map_err(|error: keyward_core::network::NotANetwork| {
+        let parsed: Result<Network, NotANetwork> = network.get_ref().parse();
+        let parsed = parsed.map_err(|error| {
             let problem = format!("`{}` is not a network", network.get_ref());
             reader.wrong(network, problem, remedy_of(&error.to_string()))
-        })
+        })?;
+        if parsed.to_string().ends_with("/0") {
+            return Err(reader.wrong(
+                network,
+                format!(
+                    "`{}` is everybody: anyone could then claim any address, and HTTPS",
+                    network.get_ref()
+                ),
+                "name the networks that only your own proxies are in",
+            ));
+        }
+        Ok(parsed)
     });
     let upstream_ca = match &source.upstream_ca {
         Some(file) if file.get_ref() == OFF => None,

@@ -56,7 +56,7 @@ pub enum ConfigError {
     )]
     Missing(PathBuf),
     /// The file cannot be read.
-    #[error("{}: {cause}; give Keyward leave to read it", path.display())]
+    #[error("{}: {cause}; {}", path.display(), crate::profiles::remedy(cause))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -137,7 +137,7 @@ impl Config {
             None => None,
         };
         let gateway = gateway::compile(&reader, source.gateway, source.listeners)?;
-        let upstreams = upstreams::compile(&reader, source.upstreams)?;
+        let upstreams = upstreams::compile(&reader, source.upstreams, &gateway.settings.identity)?;
         let apis = apis::Apis {
             reader: &reader,
             profiles: &profiles,

@@ -63,7 +63,7 @@ fn every_mistake_says_where_it_is_and_what_would_be_right() {
         ),
         (
             "\nstale_after = \"soon\"",
-            "keyward.toml:2: `soon` is not a duration; write a whole number and a unit, like \"250ms\", \"10s\", \"5m\", \"12h\" or \"30d\"",
+            "keyward.toml:2: `soon` is not a duration; write a whole number and a unit, like \"250ms\", \"10s\", \"5m\", \"12h\" or \"30d\", at most 1000 years",
         ),
         (
             "stale_after = \"1s\"",
@@ -96,6 +96,22 @@ fn every_mistake_says_where_it_is_and_what_would_be_right() {
         (
             "[gateway]\ntrusted_proxies = [\"10.0.0.0/40\"]",
             "keyward.toml:2: `10.0.0.0/40` is not a network; write it like 203.0.113.0/24, 2001:db8::/32 or a single address",
+        ),
+        (
+            "[gateway]\ntrusted_proxies = [\"10.0.0.0/8\", \"0.0.0.0/0\"]",
+            "keyward.toml:2: `0.0.0.0/0` is everybody: anyone could then claim any address, and HTTPS; name the networks that only your own proxies are in",
+        ),
+        (
+            "[gateway]\ntrusted_proxies = [\"::/0\"]",
+            "keyward.toml:2: `::/0` is everybody: anyone could then claim any address, and HTTPS; name the networks that only your own proxies are in",
+        ),
+        (
+            "[gateway]\ntrusted_proxies = [\"::ffff:0.0.0.0/96\"]",
+            "keyward.toml:2: `::ffff:0.0.0.0/96` is everybody: anyone could then claim any address, and HTTPS; name the networks that only your own proxies are in",
+        ),
+        (
+            "[[upstreams]]\nname = \"a\"\nurl = \"https://a\"\ncredential = { from = \"store\", header = \"X-WHO\" }\n[gateway.identity_headers]\nkey_id = \"x-who\"",
+            "keyward.toml:4: the header `x-who` is an identity header: it tells the upstream who calls; name the header in which the upstream expects its credential, or rename the one of `[gateway.identity_headers]`",
         ),
         (
             "[gateway]\nupstream_ca = \"no.pem\"",
@@ -432,4 +448,28 @@ fn no_setting_is_missing_from_the_example_and_each_is_explained() {
             assert!(explained, "nothing explains `{line}`");
         }
     }
+}
+
+#[test]
+fn an_upstream_whose_credential_is_not_there_is_marked_as_lacking_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("secret"), "s3cret").unwrap();
+    let missing = |credential: &str, kept: &[(&str, &str)]| {
+        let text = format!("[[upstreams]]\nname = \"up\"\nurl = \"http://a\"\n{credential}\n");
+        let config = Config::read(&folder.path().join("keyward.toml"), &text).unwrap();
+        let kept = kept.iter().map(|(name, secret)| {
+            ((*name).to_owned(), keyward_core::key::Plaintext::new((*secret).to_owned()))
+        });
+        let plan = config.plan().unwrap();
+        let policy = plan.policy(&kept.collect()).unwrap();
+        let upstream = &policy.upstreams()[0];
+        assert!(upstream.credential.is_none() || !upstream.credential_missing);
+        upstream.credential_missing
+    };
+    let stored = "credential = { from = \"store\" }";
+    assert!(missing(stored, &[]));
+    assert!(missing(stored, &[("other", "s")]));
+    assert!(!missing(stored, &[("up", "s")]));
+    assert!(!missing("credential = { from = \"file:secret\" }", &[]));
+    assert!(!missing("", &[]), "one that wants none lacks none");
 }

@@ -8,13 +8,15 @@ const UNITS: [(&str, u64); 5] =
 const SIZES: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
 /// What would be a duration.
-pub const DURATION_REMEDY: &str =
-    "write a whole number and a unit, like \"250ms\", \"10s\", \"5m\", \"12h\" or \"30d\"";
+pub const DURATION_REMEDY: &str = "write a whole number and a unit, like \"250ms\", \"10s\", \"5m\", \"12h\" or \"30d\", at most 1000 years";
 /// What would be a size.
 pub const SIZE_REMEDY: &str =
     "write a number of bytes, or one with a unit, like \"32 KiB\", \"10 MiB\" or \"1 GiB\"";
 
-/// `10s`, `5m`, `1h`; also several together, `1h30m`.
+/// A thousand years: what is longer was mistyped, and could not be added to a moment.
+const LONGEST: Duration = Duration::from_secs(365_250 * 24 * 3600);
+
+/// `10s`, `5m`, `1h`; also several together, `1h30m`. At most 1000 years.
 pub fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut millis = 0_u64;
@@ -29,7 +31,7 @@ pub fn duration(text: &str) -> Option<Duration> {
         millis = millis.checked_add(number.checked_mul(factor)?)?;
         rest = after;
     }
-    Some(Duration::from_millis(millis))
+    Some(Duration::from_millis(millis)).filter(|duration| *duration <= LONGEST)
 }
 
 /// `32 KiB`, `10MiB`, `512`.
@@ -62,12 +64,24 @@ mod tests {
             ("1h30m", 5_400_000),
             ("12 h", 43_200_000),
             ("90d", 90 * 86_400_000),
+            ("365250d", 365_250 * 86_400_000),
             ("0s", 0),
         ] {
             assert_eq!(duration(text), Some(Duration::from_millis(millis)), "{text}");
         }
-        for wrong in ["", "10", "s", "10 parsecs", "1.5h", "-1s", "99999999999999999999d", "10s 5"]
-        {
+        for wrong in [
+            "",
+            "10",
+            "s",
+            "10 parsecs",
+            "1.5h",
+            "-1s",
+            "10s 5",
+            "365251d",
+            "99999999999d",
+            "999999999999999d",
+            "99999999999999999999d",
+        ] {
             assert_eq!(duration(wrong), None, "{wrong}");
         }
     }

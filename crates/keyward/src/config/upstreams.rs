@@ -10,6 +10,7 @@ use keyward_core::{
     policy::{Upstream, UpstreamCredential},
     profile::ProfileError,
 };
+use keyward_gateway::IdentityHeaders;
 use toml::Spanned;
 use zeroize::Zeroizing;
 
@@ -118,13 +119,18 @@ impl ConfiguredUpstream {
         value.push_str(secret);
         let credential =
             UpstreamCredential { header: place.header.clone(), value: Plaintext::new(value) };
-        Ok(Upstream { credential: Some(credential), ..self.upstream.clone() })
+        Ok(Upstream {
+            credential: Some(credential),
+            credential_missing: false,
+            ..self.upstream.clone()
+        })
     }
 }
 
 pub(super) fn compile(
     reader: &Reader,
     sources: Vec<UpstreamSource>,
+    identity: &IdentityHeaders,
 ) -> Result<Vec<ConfiguredUpstream>, ProfileError> {
     let mut upstreams: Vec<ConfiguredUpstream> = Vec::with_capacity(sources.len());
     for source in sources {
@@ -146,9 +152,11 @@ pub(super) fn compile(
         }
         let credential = source
             .credential
-            .map(|credential| compile_credential(reader, credential))
+            .map(|credential| compile_credential(reader, credential, identity))
             .transpose()?;
-        let upstream = compile_url(reader, &source.name, &source.url, source.preserve_host)?;
+        let mut upstream = compile_url(reader, &source.name, &source.url, source.preserve_host)?;
+        // Until it is fetched: a way that forgot to would refuse requests rather than send them without.
+        upstream.credential_missing = credential.is_some();
         upstreams.push(ConfiguredUpstream { upstream, url: source.url.into_inner(), credential });
     }
     Ok(upstreams)
@@ -199,6 +207,7 @@ fn compile_url(
         base_path: base_path.into(),
         preserve_host,
         credential: None,
+        credential_missing: false,
     })
 }
 
@@ -223,6 +232,7 @@ fn host_and_port(authority: &Authority, tls: bool) -> Result<(&str, u16), &'stat
 fn compile_credential(
     reader: &Reader,
     source: CredentialSource,
+    identity: &IdentityHeaders,
 ) -> Result<(StoredCredential, CredentialOrigin), ProfileError> {
     let header = match &source.header {
         Some(name) => header_name(reader, name)?.as_str().to_owned(),
@@ -233,6 +243,16 @@ fn compile_credential(
             name,
             format!("the header `{header}` says how requests are read"),
             "name the header in which the upstream expects its credential",
+        ));
+    }
+    let told = [&identity.key_id, &identity.organization_id, &identity.permissions];
+    if let Some(name) = &source.header
+        && told.into_iter().flatten().any(|told| told.eq_ignore_ascii_case(&header))
+    {
+        return Err(reader.wrong(
+            name,
+            format!("the header `{header}` is an identity header: it tells the upstream who calls"),
+            "name the header in which the upstream expects its credential, or rename the one of `[gateway.identity_headers]`",
         ));
     }
     let prefix = match source.prefix {

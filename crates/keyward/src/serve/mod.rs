@@ -3,15 +3,21 @@
 pub mod logging;
 pub mod running;
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::Instant,
+};
 
 use self::{logging::LogFormat, running::Running};
 use crate::{config::Config, output::Output};
+
+/// Two signals to stop that are closer together than this are one.
+const ONE_WISH: Duration = Duration::from_millis(500);
 
 /// What `serve` is asked with.
 #[derive(Debug, Args)]
@@ -32,6 +38,8 @@ pub struct Signals {
     hangup: Signal,
     interrupt: Signal,
     terminate: Signal,
+    /// When it was last asked to stop.
+    asked_to_stop: Option<Instant>,
 }
 
 /// What it was asked.
@@ -51,15 +59,23 @@ impl Signals {
             hangup: listen(SignalKind::hangup())?,
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
+            asked_to_stop: None,
         })
     }
 
-    /// The next thing that is asked.
+    /// The next thing that is asked. To stop, asked again within a moment, is the same wish: GNU `timeout` signals the
+    /// process and then its group.
     pub async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.hangup.recv() => Asked::Reload,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.terminate.recv() => Asked::Stop,
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => return Asked::Reload,
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {}
+            }
+            if self.asked_to_stop.is_none_or(|before| before.elapsed() >= ONE_WISH) {
+                self.asked_to_stop = Some(Instant::now());
+                return Asked::Stop;
+            }
         }
     }
 
@@ -135,5 +151,29 @@ async fn reload(running: &mut Running, file: &Path) {
                 "the configuration is refused, and the old one stays in force"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::{Signal, raise};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn two_signals_to_stop_within_a_moment_are_one_wish() {
+        let mut signals = Signals::listen().unwrap();
+        raise(Signal::SIGTERM).unwrap();
+        assert_eq!(signals.next().await, Asked::Stop);
+        raise(Signal::SIGTERM).unwrap();
+        raise(Signal::SIGHUP).unwrap();
+        assert_eq!(signals.next().await, Asked::Reload);
+        let more = tokio::time::timeout(Duration::from_millis(20), signals.next());
+        assert!(more.await.is_err(), "whichever of the two was looked at first");
+
+        // Had the first been longer ago, it would be another wish.
+        signals.asked_to_stop = Instant::now().checked_sub(ONE_WISH);
+        raise(Signal::SIGTERM).unwrap();
+        assert_eq!(signals.next().await, Asked::Stop);
     }
 }

@@ -52,7 +52,10 @@ fn keys_are_listed_and_narrowed() {
     assert_eq!(names("--state active"), ["second", "third"]);
     assert_eq!(names("--state disabled"), ["first"]);
     assert_eq!(names("--api other --organization acme"), ["third"]);
-    assert_eq!(names("--organization nobody"), Vec::<String>::new());
+    place.done("orgs create --id empty");
+    assert_eq!(names("--organization empty --api main"), Vec::<String>::new());
+    assert_snapshot!(place.refused("keys list --organization nobody"), @r"error: there is no organization `nobody`: `keyward orgs list` shows which there are");
+    assert_snapshot!(place.refused("keys list --api zz"), @r"error: there is no API `zz`: use one of main, other");
 }
 
 #[test]
@@ -157,6 +160,9 @@ fn what_is_typed_wrongly_is_exit_code_two() {
         "keys create --api main --organization acme",
         "keys create --api main --organization acme --name a --expires soon",
         "keys create --api main --organization acme --name a --allow-network 10.0.0.0/99",
+        "keys create --api main --organization acme --name a --permission read --expires 99999999999d",
+        "keys create --api main --organization acme --name a --permission read --expires 99999999999999999999d",
+        "audit --limit 0",
         "keys show nonsense",
         "keys list --state lost",
         "keys rotate key_00000000000000000000000000 --overlap 5",
@@ -181,4 +187,29 @@ fn many_keys_are_made_as_json_lines() {
         made.iter().map(|key| text(&key["secret"])).collect();
     assert_eq!((names.len(), secrets.len()), (300, 300));
     assert!(names.contains("load-1") && names.contains("load-300"));
+}
+
+#[test]
+fn an_end_that_nobody_lives_to_see_is_refused() {
+    let place = Place::with_organization();
+    let ending = |when: &str| {
+        format!(
+            "keys create --api main --organization acme --name a --permission read --expires {when}"
+        )
+    };
+    assert_snapshot!(place.refused(&ending("9000-01-01T00:00:00Z")), @r"error: the key would expire more than 1,000 years from now: choose an earlier moment, or leave it out for a key without an end");
+    let said = place.run(&ending("365251d"));
+    assert_eq!(said.code, 2);
+    assert!(said.stderr.contains("at most 1000 years"), "{}", said.stderr);
+    place.done(&ending("365250d"));
+}
+
+#[test]
+fn a_name_that_does_not_fit_is_told_without_the_id_of_a_key_that_is_not() {
+    let place = Place::with_organization();
+    let named = |name: &str| {
+        format!("keys create --api main --organization acme --permission read --name {name}")
+    };
+    assert_snapshot!(place.refused(&named(&"n".repeat(113))), @r"error: the name has 113 characters, at most 100: choose a shorter one");
+    assert_snapshot!(place.refused(&named("a\u{7}b")), @r"error: the name holds a control character: leave out line breaks, tabs and their like");
 }

@@ -67,7 +67,7 @@ fn an_upstream_s_credential_is_set_from_standard_input_and_never_shown() {
     place.done("upstreams remove-credential models");
     assert_snapshot!(place.done("upstreams list"), @r"
     NAME    URL                 CREDENTIAL  SET
-    models  http://127.0.0.1:9  store       never: it is called without
+    models  http://127.0.0.1:9  store       never: requests to it are refused
     ");
     assert_snapshot!(place.run_with("upstreams set-credential gone", "x").stderr, @r"error: there is no upstream `gone`: use one of models");
     assert_snapshot!(place.run_with("upstreams set-credential models", "two\nlines").stderr, @r"error: the credential has characters that cannot stand in a header, or spaces around it: give visible ASCII characters, as the upstream's operator handed them out");
@@ -94,6 +94,8 @@ fn profiles_are_checked_and_listed() {
     let own =
         listed["items"].as_array().unwrap().iter().find(|one| one["name"] == "single").unwrap();
     assert_snapshot!(own.to_string(), @r#"{"name":"single","title":"One key each","source":"profiles/single.toml","slots":["X-API-Key: …"],"key_prefix":"one_","key_length":28,"permissions":["speak"],"presets":[]}"#);
+    assert_snapshot!(place.refused("profiles check nofile.toml"), @r"error: nofile.toml: No such file or directory (os error 2); name an existing TOML file");
+    assert_snapshot!(place.refused("--config profiles serve"), @r"error: profiles: Is a directory (os error 21); name an existing TOML file");
     place.write("bad.toml", "[refusals.status.777]\nmessage = \"x\"\n");
     let said = place.run("profiles check bad.toml");
     assert_eq!(said.code, 1);

@@ -1,6 +1,6 @@
 //! Making a key: what was asked for is held against the profile of its API, and every mistake says what would be right.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use keyward_core::{
     id::{ApiName, KeyId, OrganizationId},
@@ -16,6 +16,8 @@ use super::{super::Control, Issued};
 use crate::{context::Context, error::ControlError, mint};
 
 const LONGEST_MODEL_NAME: usize = 200;
+/// What ends later was mistyped; far beyond, a moment can no longer be written and would look like none.
+const LONGEST_LIFE: Duration = Duration::from_secs(365_250 * 24 * 3600);
 
 /// What a new key shall be.
 #[derive(Clone, Debug)]
@@ -145,6 +147,10 @@ fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), Con
         Some(at) if at <= now => Err(ControlError::invalid(
             format!("the key would expire at {at}, and it is {now} already"),
             "choose a later moment, or leave it out for a key without an end",
+        )),
+        Some(at) if at > now.plus(LONGEST_LIFE) => Err(ControlError::invalid(
+            "the key would expire more than 1,000 years from now",
+            "choose an earlier moment, or leave it out for a key without an end",
         )),
         _ => Ok(()),
     }

@@ -58,9 +58,24 @@ impl Control {
                 }
             }
             if is_last {
+                if items.is_empty() && query.after.is_none() {
+                    self.check_asked_for(query).await?;
+                }
                 return Ok(Page::whole(items));
             }
         }
+    }
+
+    /// That nothing was found may come from a name that nothing has. Asked only then: an API that is no longer configured
+    /// may still have keys.
+    async fn check_asked_for(&self, query: &KeyQuery) -> Result<(), ControlError> {
+        if let Some(api) = &query.api {
+            self.api(api)?;
+        }
+        if let Some(organization) = &query.organization {
+            self.existing_organization(organization).await?;
+        }
+        Ok(())
     }
 
     /// One key with its secrets, their last uses, and its usage over all time.

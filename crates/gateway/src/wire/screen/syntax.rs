@@ -143,7 +143,7 @@ pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Whether it is one host and at most one port: a name, an IPv4 address or an IPv6 address in
 /// brackets (RFC 3986 §3.2, without user information, zone, percent-encoding or an empty port).
-pub(super) fn is_authority(bytes: &[u8]) -> bool {
+pub(crate) fn is_authority(bytes: &[u8]) -> bool {
     let port = if let [b'[', rest @ ..] = bytes {
         let Some(end) = memchr::memchr(b']', rest) else { return false };
         let (address, port) = rest.split_at_checked(end).unwrap_or_default();
