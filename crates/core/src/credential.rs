@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::query;
+use crate::query::{self, Match};
 
 /// A place a key may stand in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,11 +160,17 @@ pub fn present<'h, H: Headers + ?Sized>(
 struct Found<'h> {
     one: Option<Presented<'h>>,
     empty: bool,
+    /// An `Authorization` that is not ours: a fault of its own, unless anything stands beside it.
+    foreign: bool,
 }
 
 impl<'h> Found<'h> {
+    fn any(&self) -> bool {
+        self.one.is_some() || self.empty || self.foreign
+    }
+
     fn add(&mut self, key: &'h [u8], slot: usize) -> Result<(), CredentialFault> {
-        if self.one.is_some() || self.empty || key.contains(&b',') {
+        if self.any() || key.contains(&b',') {
             return Err(CredentialFault::Several);
         }
         if key.is_empty() {
@@ -191,24 +197,34 @@ impl<'h> Found<'h> {
         });
         match ours {
             Some(slot) => self.add(key.trim_ascii(), slot),
-            None if self.one.is_some() || self.empty => Err(CredentialFault::Several),
-            None => Err(CredentialFault::ForeignScheme),
+            None if self.any() => Err(CredentialFault::Several),
+            None => {
+                self.foreign = true;
+                Ok(())
+            }
         }
     }
 
     fn in_query(&mut self, query: &'h str, name: &str, slot: usize) -> Result<(), CredentialFault> {
+        // Older readers split at `;` too and could find a credential behind it.
+        if query.contains(';') {
+            return Err(CredentialFault::Several);
+        }
         for pair in query.split('&') {
             let (raw, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if raw == name {
-                self.add(value.as_bytes(), slot)?;
-            } else if raw.contains('%') && query::decode(raw).as_deref() == Some(name) {
-                return Err(CredentialFault::Several);
+            match query::names(raw, name) {
+                Match::Exact => self.add(value.as_bytes(), slot)?,
+                Match::Near => return Err(CredentialFault::Several),
+                Match::No => {}
             }
         }
         Ok(())
     }
 
     fn one(self) -> Result<Presented<'h>, CredentialFault> {
+        if self.foreign {
+            return Err(CredentialFault::ForeignScheme);
+        }
         let presented = self.one.ok_or(CredentialFault::Missing)?;
         // token68 and what keys elsewhere use: visible ASCII without quotes and delimiters of lists.
         let plain =
@@ -288,14 +304,47 @@ mod tests {
     fn a_foreign_scheme_is_refused_not_skipped() {
         let basic = ("Authorization", "Basic dTpw");
         assert_eq!(take(&[bearer()], &[basic], None), Err(CredentialFault::ForeignScheme));
-        for slots in [[bearer(), header("X-API-Key")], [header("X-API-Key"), bearer()]] {
-            assert!(take(&slots, &[basic, ("X-API-Key", "k")], None).is_err());
+        let key = ("X-API-Key", "k");
+        let ours = ("Authorization", "Bearer k");
+        let query = Slot::Query { parameter: "key".into() };
+        let slots = [bearer(), header("X-API-Key"), query];
+        let swapped: Vec<_> = slots.iter().rev().cloned().collect();
+        for slots in [&slots[..], &swapped] {
+            assert_eq!(take(slots, &[basic], None), Err(CredentialFault::ForeignScheme));
+            for beside in [&[basic, key][..], &[key, basic], &[basic, ours], &[ours, basic]] {
+                assert_eq!(take(slots, beside, None), Err(CredentialFault::Several), "{beside:?}");
+            }
+            assert_eq!(take(slots, &[basic], Some("key=k")), Err(CredentialFault::Several));
         }
         // Where Authorization is no slot at all, it may still be believed further on.
         assert_eq!(
             take(&[header("X-API-Key")], &[basic, ("X-API-Key", "k")], None),
             Err(CredentialFault::Several)
         );
+    }
+
+    #[test]
+    fn a_query_that_another_reader_finds_a_second_key_in_is_refused() {
+        let slots = [bearer(), Slot::Query { parameter: "key".into() }];
+        for query in [
+            "key=a&key=b",
+            "KEY=b",
+            "key=a&KEY=b",
+            "key[]=b&key=a",
+            "key=a&+key=b",
+            "key=a&key%00=b",
+            "k%65y=b",
+            "a=1;key=b",
+            "key=a&b=1;c=2",
+        ] {
+            let result = take(&slots, &[], Some(query));
+            assert_eq!(result, Err(CredentialFault::Several), "{query}");
+            let result = take(&slots, &[("Authorization", "Bearer a")], Some(query));
+            assert_eq!(result, Err(CredentialFault::Several), "{query}");
+        }
+        // Where no key stands in queries, they are nothing to look at.
+        let header = [("Authorization", "Bearer a")];
+        assert_eq!(take(&[bearer()], &header, Some("KEY=b;c")), Ok("a".into()));
     }
 
     #[test]

@@ -228,12 +228,16 @@ fn named<'p>(
 }
 
 /// The characters as case-insensitive readers compare them. Go's encoding/json also folds the Kelvin sign and
-/// the long s into `k` and `s`.
-fn folded(text: &str) -> impl Iterator<Item = char> + '_ {
-    text.chars().map(|c| match c {
-        '\u{212A}' => 'k',
-        '\u{017F}' => 's',
-        c => c.to_ascii_lowercase(),
+/// the long s into `k` and `s`; readers that upper-case, or whose language is Turkish, fold the dotless and the
+/// dotted i into `i`.
+pub(crate) fn folded(text: &str) -> impl Iterator<Item = char> + '_ {
+    text.chars().flat_map(|c| {
+        let plain = match c {
+            '\u{017F}' => 's',
+            '\u{0130}' | '\u{0131}' => 'i',
+            c => c,
+        };
+        plain.to_lowercase()
     })
 }
 
@@ -339,6 +343,24 @@ mod tests {
         for other in ["1", "1.5", "-1", "true", "null", "[]", "[1,{}]", "{}", r#"{"a":[1]}"#] {
             assert_eq!(model(&format!(r#"{{"model":{other}}}"#)), Ok(Field::NotText), "{other}");
         }
+    }
+
+    #[test]
+    fn a_name_in_another_case_of_any_language_is_refused() {
+        let pointer: Pointer = "/task\u{e9}id".parse().unwrap();
+        for name in [
+            "TASK\u{c9}ID",
+            "ta\u{17f}k\u{e9}id",
+            "tas\u{212a}\u{e9}id",
+            "task\u{e9}\u{131}d",
+            "TASK\u{c9}\u{130}D",
+        ] {
+            let body = format!(r#"{{"{name}":1}}"#);
+            let fault = BodyFault::OtherCase(name.to_owned(), "task\u{e9}id".to_owned());
+            assert_eq!(read_fields(body.as_bytes(), &[&pointer]), Err(fault), "{name}");
+        }
+        let other = read_fields(r#"{"taskeid":1}"#.as_bytes(), &[&pointer]);
+        assert_eq!(other, Ok(vec![Field::Absent]));
     }
 
     #[test]

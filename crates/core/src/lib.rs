@@ -10,6 +10,7 @@
 pub mod binding;
 pub mod credential;
 pub mod decide;
+pub mod declared;
 pub mod directory;
 pub mod explain;
 pub mod id;

@@ -123,7 +123,7 @@ impl Policy {
         let mut by_host: HashMap<Box<str>, Vec<Entry>> = HashMap::new();
         for (at, api) in apis.iter().enumerate() {
             for host in &api.hosts {
-                let entries = by_host.entry(host.clone()).or_default();
+                let entries = by_host.entry(without_dot(host).into()).or_default();
                 for prefix in &api.prefixes {
                     let taken = entries.iter().find(|entry| entry.prefix == *prefix);
                     if let Some(other) = taken.and_then(|entry| apis.get(entry.api)) {
@@ -157,7 +157,7 @@ impl Policy {
     ///
     /// A named host comes before a wildcard; where the more particular host has no prefix that fits, the next is asked.
     pub fn find(&self, host: &str, path: &str) -> Option<&Api> {
-        let host = without_port(host);
+        let host = without_dot(without_port(host));
         let host = if host.bytes().any(|b| b.is_ascii_uppercase()) {
             Cow::Owned(host.to_ascii_lowercase())
         } else {
@@ -213,6 +213,11 @@ fn without_port(host: &str) -> &str {
     }
 }
 
+/// `example.com.` without the dot that makes it absolute in DNS: it is the same host (RFC 3986, section 3.2.2).
+fn without_dot(host: &str) -> &str {
+    host.strip_suffix('.').unwrap_or(host)
+}
+
 /// Whether `prefix` is the path or stands before it up to a slash.
 fn is_prefix(prefix: &str, path: &str) -> bool {
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
@@ -233,6 +238,20 @@ mod tests {
             ("a:", "a"),
         ] {
             assert_eq!(without_port(host), name);
+        }
+    }
+
+    #[test]
+    fn one_dot_behind_a_host_is_nothing() {
+        for (host, name) in [
+            ("a.b.:8443", "a.b"),
+            ("a.b.", "a.b"),
+            ("a.b", "a.b"),
+            ("a.b..", "a.b."),
+            (".", ""),
+            ("[::1]:80", "[::1]"),
+        ] {
+            assert_eq!(without_dot(without_port(host)), name, "{host}");
         }
     }
 

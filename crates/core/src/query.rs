@@ -1,6 +1,6 @@
 //! Reads the few query parameters a decision depends on, or refuses where two readers could disagree.
 
-use crate::json::Field;
+use crate::json::{self, Field};
 
 /// Why a query cannot be decided on. Each says what was wrong and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -8,9 +8,11 @@ pub enum QueryFault {
     /// Two values to choose from.
     #[error("Query parameter `{0}` stands more than once; send it once.")]
     Duplicate(String),
-    /// A name some readers decode and some do not.
-    #[error("Query parameter name `{0}` is percent-encoded; write it in plain characters.")]
-    EncodedName(String),
+    /// A name that only some readers take for the wanted one.
+    #[error(
+        "The query has a parameter that some servers read as `{0}` and some do not; send it once, in exactly these characters."
+    )]
+    NearName(String),
     /// Older readers split at `;` too.
     #[error("The query holds a `;`, which some servers take for `&`; percent-encode it.")]
     Semicolon,
@@ -27,11 +29,10 @@ pub fn read_parameter(query: &str, name: &str) -> Result<Field, QueryFault> {
     let mut found = Field::Absent;
     for pair in query.split('&') {
         let (raw_name, raw_value) = pair.split_once('=').unwrap_or((pair, ""));
-        if raw_name != name {
-            if decode(raw_name).as_deref() == Some(name) {
-                return Err(QueryFault::EncodedName(name.to_owned()));
-            }
-            continue;
+        match names(raw_name, name) {
+            Match::Exact => {}
+            Match::Near => return Err(QueryFault::NearName(name.to_owned())),
+            Match::No => continue,
         }
         if found != Field::Absent {
             return Err(QueryFault::Duplicate(name.to_owned()));
@@ -40,6 +41,61 @@ pub fn read_parameter(query: &str, name: &str) -> Result<Field, QueryFault> {
         found = Field::Text(value.into());
     }
     Ok(found)
+}
+
+/// How a parameter's name, as it stands in a query, fits the one that is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// Every reader takes it for this name.
+    Exact,
+    /// Some reader takes it for this name: it decodes, trims, ignores case, or builds lists from brackets.
+    Near,
+    /// None does.
+    No,
+}
+
+/// Whether `raw`, a parameter's name as it stands in a query, is the name `wanted`.
+///
+/// ASP.NET ignores case; PHP trims, cuts at NUL and at `[`, and reads `.`, space and a lone `[` as `_`; Rack takes
+/// `[model]` for `model`.
+pub fn names(raw: &str, wanted: &str) -> Match {
+    if raw == wanted {
+        return Match::Exact;
+    }
+    let bytes = decode_leniently(raw);
+    let decoded = String::from_utf8_lossy(&bytes);
+    let trim = |text| str::trim_matches(text, |c: char| c.is_whitespace() || c.is_control());
+    let plain =
+        |text| json::folded(trim(text)).map(|c| if matches!(c, '.' | ' ' | '[') { '_' } else { c });
+    let ended = |c| matches!(c, '[' | ']' | '\0');
+    let opened = trim(&decoded).trim_start_matches(['[', ']']);
+    let cut = opened.split(ended).next().unwrap_or_default();
+    let before_nul = decoded.split('\0').next().unwrap_or_default();
+    let near = plain(cut).eq(plain(wanted)) || plain(before_nul).eq(plain(wanted));
+    if near { Match::Near } else { Match::No }
+}
+
+/// Percent-decoding that leaves what is no encoding as it stands: some readers go on where others refuse.
+fn decode_leniently(text: &str) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let mut ahead = bytes.clone();
+        let mut digit = || ahead.next().and_then(|b| char::from(b).to_digit(16));
+        let encoded = match byte {
+            b'%' => digit().zip(digit()).and_then(|(high, low)| u8::try_from(high * 16 + low).ok()),
+            _ => None,
+        };
+        match (byte, encoded) {
+            (_, Some(value)) => {
+                decoded.push(value);
+                bytes = ahead;
+            }
+            (b'+', None) => decoded.push(b' '),
+            (plain, None) => decoded.push(plain),
+        }
+    }
+    decoded
 }
 
 /// Percent-decoding as forms do it (`+` is a space); `None` where it is not valid UTF-8.
@@ -84,14 +140,73 @@ mod tests {
         let name = || "model_id".to_owned();
         let cases = [
             ("model_id=a&model_id=b", Duplicate(name())),
-            ("model%5fid=b", EncodedName(name())),
-            ("model_id=a&mod%65l_id=b", EncodedName(name())),
+            ("model%5fid=b", NearName(name())),
+            ("model_id=a&mod%65l_id=b", NearName(name())),
             ("a=1;model_id=b", Semicolon),
             ("model_id=%ff", BadEncoding(name())),
             ("model_id=%4", BadEncoding(name())),
         ];
         for (query, fault) in cases {
             assert_eq!(read_parameter(query, "model_id"), Err(fault), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_another_reader_takes_for_the_wanted_one_is_near() {
+        let near = [
+            "MODEL_ID",
+            "model_id[]",
+            "model_id[0]",
+            "model_id[a][b]",
+            "+model_id",
+            "model_id+",
+            "%20model_id",
+            "%09model_id",
+            "model_id%00",
+            "model_id%00x",
+            "model_id%00%ff",
+            "model_id%5b%5D",
+            "model_i%64%5b%5d",
+            "model_id[%zz]",
+            "[model_id]",
+            "model.id",
+            "model+id",
+            "model%20id",
+            "model[id",
+            "model_\u{131}d",
+            "MODEL_%C4%B0D",
+            "model_id%C2%A0",
+        ];
+        for raw in near {
+            assert_eq!(names(raw, "model_id"), Match::Near, "{raw}");
+            for query in [
+                format!("{raw}=bad"),
+                format!("model_id=good&{raw}=bad"),
+                format!("{raw}=bad&model_id=good"),
+                raw.to_owned(),
+            ] {
+                let fault = QueryFault::NearName("model_id".into());
+                assert_eq!(read_parameter(&query, "model_id"), Err(fault), "{query}");
+            }
+        }
+        assert_eq!(names("mode%6c%5b%5d", "model"), Match::Near);
+        assert_eq!(names("model_id", "model_id"), Match::Exact);
+        let others = [
+            "",
+            "%",
+            "%zz",
+            "[",
+            "model",
+            "model_ids",
+            "model_id2",
+            "amodel_id",
+            "model-id",
+            "a[model_id]",
+            "model_id%zz",
+            "model%255fid",
+        ];
+        for raw in others {
+            assert_eq!(names(raw, "model_id"), Match::No, "{raw}");
         }
     }
 

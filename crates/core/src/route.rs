@@ -5,9 +5,9 @@
 //! segment by segment: text before a parameter with text behind it, before a parameter, before a rest;
 //! so adding a wide route never takes requests from a narrow one.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
-use crate::{binding::Binding, permission::PermissionSet};
+use crate::{binding::Binding, permission::PermissionSet, query};
 
 /// A method that can be routed. CONNECT and TRACE cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -181,6 +181,27 @@ fn read_segment(part: &str) -> Result<Segment, &'static str> {
     }
 }
 
+/// What forgiving servers compare of a segment.
+fn loose(segment: &str) -> Cow<'_, str> {
+    if !segment.contains(['%', '+']) {
+        return Cow::Borrowed(segment);
+    }
+    let decoded = query::decode(segment).unwrap_or_else(|| segment.to_owned());
+    Cow::Owned(decoded.trim().to_owned())
+}
+
+fn same_loosely(text: &str, part: &str) -> bool {
+    loose(part).eq_ignore_ascii_case(&loose(text))
+}
+
+/// Whether a parameter with this text behind it could be seen in the segment.
+fn ends_loosely(part: &str, suffix: &str) -> bool {
+    let (part, suffix) = (loose(part), loose(suffix));
+    let before = part.len().checked_sub(suffix.len()).filter(|before| *before > 0);
+    let end = before.and_then(|before| part.get(before..));
+    end.is_some_and(|end| end.eq_ignore_ascii_case(&suffix))
+}
+
 impl PathPattern {
     /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
@@ -208,6 +229,42 @@ impl PathPattern {
             }
         }
         parts.next().is_none()
+    }
+
+    /// Whether some server could take the path for one of the pattern's: it ignores case, a trailing slash, whitespace
+    /// at a segment's ends, or how a character is encoded.
+    fn matches_loosely(&self, path: &str) -> bool {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let mut parts = path.strip_suffix('/').unwrap_or(path).split('/');
+        for segment in self.without_slash() {
+            match (segment, parts.next()) {
+                (Segment::Text(text), Some(part)) if same_loosely(text, part) => {}
+                (Segment::Param { suffix, .. }, Some(part)) if ends_loosely(part, suffix) => {}
+                (Segment::Rest(_), _) => return true,
+                _ => return false,
+            }
+        }
+        parts.next().is_none()
+    }
+
+    /// The segments without the empty one that a trailing slash makes.
+    fn without_slash(&self) -> &[Segment] {
+        match self.segments.split_last() {
+            Some((Segment::Text(last), rest)) if last.is_empty() => rest,
+            _ => &self.segments,
+        }
+    }
+
+    fn has_params(&self) -> bool {
+        self.segments.iter().any(|segment| !matches!(segment, Segment::Text(_)))
+    }
+
+    /// Whether both have text and parameters at the same places: neither then hides the other.
+    fn as_broad_as(&self, other: &Self) -> bool {
+        let breadths = |pattern: &'_ Self| -> Vec<u8> {
+            pattern.without_slash().iter().map(|segment| segment.shape().0).collect()
+        };
+        breadths(self) == breadths(other)
     }
 
     /// What stands at a parameter of a path that matches.
@@ -296,7 +353,8 @@ impl Routes {
     /// The route for a request; `method` is `None` for one that cannot be routed.
     ///
     /// A narrow pattern hides wider ones for all methods: a route for `POST /v1/admin` is not walked around by
-    /// `GET /v1/{rest...}`.
+    /// `GET /v1/{rest...}`. Nor is it by a spelling that some servers take for it: `/v1/Admin`, `/v1/admin/` and
+    /// `/v1/admin%20` are nothing, unless a route lists them in exactly these characters.
     pub fn find(&self, method: Option<Method>, path: &str) -> RouteMatch<'_> {
         let mut hit: Option<&PathPattern> = None;
         let mut others = Methods::default();
@@ -307,6 +365,9 @@ impl Routes {
             if hit.is_none() && !route.pattern.matches(path) {
                 continue;
             }
+            if hit.is_none() && self.is_walked_around(&route.pattern, path) {
+                return RouteMatch::Nothing;
+            }
             if method.is_some_and(|method| route.methods.contains(method)) {
                 return RouteMatch::Found(route);
             }
@@ -314,6 +375,16 @@ impl Routes {
             others = others.union(route.methods);
         }
         if hit.is_some() { RouteMatch::OtherMethods(others) } else { RouteMatch::Nothing }
+    }
+
+    /// Whether a more specific pattern than the one that matches the path does so too, for a forgiving server.
+    fn is_walked_around(&self, hit: &PathPattern, path: &str) -> bool {
+        hit.has_params()
+            && self
+                .iter()
+                .map(|route| &route.pattern)
+                .take_while(|narrow| !narrow.same_paths(hit))
+                .any(|narrow| narrow.matches_loosely(path) && !narrow.as_broad_as(hit))
     }
 }
 
@@ -387,6 +458,65 @@ mod tests {
         };
         assert_eq!(allowed.to_string(), "POST, DELETE");
         assert!(matches!(routes.find(None, "/v1/admin"), RouteMatch::OtherMethods(_)));
+    }
+
+    #[test]
+    fn a_narrow_route_is_not_walked_around_by_another_spelling() {
+        use Method::*;
+        let patterns = [
+            "/f/admin",
+            "/f/{rest...}",
+            "/m/{model}:run",
+            "/m/{model}",
+            "/m/{model}/",
+            "/m/best",
+            "/m/list",
+            "/m/list/",
+            "/s/{id}/secret/{rest...}",
+            "/s/{rest...}",
+            "/M2/{x}",
+            "/m2/{x}",
+        ];
+        let routes = Routes::new(patterns.into_iter().map(|p| route(&[Get], p)).collect());
+        for (path, expected) in [
+            ("/f/admin", "/f/admin"),
+            ("/f/admins", "/f/{rest...}"),
+            ("/f/admin/a", "/f/{rest...}"),
+            ("/f/a/admin", "/f/{rest...}"),
+            ("/f/", "/f/{rest...}"),
+            ("/f/admin/", "404"),
+            ("/f/Admin", "404"),
+            ("/f/ADMIN/", "404"),
+            ("/f/admin%20", "404"),
+            ("/f/%20admin", "404"),
+            ("/f/admin%09", "404"),
+            ("/f/admin+", "404"),
+            ("/f/admin%C2%A0", "404"),
+            ("/m/Mixed-Case", "/m/{model}"),
+            ("/m/x/", "/m/{model}/"),
+            ("/m/x%20y", "/m/{model}"),
+            ("/m/x:run", "/m/{model}:run"),
+            ("/m/X:run", "/m/{model}:run"),
+            ("/m/x:RUN", "404"),
+            ("/m/x%3Arun", "404"),
+            ("/m/x:runs", "/m/{model}"),
+            ("/m/\u{e9}:r", "/m/{model}"),
+            ("/m/best", "/m/best"),
+            ("/m/best/", "404"),
+            ("/m/Best", "404"),
+            ("/m/list", "/m/list"),
+            ("/m/list/", "/m/list/"),
+            ("/s/1/secret/a", "/s/{id}/secret/{rest...}"),
+            ("/s/1/Secret/a", "404"),
+            ("/s/1/secret", "404"),
+            ("/s/1/secrets", "/s/{rest...}"),
+            ("/M2/a", "/M2/{x}"),
+            ("/m2/a", "/m2/{x}"),
+        ] {
+            assert_eq!(found(&routes, Get, path), expected, "{path}");
+            let other = if expected == "404" { "404" } else { "405" };
+            assert_eq!(found(&routes, Delete, path), other, "{path}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
 use keyward_core::{
     decide::{self, Body, Progress, Silent},
+    declared,
     policy::Api,
     profile::{Exposed, Profile},
     route::RouteMatch,
@@ -313,7 +314,7 @@ impl<'w> Exchange<'w> {
         let most = most.unwrap_or(u64::MAX).min(most_decided);
         check_length(body, Some(most))?;
         let whole = self.read_whole(body, most, state).await?;
-        let known = match unreadable(facts.headers.0) {
+        let known = match declared::unreadable(facts.headers) {
             Some(why) => Body::Unreadable(why),
             None => Body::Json(&whole.0),
         };
@@ -444,35 +445,6 @@ fn check_length(body: &ClientBody, most: Option<u64>) -> Result<(), Box<Denial>>
         Some(most) if body.size_hint().lower() > most => Err(too_large(most)),
         _ => Ok(()),
     }
-}
-
-/// Why a body cannot be read as the upstream reads it, if so.
-fn unreadable(headers: &HeaderMap) -> Option<&'static str> {
-    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
-    if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Some("The body is compressed; this endpoint takes it uncompressed.");
-    }
-    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
-    let kind = kinds.next().and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if kinds.next().is_some() {
-        return Some("The request has more than one Content-Type header; send one.");
-    }
-    let (essence, parameters) = kind.split_once(';').unwrap_or((kind, ""));
-    let essence = essence.trim().to_ascii_lowercase();
-    let json = essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"));
-    if !json {
-        return Some("The body is not declared as JSON; send `Content-Type: application/json`.");
-    }
-    let utf8 = |parameter: &str| {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        !name.trim().eq_ignore_ascii_case("charset")
-            || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
-    };
-    if !parameters.split(';').all(utf8) {
-        return Some("The body is declared in another charset; send JSON in UTF-8.");
-    }
-    None
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@
 )]
 
 mod ambiguity;
+mod ambiguity_http2;
 mod bindings;
+mod breaking;
 mod deadlines;
 mod drain;
 mod floods;

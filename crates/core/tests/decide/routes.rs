@@ -122,6 +122,9 @@ fn a_wide_route_does_not_open_a_narrow_one() {
     assert_eq!(ask("GET", "/items/a"), None);
     assert_eq!(ask("GET", "/items/special"), Some(Reason::InsufficientPermission));
     assert_eq!(ask("POST", "/items/special"), Some(Reason::MethodNotAllowed));
+    for disguise in ["/items/Special", "/items/special/", "/items/special%20"] {
+        assert_eq!(ask("GET", disguise), Some(Reason::UnknownRoute), "{disguise}");
+    }
 
     // The fallback of openai's profile needs a permission of its own, and the named routes keep theirs.
     let inference = world.key("openai", &["model.request"]);

@@ -11,8 +11,9 @@ use clap::{ArgGroup, Args};
 use keyward_api::{ExplanationView, HeaderView, RefusalView, StepView, VerdictView};
 use keyward_control::{Plan, plan::Credentials, propagation};
 use keyward_core::{
-    credential::Slot,
+    credential::{Headers, Slot},
     decide::{Body, Request},
+    declared::unreadable,
     directory::Directory,
     explain::{Explanation, explain, explain_recognized},
     id::{ApiName, KeyId},
@@ -58,7 +59,7 @@ pub(super) struct Explain {
     /// The id of a key whose plaintext is not at hand
     #[arg(long)]
     key_id: Option<KeyId>,
-    /// A JSON body, or @file for what stands in a file
+    /// A body, or @file for what stands in a file; its Content-Type is given with --header
     #[arg(long)]
     body: Option<String>,
     /// A further header, `Name: value`; may be given several times
@@ -202,10 +203,10 @@ impl Explain {
         let body = self.read_body()?;
         let body = match &body {
             None => Body::NotRead,
-            Some(_) if !self.is_json() => Body::Unreadable(
-                "The body is not declared as JSON; send `Content-Type: application/json`.",
-            ),
-            Some(bytes) => Body::Json(bytes),
+            Some(bytes) => match self.unreadable(found) {
+                Some(why) => Body::Unreadable(why),
+                None => Body::Json(bytes),
+            },
         };
         let plaintext = match self.key_id {
             Some(_) => None,
@@ -244,13 +245,17 @@ impl Explain {
         })
     }
 
-    /// A body is taken for JSON unless a header says otherwise.
-    fn is_json(&self) -> bool {
-        let named = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("content-type");
-        let Some((_, value)) = self.headers.iter().find(named) else { return true };
-        let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        essence == "application/json"
-            || (essence.starts_with("application/") && essence.ends_with("+json"))
+    /// Why a gateway would not read the body, as these headers declare it.
+    fn unreadable(&self, found: &mut Findings) -> Option<&'static str> {
+        let headers = self.headers.as_slice();
+        if headers.values("content-type").next().is_none() {
+            found.notes.push(
+                "the body came without a Content-Type header, so nothing is read in it; if the client sends one, add \
+                 --header 'Content-Type: application/json'"
+                    .to_owned(),
+            );
+        }
+        unreadable(headers)
     }
 
     /// The key, where clients of this API put it.

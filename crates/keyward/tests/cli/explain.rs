@@ -10,7 +10,7 @@ const RUN: &str = "explain --url http://api.test/v1/run --method POST";
 fn a_request_that_would_pass_is_told_step_by_step() {
     let place = Place::with_organization();
     let (_, secret) = place.key("k");
-    let body = r#"--body {"model":"m"}"#;
+    let body = r#"--header content-type:application/json --body {"model":"m"}"#;
     let said = place.run_with(&format!("{RUN} --key-stdin {body}"), &format!("{secret}\n"));
     assert_eq!((said.code, &*said.stderr), (0, ""));
     assert!(!said.stdout.contains(&secret));
@@ -40,7 +40,7 @@ fn a_request_that_would_pass_is_told_step_by_step() {
 fn a_refusal_is_shown_as_its_client_would_see_it() {
     let place = Place::with_organization();
     let (id, _) = place.key("k");
-    let body = r#"--body {"model":"a","mod\u0065l":"b"}"#;
+    let body = r#"--header content-type:application/json --body {"model":"a","mod\u0065l":"b"}"#;
     assert_snapshot!(same(&place.done(&format!("{RUN} --key-id {id} {body}"))), @r#"
        CHECK         FOUND
     ✓  path          /v1/run can be read one way only
@@ -97,7 +97,8 @@ fn every_stage_of_a_request_s_way_can_refuse() {
         ("--api main --path /nowhere", &secret, "route unknown_route"),
         ("--api main --path /v1/run --method POST", &secret, "bindings invalid_body"),
         (
-            "--api main --path /v1/run?organization=x --method POST --body {\"model\":\"m\"}",
+            "--api main --path /v1/run?organization=x --method POST --body {\"model\":\"m\"} \
+             --header content-type:application/json",
             &secret,
             "bindings foreign_organization",
         ),
@@ -106,6 +107,7 @@ fn every_stage_of_a_request_s_way_can_refuse() {
             &secret,
             "bindings invalid_body",
         ),
+        ("--api main --path /v1/run --method POST --body {}", &secret, "bindings invalid_body"),
     ];
     for (arguments, key, expected) in cases {
         assert_eq!(reason(arguments, key), expected, "explain {arguments}");
@@ -115,6 +117,29 @@ fn every_stage_of_a_request_s_way_can_refuse() {
     place.done("orgs suspend acme");
     let suspended = reason("--api main --path /v1/models", &secret);
     assert_eq!(suspended, "organization suspended_organization");
+}
+
+#[test]
+fn a_body_is_judged_as_it_is_declared() {
+    let place = Place::with_organization();
+    let (_, secret) = place.key("k");
+    let said = |headers: &str| {
+        let arguments = format!(r#"{RUN} --body {{"model":"m"}} {headers}"#);
+        place.run_in(arguments.trim_end(), ("KEYWARD_KEY", &secret)).stdout
+    };
+    let note = "Note: the body came without a Content-Type header";
+    let json = "--header content-type:application/json";
+    for (headers, told, noted) in [
+        (json.to_owned(), "The request would be forwarded.", false),
+        (String::new(), "The body is not declared as JSON", true),
+        (format!("{json} --header content-encoding:gzip"), "The body is compressed", false),
+        (format!("{json} {json}"), "more than one Content-Type header", false),
+        (format!("{json};charset*=utf-16"), "declared in another charset", false),
+    ] {
+        let said = said(&headers);
+        assert!(said.contains(told), "{headers}: {said}");
+        assert_eq!(said.contains(note), noted, "{headers}: {said}");
+    }
 }
 
 #[test]
