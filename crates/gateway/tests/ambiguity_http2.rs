@@ -160,6 +160,27 @@ async fn an_http2_body_that_is_not_as_long_as_it_says_never_reaches_the_upstream
 }
 
 #[tokio::test]
+async fn a_fragment_over_http2_is_gone_before_anything_is_decided() {
+    // The library cuts it off, where we would refuse it: what is decided on is then what is forwarded.
+    let (world, upstream) = world().await;
+    let bearer = format!("Bearer {}", world.key("bearer"));
+    for path in ["/v1/ok#/../marked", "/v1/ok#marked", "/v1/only-get#/marked"] {
+        let mut frames = Frames::connect(world.address).await;
+        let fields = [
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "bearer.test"),
+            (":path", path),
+            ("authorization", bearer.as_str()),
+        ];
+        frames.headers(1, &fields, END_STREAM).await;
+        let outcome = frames.outcome(1).await;
+        assert!(matches!(outcome, Outcome::Status(200 | 400) | Outcome::Reset(1)), "{outcome:?}");
+        assert!(!upstream.saw("marked") && !upstream.saw("#"), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn http2_connect_is_refused() {
     let (world, upstream) = world().await;
     let mut frames = Frames::connect(world.address).await;
