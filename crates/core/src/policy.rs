@@ -2,7 +2,9 @@
 //!
 //! Compiled from configuration and profiles as a whole and swapped as a whole; requests borrow it.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use hashbrown::HashMap;
 
 use crate::{
     id::{ApiName, ApiNumber},

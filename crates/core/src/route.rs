@@ -7,6 +7,8 @@
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
+use hashbrown::HashMap;
+
 use crate::{binding::Binding, permission::PermissionSet, query};
 
 /// A method that can be routed. CONNECT and TRACE cannot.
@@ -320,6 +322,8 @@ impl Route {
 pub struct Routes {
     /// Most specific first, those for the same paths beside each other.
     routes: Vec<Route>,
+    /// Patterns without parameters, each with its first route's place: nothing is more specific on its one path.
+    literal: HashMap<Box<str>, usize>,
 }
 
 /// What the routes say of a method and a path.
@@ -337,7 +341,13 @@ impl Routes {
     /// Puts routes in the order in which they are tried.
     pub fn new(mut routes: Vec<Route>) -> Self {
         routes.sort_by_cached_key(|route| route.pattern.specificity());
-        Self { routes }
+        let mut literal = HashMap::new();
+        for (at, route) in routes.iter().enumerate() {
+            if !route.pattern.has_params() {
+                literal.entry(route.pattern.as_str().into()).or_insert(at);
+            }
+        }
+        Self { routes, literal }
     }
 
     /// All routes, most specific first.
@@ -356,35 +366,37 @@ impl Routes {
     /// `GET /v1/{rest...}`. Nor is it by a spelling that some servers take for it: `/v1/Admin`, `/v1/admin/` and
     /// `/v1/admin%20` are nothing, unless a route lists them in exactly these characters.
     pub fn find(&self, method: Option<Method>, path: &str) -> RouteMatch<'_> {
-        let mut hit: Option<&PathPattern> = None;
+        let Some(first) = self.first(path) else { return RouteMatch::Nothing };
+        let mut routes = self.routes.iter().skip(first);
         let mut others = Methods::default();
-        for route in &self.routes {
-            if hit.is_some_and(|pattern| !pattern.same_paths(&route.pattern)) {
-                break;
-            }
-            if hit.is_none() && !route.pattern.matches(path) {
-                continue;
-            }
-            if hit.is_none() && self.is_walked_around(&route.pattern, path) {
-                return RouteMatch::Nothing;
-            }
+        let mut hit: Option<&PathPattern> = None;
+        while let Some(route) = routes.next()
+            && hit.is_none_or(|pattern| pattern.same_paths(&route.pattern))
+        {
             if method.is_some_and(|method| route.methods.contains(method)) {
                 return RouteMatch::Found(route);
             }
             hit = Some(&route.pattern);
             others = others.union(route.methods);
         }
-        if hit.is_some() { RouteMatch::OtherMethods(others) } else { RouteMatch::Nothing }
+        RouteMatch::OtherMethods(others)
     }
 
-    /// Whether a more specific pattern than the one that matches the path does so too, for a forgiving server.
-    fn is_walked_around(&self, hit: &PathPattern, path: &str) -> bool {
-        hit.has_params()
-            && self
-                .iter()
-                .map(|route| &route.pattern)
-                .take_while(|narrow| !narrow.same_paths(hit))
-                .any(|narrow| narrow.matches_loosely(path) && !narrow.as_broad_as(hit))
+    /// The place of the most specific route whose pattern matches, unless another is walked around.
+    fn first(&self, path: &str) -> Option<usize> {
+        if let Some(at) = self.literal.get(path) {
+            return Some(*at);
+        }
+        let at = self.routes.iter().position(|route| route.pattern.matches(path))?;
+        let hit = &self.routes.get(at)?.pattern;
+        // A more specific pattern matches too, for a forgiving server.
+        let walked_around = self
+            .routes
+            .iter()
+            .take(at)
+            .map(|route| &route.pattern)
+            .any(|narrow| narrow.matches_loosely(path) && !narrow.as_broad_as(hit));
+        (!walked_around).then_some(at)
     }
 }
 

@@ -2,21 +2,23 @@
 
 use std::{
     cell::Cell,
+    io,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use keyward_core::verdict::{Denial, Reason};
 
 use crate::{
     record::Ticket,
-    upstream::Lease,
+    upstream::{Call, Framing},
     watchdog::{Deadline, Watch},
+    wire::answer::BadAnswer,
     worker::Held,
 };
 
@@ -101,9 +103,6 @@ impl ClientBody {
 #[derive(Default)]
 pub(crate) struct UploadState {
     pub(crate) bytes: Cell<u64>,
-    pub(crate) fault: Cell<Option<UploadFault>>,
-    /// What the upstream has time for, counted from the last piece: first its first byte, then the next one.
-    pub(crate) limit: Cell<Duration>,
 }
 
 impl UploadState {
@@ -115,97 +114,60 @@ impl UploadState {
 }
 
 /// A request body on its way to the upstream.
-pub(crate) struct Upload {
-    source: Source,
-    /// Bytes that may still come.
-    left: u64,
-    state: Rc<UploadState>,
-    /// The wait for the upstream's answer begins when the last piece is sent.
-    answer: Option<Deadline>,
-}
-
-enum Source {
-    Stream(ClientBody),
-    /// With the room it takes, until it is sent.
+pub(crate) enum Upload {
+    /// It is forwarded as it comes.
+    Stream {
+        body: ClientBody,
+        /// Bytes that may still come.
+        left: u64,
+        state: Rc<UploadState>,
+    },
+    /// It was read, and counted, to decide on; with the room it takes, until it is sent.
     Whole(Option<Bytes>, #[expect(dead_code, reason = "gives back its room when dropped")] Held),
 }
 
 impl Upload {
     /// A body that is forwarded as it comes, up to `most` bytes.
     pub(crate) fn stream(body: ClientBody, most: u64, state: Rc<UploadState>) -> Self {
-        Self { source: Source::Stream(body), left: most, state, answer: None }
+        Self::Stream { body, left: most, state }
     }
 
     /// A body that was read, and counted, to decide on.
-    pub(crate) fn whole(bytes: Bytes, held: Held, state: Rc<UploadState>) -> Self {
-        let whole = Some(bytes).filter(|bytes| !bytes.is_empty());
-        let source = Source::Whole(whole, held);
-        Self { source, left: u64::MAX, state, answer: None }
+    pub(crate) fn whole(bytes: Bytes, held: Held) -> Self {
+        Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()), held)
     }
 
-    /// What is told of the body to the rest of the exchange.
-    pub(crate) fn state(&self) -> Rc<UploadState> {
-        self.state.clone()
-    }
-
-    /// Every piece that is sent moves the upstream's deadline by [`UploadState::limit`].
-    pub(crate) fn moves(&mut self, deadline: Deadline) {
-        if !self.is_end_stream() {
-            self.answer = Some(deadline);
-        }
-    }
-}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = UploadFault;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
+    /// The next piece.
+    pub(crate) fn poll_piece(
+        &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
-        let this = &mut *self;
-        let piece = match &mut this.source {
-            Source::Whole(bytes, _) => {
-                return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
-            }
-            Source::Stream(body) => ready!(body.poll_piece(cx)),
+    ) -> Poll<Option<Result<Bytes, UploadFault>>> {
+        let (body, left, state) = match self {
+            Self::Whole(bytes, _) => return Poll::Ready(bytes.take().map(Ok)),
+            Self::Stream { body, left, state } => (body, left, state),
         };
-        if let Some(deadline) = &this.answer {
-            deadline.arm(this.state.limit.get());
+        let piece = ready!(body.poll_piece(cx));
+        if let Some(Ok(data)) = &piece {
+            state.count(data.len());
+            match left.checked_sub(u64::try_from(data.len()).unwrap_or(u64::MAX)) {
+                Some(rest) => *left = rest,
+                None => return Poll::Ready(Some(Err(UploadFault::TooLarge))),
+            }
         }
-        let fault = match piece {
-            None => return Poll::Ready(None),
-            Some(Ok(data)) => {
-                let size = u64::try_from(data.len()).unwrap_or(u64::MAX);
-                this.state.count(data.len());
-                match this.left.checked_sub(size) {
-                    Some(left) => {
-                        this.left = left;
-                        return Poll::Ready(Some(Ok(Frame::data(data))));
-                    }
-                    None => UploadFault::TooLarge,
-                }
-            }
-            Some(Err(fault)) => fault,
-        };
-        this.state.fault.set(Some(fault));
-        Poll::Ready(Some(Err(fault)))
+        Poll::Ready(piece)
     }
 
-    fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Stream(body) => body.is_end_stream(),
-            Source::Whole(bytes, _) => bytes.is_none(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Stream(body) => body.size_hint(),
-            Source::Whole(bytes, _) => SizeHint::with_exact(
-                bytes.as_ref().map_or(0, |b| u64::try_from(b.len()).unwrap_or(0)),
-            ),
+    /// How the upstream is told where it ends; nothing where there is no body.
+    pub(crate) fn framing(&self) -> Option<Framing> {
+        match self {
+            Self::Whole(None, _) => None,
+            Self::Whole(Some(bytes), _) => {
+                Some(Framing::Length(u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
+            }
+            Self::Stream { body, .. } if body.is_end_stream() => None,
+            Self::Stream { body, .. } => {
+                Some(body.size_hint().exact().map_or(Framing::Chunked, Framing::Length))
+            }
         }
     }
 }
@@ -214,7 +176,11 @@ impl Body for Upload {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AnswerFault {
     #[error("the upstream broke off its answer: {0}")]
-    Broken(hyper::Error),
+    Broken(io::Error),
+    #[error("the upstream's answer is malformed: {0}")]
+    Bad(BadAnswer),
+    #[error("the client broke off its request")]
+    Upload,
     #[error("the upstream stopped in the middle of its answer")]
     Stalled,
 }
@@ -224,54 +190,40 @@ pub(crate) struct Answer {
     source: AnswerSource,
     /// The deadline by which the client must take the next piece, where the stream under the parser does not see to it.
     taken: Option<(Deadline, Duration)>,
+    /// Whether something was given since the client's side last had nothing to do but flush.
+    fresh: bool,
+    fault: Option<AnswerFault>,
     ticket: Option<Ticket>,
 }
 
 enum AnswerSource {
     Own(Option<Bytes>),
-    Upstream(Box<Relay>),
-}
-
-/// The upstream's answer, passed on as it comes.
-pub(crate) struct Relay {
-    pub(crate) incoming: Incoming,
-    /// The connection it comes on; given back when the answer ends cleanly.
-    pub(crate) lease: Option<Lease>,
-    /// Whether the client takes the end of its connection for the end of the answer (HTTP/1.0).
-    pub(crate) until_close: bool,
-    /// Present until the answer has ended.
-    pub(crate) watch: Option<Watch>,
-    pub(crate) stall: Duration,
-    pub(crate) ended: bool,
-}
-
-impl Relay {
-    fn arm(&self) {
-        if let Some(watch) = &self.watch {
-            watch.arm(self.stall);
-        }
-    }
+    Upstream {
+        /// Given back when the answer has ended.
+        call: Option<Box<Call>>,
+        /// Whether the client takes the end of its connection for the end of the answer (HTTP/1.0).
+        until_close: bool,
+    },
 }
 
 impl Answer {
     /// An answer of ours.
     pub(crate) fn own(body: Bytes, ticket: Ticket) -> Self {
-        Self {
-            source: AnswerSource::Own(Some(body).filter(|b| !b.is_empty())),
-            taken: None,
-            ticket: Some(ticket),
-        }
+        Self::new(AnswerSource::Own(Some(body).filter(|b| !b.is_empty())), Some(ticket))
     }
 
     /// The head alone: the record is kept elsewhere.
     pub(crate) fn empty() -> Self {
-        Self { source: AnswerSource::Own(None), taken: None, ticket: None }
+        Self::new(AnswerSource::Own(None), None)
     }
 
-    /// An upstream's.
-    pub(crate) fn relay(relay: Relay, ticket: Ticket) -> Self {
-        relay.arm();
-        Self { source: AnswerSource::Upstream(Box::new(relay)), taken: None, ticket: Some(ticket) }
+    /// An upstream's, passed on as it comes; `until_close` where the client takes the end of its connection for the end.
+    pub(crate) fn relay(call: Box<Call>, until_close: bool, ticket: Ticket) -> Self {
+        Self::new(AnswerSource::Upstream { call: Some(call), until_close }, Some(ticket))
+    }
+
+    fn new(source: AnswerSource, ticket: Option<Ticket>) -> Self {
+        Self { source, taken: None, fresh: false, fault: None, ticket }
     }
 
     /// Ends the exchange when the client takes nothing for `limit`.
@@ -282,8 +234,8 @@ impl Answer {
 
     /// What follows a fault closes the connection. A client that would take this for the end of the answer gets a reset.
     fn broken(&self, fault: AnswerFault) -> AnswerFault {
-        if let (AnswerSource::Upstream(relay), Some(ticket)) = (&self.source, &self.ticket)
-            && relay.until_close
+        if let (AnswerSource::Upstream { until_close: true, .. }, Some(ticket)) =
+            (&self.source, &self.ticket)
         {
             ticket.in_flight.cut();
         }
@@ -306,45 +258,50 @@ impl Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerFault>>> {
         let this = &mut *self;
-        let relay = match &mut this.source {
+        let call = match &mut this.source {
             AnswerSource::Own(body) => {
                 let body = body.take();
-                this.count(body.as_ref().map_or(0, Bytes::remaining));
+                this.count(body.as_ref().map_or(0, Bytes::len));
                 return Poll::Ready(body.map(|bytes| Ok(Frame::data(bytes))));
             }
-            AnswerSource::Upstream(relay) => relay,
+            AnswerSource::Upstream { call: Some(call), .. } => call,
+            AnswerSource::Upstream { call: None, .. } => return Poll::Ready(None),
         };
-        let poll = Pin::new(&mut relay.incoming).poll_frame(cx);
+        if let Some(fault) = this.fault.take() {
+            return Poll::Ready(Some(Err(this.broken(fault))));
+        }
+        let poll = call.poll_frame(cx);
         if let Some((deadline, limit)) = &this.taken {
             // Being asked, the client has room: now the upstream is waited for, or the client again.
             if poll.is_pending() { deadline.disarm() } else { deadline.arm(*limit) }
         }
-        let frame = match poll {
-            Poll::Pending if relay.watch.as_ref().is_some_and(|watch| watch.overdue(cx)) => {
-                return Poll::Ready(Some(Err(this.broken(AnswerFault::Stalled))));
-            }
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(frame) => frame,
-        };
-        match frame {
-            None => {
-                relay.ended = true;
-                Poll::Ready(None)
-            }
-            Some(Ok(frame)) => {
-                relay.arm();
+        match poll {
+            Poll::Pending => this.fresh = false,
+            Poll::Ready(Some(Ok(ref frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
+                this.fresh = true;
                 this.count(bytes);
-                Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => Poll::Ready(Some(Err(this.broken(AnswerFault::Broken(error))))),
+            Poll::Ready(Some(Err(fault))) if this.fresh => {
+                // The client gets what came before the fault: what was not flushed yet would go with the connection.
+                this.fault = Some(fault);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(Some(Err(fault))) => {
+                return Poll::Ready(Some(Err(this.broken(fault))));
+            }
+            Poll::Ready(None) => {}
         }
+        poll
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
             AnswerSource::Own(body) => body.is_none(),
-            AnswerSource::Upstream(relay) => relay.ended || relay.incoming.is_end_stream(),
+            AnswerSource::Upstream { call, .. } => {
+                call.as_ref().is_none_or(|call| call.has_ended())
+            }
         }
     }
 
@@ -353,25 +310,19 @@ impl Body for Answer {
             AnswerSource::Own(body) => SizeHint::with_exact(
                 body.as_ref().map_or(0, |b| u64::try_from(b.len()).unwrap_or(0)),
             ),
-            AnswerSource::Upstream(relay) => relay.incoming.size_hint(),
+            AnswerSource::Upstream { call, .. } => call
+                .as_ref()
+                .map_or(Some(0), |call| call.left())
+                .map_or_else(SizeHint::default, SizeHint::with_exact),
         }
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        let AnswerSource::Upstream(relay) = &mut self.source else { return };
-        // Only a connection whose answer was read to its end may serve another request.
-        if relay.ended || relay.incoming.is_end_stream() {
-            if let Some(lease) = relay.lease.take() {
-                lease.give_back();
-            }
-            if let (Some(ticket), Some(watch)) = (&self.ticket, relay.watch.take()) {
-                // An upload that outlives its answer still moves the deadline.
-                if Rc::strong_count(&ticket.upload) == 1 {
-                    ticket.worker().keep_watch(watch);
-                }
-            }
+        let AnswerSource::Upstream { call, .. } = &mut self.source else { return };
+        if let (Some(call), Some(ticket)) = (call.take(), &self.ticket) {
+            ticket.worker().keep_watch(call.finish());
         }
     }
 }

@@ -246,8 +246,12 @@ where
 {
     let noticed = worker.watchdog.watch();
     let mut told = false;
+    let mut listens = false;
     poll_fn(|cx| {
-        noticed.overdue(cx);
+        // It is woken once, for the drain: until then its waker stays the one it left at first.
+        if !std::mem::replace(&mut listens, true) {
+            noticed.overdue(cx);
+        }
         // How a connection ends is the client's affair: every request on it was recorded by itself.
         let mut poll = served.as_mut().poll(cx);
         // Only now: a request that is there already is still answered.

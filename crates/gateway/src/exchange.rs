@@ -1,7 +1,12 @@
 //! A request's way, top to bottom: guard, route, credential, decide, forward, record.
 
 use std::{
-    convert::Infallible, future::poll_fn, net::IpAddr, rc::Rc, sync::Arc, task::Poll,
+    convert::Infallible,
+    future::poll_fn,
+    net::IpAddr,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -90,6 +95,14 @@ pub(crate) async fn exchange(
         response.body_mut().taken_within(deadline, settings.deadlines.stall);
     }
     Ok(response)
+}
+
+/// A body that was read to its end.
+struct Whole {
+    bytes: Bytes,
+    held: Held,
+    /// Whether time passed over it.
+    waited: bool,
 }
 
 /// What of the headers is needed after they have gone to the upstream.
@@ -231,17 +244,18 @@ impl<'w> Exchange<'w> {
         let mut progress = decide::authorize(self.snapshot, &facts, &caller, Body::NotRead, now);
         match (&progress, body.as_mut()) {
             (Progress::BodyWanted, Some(body)) => {
-                let (decided, bytes) =
+                let (decided, read) =
                     Box::pin(self.decide_on_body(&facts, body, most, &ticket.upload)).await?;
                 progress = decided;
-                whole = Some(bytes);
+                whole = Some(read);
             }
             (Progress::Decided(Verdict::Permit(_)), Some(small)) if is_small(small) => {
                 check_length(small, most)?;
-                whole = Some(self.read_whole(small, SMALL_BODY, &ticket.upload).await?);
-                if ticket.took() > AT_ONCE {
+                let read = self.read_whole(small, SMALL_BODY, &ticket.upload).await?;
+                if read.waited && ticket.took() > AT_ONCE {
                     progress = self.decide_again(&facts, Body::NotRead)?;
                 }
+                whole = Some(read);
             }
             _ => {}
         }
@@ -250,7 +264,7 @@ impl<'w> Exchange<'w> {
                 // Who may not is told so, whatever the size of what it sends; who may, before it is taken.
                 body.as_ref().map_or(Ok(()), |body| check_length(body, most))?;
                 let upload = match (whole, body.take()) {
-                    (Some((bytes, held)), _) => Upload::whole(bytes, held, ticket.upload.clone()),
+                    (Some(whole), _) => Upload::whole(whole.bytes, whole.held),
                     (None, Some(stream)) => {
                         Upload::stream(stream, most.unwrap_or(u64::MAX), ticket.upload.clone())
                     }
@@ -308,7 +322,7 @@ impl<'w> Exchange<'w> {
         body: &mut ClientBody,
         most: Option<u64>,
         state: &UploadState,
-    ) -> Result<(Progress, (Bytes, Held)), Box<Denial>> {
+    ) -> Result<(Progress, Whole), Box<Denial>> {
         let most_decided =
             u64::try_from(self.settings.limits.decided_body_bytes).unwrap_or(u64::MAX);
         let most = most.unwrap_or(u64::MAX).min(most_decided);
@@ -316,7 +330,7 @@ impl<'w> Exchange<'w> {
         let whole = self.read_whole(body, most, state).await?;
         let known = match declared::unreadable(facts.headers) {
             Some(why) => Body::Unreadable(why),
-            None => Body::Json(&whole.0),
+            None => Body::Json(&whole.bytes),
         };
         Ok((self.decide_again(facts, known)?, whole))
     }
@@ -345,24 +359,30 @@ impl<'w> Exchange<'w> {
         body: &mut ClientBody,
         most: u64,
         state: &UploadState,
-    ) -> Result<(Bytes, Held), Box<Denial>> {
+    ) -> Result<Whole, Box<Denial>> {
         let mut whole = BytesMut::new();
         let mut held = self.worker.hold();
+        let mut waited = false;
         let mut left = usize::try_from(most).unwrap_or(usize::MAX);
-        while let Some(piece) = poll_fn(|cx| body.poll_piece(cx)).await {
+        let mut next = |cx: &mut Context<'_>| {
+            let piece = body.poll_piece(cx);
+            waited |= piece.is_pending();
+            piece.map(|piece| (piece, body.is_end_stream()))
+        };
+        while let (Some(piece), ends) = poll_fn(&mut next).await {
             let data = piece.map_err(|fault| {
                 guard::body_denial(self.connection).map_or_else(|| fault.denial(), Box::new)
             })?;
             state.count(data.len());
             left = left.checked_sub(data.len()).ok_or_else(|| too_large(most))?;
             held.add(data.len()).map_err(|()| too_much_held())?;
-            if whole.is_empty() && body.is_end_stream() {
+            if whole.is_empty() && ends {
                 // The usual small body comes in one piece and is not copied.
-                return Ok((data, held));
+                return Ok(Whole { bytes: data, held, waited });
             }
             whole.extend_from_slice(&data);
         }
-        Ok((whole.freeze(), held))
+        Ok(Whole { bytes: whole.freeze(), held, waited })
     }
 
     fn tell_exposed(&self, api: &Api, denial: &Denial) {

@@ -28,14 +28,50 @@ pub(crate) struct Recorder {
     sink: Arc<dyn UsageSink>,
     minute: u64,
     label_texts: Vec<(Box<str>, Box<str>)>,
-    sums: HashMap<(u32, Option<KeyId>, u16), UsageSums>,
-    last_uses: HashMap<SecretId, (Timestamp, IpAddr)>,
+    counts: HashMap<Scope, Counts>,
     exposures: Vec<Exposure>,
 }
 
 /// API and route of a request, in four bytes.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Label(u32);
+
+/// Whose requests are counted together. Of the two, the secret is known only when the key was accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Scope {
+    label: Label,
+    key: Option<KeyId>,
+    secret: Option<SecretId>,
+}
+
+/// What is counted of them: one place in memory for a request's begin and its end.
+#[derive(Default)]
+struct Counts {
+    used: Option<(Timestamp, IpAddr)>,
+    status: u16,
+    sums: UsageSums,
+    /// The same for other statuses than the first; most keys see one.
+    others: Vec<(u16, UsageSums)>,
+}
+
+impl Counts {
+    fn add(&mut self, status: u16, sums: &UsageSums) {
+        if self.sums.requests == 0 || self.status == status {
+            self.status = status;
+            self.sums.add(sums);
+            return;
+        }
+        match self.others.iter_mut().find(|(other, _)| *other == status) {
+            Some((_, other)) => other.add(sums),
+            None => self.others.push((status, *sums)),
+        }
+    }
+
+    fn by_status(self) -> impl Iterator<Item = (u16, UsageSums)> {
+        let first = Some((self.status, self.sums)).filter(|(_, sums)| sums.requests > 0);
+        first.into_iter().chain(self.others)
+    }
+}
 
 impl Recorder {
     pub(crate) fn new(sink: Arc<dyn UsageSink>) -> Self {
@@ -44,8 +80,7 @@ impl Recorder {
             minute: 0,
             // Label 0: no API was at the address.
             label_texts: vec![("".into(), "".into())],
-            sums: HashMap::new(),
-            last_uses: HashMap::new(),
+            counts: HashMap::new(),
             exposures: Vec::new(),
         }
     }
@@ -65,22 +100,15 @@ impl Recorder {
         Label(at)
     }
 
-    fn add(
-        &mut self,
-        label: Label,
-        key: Option<KeyId>,
-        status: u16,
-        sums: &UsageSums,
-        now: Timestamp,
-    ) {
-        if now.as_minutes() != self.minute || self.sums.len() >= MOST_SCOPES {
+    fn add(&mut self, scope: Scope, status: u16, sums: &UsageSums, now: Timestamp) {
+        if now.as_minutes() != self.minute || self.counts.len() >= MOST_SCOPES {
             self.flush(now);
         }
-        self.sums.entry((label.0, key, status)).or_default().add(sums);
+        self.counts.entry(scope).or_default().add(status, sums);
     }
 
-    fn used(&mut self, secret: SecretId, from: IpAddr, now: Timestamp) {
-        self.last_uses.insert(secret, (now, from));
+    fn used(&mut self, scope: Scope, from: IpAddr, now: Timestamp) {
+        self.counts.entry(scope).or_default().used = Some((now, from));
     }
 
     pub(crate) fn exposed(&mut self, exposure: Exposure) {
@@ -91,19 +119,19 @@ impl Recorder {
     pub(crate) fn flush(&mut self, now: Timestamp) {
         let minute = std::mem::replace(&mut self.minute, now.as_minutes());
         let texts = &self.label_texts;
-        let rows = self.sums.drain().map(|((label, key, status), sums)| {
-            let text = usize::try_from(label).ok().and_then(|at| texts.get(at));
+        let mut rows = Vec::with_capacity(self.counts.len());
+        let mut last_uses = Vec::new();
+        for (Scope { label, key, secret }, counts) in self.counts.drain() {
+            if let (Some(secret), Some((at, from))) = (secret, counts.used) {
+                last_uses.push(LastUse { secret, at, from });
+            }
+            let text = usize::try_from(label.0).ok().and_then(|at| texts.get(at));
             let (api, route) = text.map_or(("", ""), |(api, route)| (api, route));
-            let scope =
-                UsageScope { minute, api: api.to_owned(), route: route.to_owned(), key, status };
-            (scope, sums)
-        });
-        let rows = rows.collect();
-        let last_uses = self
-            .last_uses
-            .drain()
-            .map(|(secret, (at, from))| LastUse { secret, at, from })
-            .collect();
+            for (status, sums) in counts.by_status() {
+                let (api, route) = (api.to_owned(), route.to_owned());
+                rows.push((UsageScope { minute, api, route, key, status }, sums));
+            }
+        }
         let batch = UsageBatch { rows, last_uses, exposures: std::mem::take(&mut self.exposures) };
         if !batch.is_empty() {
             self.sink.submit(batch);
@@ -119,8 +147,7 @@ pub(crate) struct Ticket {
     pub(crate) upload: Rc<UploadState>,
     started: Instant,
     began: Timestamp,
-    label: Label,
-    key: Option<KeyId>,
+    scope: Scope,
     status: u16,
     pub(crate) sums: UsageSums,
     log: Option<Box<LogLine>>,
@@ -141,8 +168,7 @@ impl Ticket {
             upload: Rc::default(),
             started: Instant::now(),
             began: clock::now(),
-            label: Label(0),
-            key: None,
+            scope: Scope { label: Label(0), key: None, secret: None },
             status: CLIENT_LEFT,
             sums: UsageSums { requests: 1, ..UsageSums::default() },
             log: None,
@@ -173,18 +199,19 @@ impl Ticket {
 
     /// Which API and route it reached.
     pub(crate) fn reached(&mut self, api: &Api, route: Option<&Route>) {
-        self.label = self.worker.recorder.borrow_mut().label(api, route);
+        self.scope.label = self.worker.recorder.borrow_mut().label(api, route);
     }
 
     /// Whose it is.
     pub(crate) fn caller(&mut self, key: KeyId) {
-        self.key = Some(key);
+        self.scope.key = Some(key);
     }
 
     /// A secret was accepted.
     pub(crate) fn accepted(&mut self, key: KeyId, secret: SecretId, from: IpAddr, now: Timestamp) {
-        self.key = Some(key);
-        self.worker.recorder.borrow_mut().used(secret, from, now);
+        self.scope.key = Some(key);
+        self.scope.secret = Some(secret);
+        self.worker.recorder.borrow_mut().used(self.scope, from, now);
     }
 
     /// The status that was sent, or is about to be.
@@ -200,9 +227,9 @@ impl Drop for Ticket {
         self.sums.latency_micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         let now = self.began.plus(latency);
         let mut recorder = self.worker.recorder.borrow_mut();
-        recorder.add(self.label, self.key, self.status, &self.sums, now);
+        recorder.add(self.scope, self.status, &self.sums, now);
         if let Some(line) = &self.log {
-            let (api, route) = usize::try_from(self.label.0)
+            let (api, route) = usize::try_from(self.scope.label.0)
                 .ok()
                 .and_then(|at| recorder.label_texts.get(at))
                 .map_or(("", ""), |(api, route)| (api, route));
@@ -210,7 +237,7 @@ impl Drop for Ticket {
                 target: "keyward::request",
                 request = line.id,
                 client = %line.client,
-                key = self.key.map(tracing::field::display),
+                key = self.scope.key.map(tracing::field::display),
                 api,
                 route,
                 bytes_in = self.sums.bytes_in,

@@ -18,6 +18,7 @@ use crate::{
     body::Answer,
     clock,
     record::Ticket,
+    upstream::Tunnelled,
     worker::{Place, Worker},
 };
 
@@ -32,17 +33,17 @@ pub(crate) fn open(
     worker: &Rc<Worker>,
     permit: Permit,
     client: OnUpgrade,
-    upstream: OnUpgrade,
+    upstream: Tunnelled,
     ticket: Ticket,
 ) -> Answer {
     let place = Place::take(worker);
     let worker = worker.clone();
     let figures = Figures { ticket, up: Cell::new(0), down: Cell::new(0) };
     tokio::task::spawn_local(async move {
-        if let Ok((client, upstream)) = tokio::try_join!(client, upstream) {
+        if let Ok(client) = client.await {
             let Figures { up, down, .. } = &figures;
             let mut client = Counted { side: TokioIo::new(client), bytes: up };
-            let mut upstream = Counted { side: TokioIo::new(upstream), bytes: down };
+            let mut upstream = Counted { side: upstream, bytes: down };
             tokio::select! {
                 // Either side may go at any time, and by a reset too: that is how tunnels end.
                 _ = tokio::io::copy_bidirectional(&mut client, &mut upstream) => {}

@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     clock, connection,
-    headers::Names,
+    headers::Prepared,
     record::Recorder,
     settings::Compiled,
     upstream::Upstreams,
@@ -33,9 +33,9 @@ pub(crate) struct Worker {
     snapshot: RefCell<Cached<Snapshot>>,
     settings: RefCell<Cached<Compiled>>,
     pub(crate) watchdog: Arc<Watchdog>,
-    pub(crate) upstreams: Upstreams,
+    pub(crate) upstreams: Rc<Upstreams>,
     pub(crate) recorder: RefCell<Recorder>,
-    pub(crate) names: RefCell<Names>,
+    pub(crate) prepared: RefCell<Prepared>,
     spare_watches: RefCell<Vec<Watch>>,
     request_ids: Cell<(u64, u64)>,
     connections: Cell<usize>,
@@ -151,9 +151,9 @@ async fn work(parts: WorkerParts) -> std::io::Result<Rc<Worker>> {
         snapshot: RefCell::new(Cached::new(parts.snapshot)),
         settings: RefCell::new(Cached::new(parts.settings)),
         watchdog: Watchdog::new(),
-        upstreams: Upstreams::default(),
+        upstreams: Rc::default(),
         recorder: RefCell::new(Recorder::new(parts.usage)),
-        names: RefCell::default(),
+        prepared: RefCell::default(),
         spare_watches: RefCell::default(),
         request_ids: Cell::new((parts.seed, 0)),
         connections: Cell::new(0),
@@ -187,6 +187,7 @@ async fn tick(worker: Rc<Worker>) {
     loop {
         ticks.tick().await;
         worker.watchdog.tick();
+        worker.upstreams.sweep();
         if flushed.elapsed() >= FLUSH {
             flushed = Instant::now();
             worker.recorder.borrow_mut().flush(clock::now());

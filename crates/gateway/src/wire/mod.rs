@@ -1,9 +1,12 @@
 //! The wire: everything that reads HTTP/1.1 as bytes stands behind this seam.
 //!
-//! Above it, the gateway deals in requests; below it, in what a client really sent. The seam exists
-//! so that the parser can be exchanged (hyper today, an engine of our own later) without touching
-//! what decides, and so that what no parser is trusted with, which bytes form one message, is
-//! decided here, once.
+//! Above it, the gateway deals in requests; below it, in what a client or an upstream really sent. Towards clients the
+//! [`screen`] decides which bytes form one message before hyper parses them; answers of upstreams are read here alone, by
+//! [`answer`]. Both stand on the same grammar, with none of the leniencies of RFC 9112.
 
+pub(crate) mod answer;
+mod chunked;
 pub(crate) mod client_io;
 pub mod screen;
+mod syntax;
+mod violation;

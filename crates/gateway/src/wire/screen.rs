@@ -24,17 +24,15 @@
 //! same places, and costs as much again as hyper's own parse. Repairing (dropping one of two
 //! lengths): the client and we would disagree on what it sent.
 
-mod chunked;
 mod head;
-mod syntax;
 #[cfg(test)]
 mod tests;
-mod violation;
 
-use chunked::Chunks;
 use head::{Framing, Head};
-pub(crate) use syntax::is_authority;
-pub use violation::Violation;
+
+use super::chunked::Chunks;
+pub(crate) use super::syntax::is_authority;
+pub use super::violation::Violation;
 
 /// What the bytes at the front of the stream are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

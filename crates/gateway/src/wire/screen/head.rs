@@ -3,7 +3,7 @@
 //! The head is held back until its last byte is there, so what must be remembered of a line is where
 //! it stood, never a copy of it.
 
-use super::syntax::{
+use super::super::syntax::{
     Line, METHOD, TARGET, TOKEN, find_line, is, is_authority, list, run, split_field, trim,
 };
 use super::{HeadLimits, Violation};

@@ -4,8 +4,8 @@
 //! found good, so the body streams and yet no byte of framing passes unchecked. The pieces are
 //! small: what is held back is at most one line.
 
-use super::Violation;
 use super::syntax::{Line, TOKEN, find_line, is, split_field, trim};
+use super::violation::Violation;
 
 /// Bytes of a line with a chunk's size, CRLF included.
 const SIZE_LINE: usize = 256;
@@ -59,7 +59,7 @@ const REFUSED_FAMILIES: [&str; 5] =
 
 /// Where in a chunked body the stream stands.
 #[derive(Debug, Default)]
-pub(super) struct Chunks {
+pub(crate) struct Chunks {
     part: Part,
     /// Up to where the line that is held back was looked at.
     scanned: usize,
@@ -79,6 +79,17 @@ enum Part {
     Done,
 }
 
+/// So many bytes at the front of a chunked body, and what they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// A size line, the end of a chunk's data, or the line that ends the body.
+    Framing(usize),
+    /// Data of a chunk.
+    Data(usize),
+    /// A trailer's line, with its CRLF.
+    Trailer(usize),
+}
+
 impl Chunks {
     /// The whole body has passed, its trailers too.
     pub(super) fn is_done(&self) -> bool {
@@ -92,21 +103,40 @@ impl Chunks {
     pub(super) fn read(&mut self, trailers: usize, bytes: &[u8]) -> Result<usize, Violation> {
         let mut passed = 0;
         while let Some(rest) = bytes.get(passed..).filter(|rest| !rest.is_empty()) {
-            let piece = match self.part {
-                Part::Size => self.size(rest),
-                Part::Data(remaining) => Ok(self.data(remaining, rest)),
-                Part::DataEnd => self.data_end(rest),
-                Part::Trailers => self.trailer(trailers, rest),
-                Part::Done => break,
-            };
-            match piece {
-                Ok(0) => break,
-                Ok(length) => passed += length,
+            match self.piece(trailers, rest) {
+                Ok(None) => break,
+                Ok(Some(Piece::Framing(length) | Piece::Data(length) | Piece::Trailer(length))) => {
+                    passed += length;
+                }
                 Err(violation) if passed == 0 => return Err(violation),
                 Err(_) => break,
             }
         }
         Ok(passed)
+    }
+
+    /// What stands at the front of `bytes`; nothing when more is needed, or the body has ended.
+    pub(super) fn piece(
+        &mut self,
+        trailers: usize,
+        bytes: &[u8],
+    ) -> Result<Option<Piece>, Violation> {
+        let framing = |length| Some(length).filter(|length| *length > 0).map(Piece::Framing);
+        match self.part {
+            Part::Done => Ok(None),
+            _ if bytes.is_empty() => Ok(None),
+            Part::Size => self.size(bytes).map(framing),
+            Part::Data(remaining) => Ok(Some(Piece::Data(self.data(remaining, bytes)))),
+            Part::DataEnd => self.data_end(bytes).map(framing),
+            Part::Trailers => {
+                let length = self.trailer(trailers, bytes)?;
+                Ok(if self.is_done() {
+                    framing(length)
+                } else {
+                    framing(length).map(|_| Piece::Trailer(length))
+                })
+            }
+        }
     }
 
     /// The end of the line at the front, which has at most `most` bytes with its CRLF.

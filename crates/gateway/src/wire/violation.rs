@@ -49,7 +49,7 @@ violations! {
     Method = 400, "The method is malformed; methods are written in upper-case letters, such as GET or POST.";
     /// CONNECT or TRACE (RFC 9110 §9.3.6, §9.3.8): neither has a use towards an API.
     MethodRefused = 405, "CONNECT and TRACE are not served here; use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.";
-    /// The target is longer than [`HeadLimits::request_line`](super::HeadLimits::request_line)
+    /// The target is longer than [`HeadLimits::request_line`](super::screen::HeadLimits::request_line)
     /// (RFC 9110 §15.5.15).
     UriTooLong = 414, "The request target is too long; shorten the path or query, or send the data in a body.";
     /// A character that RFC 3986 has no place for in the target.
@@ -67,9 +67,9 @@ violations! {
     /// A version other than 1.0 and 1.1 (RFC 9110 §15.6.6).
     VersionUnsupported = 505, "This HTTP version is not served on this connection; send HTTP/1.1.";
 
-    /// The head is larger than [`HeadLimits::head`](super::HeadLimits::head) (RFC 6585 §5).
+    /// The head is larger than [`HeadLimits::head`](super::screen::HeadLimits::head) (RFC 6585 §5).
     HeadTooLarge = 431, "The request head is too large; send fewer or shorter header fields.";
-    /// More lines than [`HeadLimits::headers`](super::HeadLimits::headers) (RFC 6585 §5).
+    /// More lines than [`HeadLimits::headers`](super::screen::HeadLimits::headers) (RFC 6585 §5).
     TooManyHeaders = 431, "The request has too many header fields; send fewer.";
     /// Whitespace before the first header line (RFC 9112 §2.2).
     LeadingWhitespace = 400, "The first header line starts with whitespace; a header line starts with the field's name.";
@@ -142,7 +142,7 @@ violations! {
     /// A trailer that frames, routes, authenticates or controls (RFC 9110 §6.5.1).
     TrailerRefused = 400, "A trailer field must not come after the body; send it as a header.";
     /// More than 4 KiB of trailers, or more lines than
-    /// [`HeadLimits::headers`](super::HeadLimits::headers) (RFC 6585 §5).
+    /// [`HeadLimits::headers`](super::screen::HeadLimits::headers) (RFC 6585 §5).
     TrailersTooLarge = 431, "The trailer section is too large; send fewer or shorter trailer fields.";
 }
 

@@ -3,7 +3,7 @@
 //! These functions see every byte of every head, so they work on words and tables. They know
 //! nothing of what a field means.
 
-use super::Violation;
+use super::violation::Violation;
 
 /// A byte of a token (RFC 9110 §5.6.2), and so of a field's name.
 pub(super) const TOKEN: u8 = 1;

@@ -1,0 +1,208 @@
+//! The request's way onto the wire: head and small body in one write, larger bodies piece by piece, as the upstream takes them.
+
+use std::{
+    io::{self, Write as _},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncWrite;
+
+use super::stream::UpstreamStream;
+use crate::body::{Upload, UploadFault};
+
+/// A piece up to this size is copied behind what is there already, so that both leave in one write.
+const COPIED: usize = 16 * 1024;
+/// So much is gathered before it is written.
+const GATHERED: usize = 32 * 1024;
+
+/// How the upstream is told where the body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// By its length; so many bytes are still to come.
+    Length(u64),
+    /// By chunks.
+    Chunked,
+}
+
+/// Why a request did not reach its end.
+#[derive(Debug)]
+pub(super) enum SendFault {
+    Upload(UploadFault),
+    Io(io::Error),
+}
+
+/// A request under way.
+pub(super) struct Sending {
+    /// Goes next, from `at` on.
+    out: Vec<u8>,
+    at: usize,
+    /// Goes after it.
+    piece: Bytes,
+    upload: Upload,
+    framing: Framing,
+    step: Step,
+    /// The upstream takes no more of it.
+    broken: bool,
+    /// Whether all there is of it so far is in `out`, to be sent again if need be.
+    whole: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// More of the body is to come.
+    Open,
+    /// All of it came.
+    Ended,
+    /// All of it left.
+    Done,
+}
+
+impl Sending {
+    /// A request with this head, its empty line included.
+    pub(super) fn new(head: Vec<u8>, upload: Upload, framing: Framing) -> Self {
+        Self {
+            out: head,
+            at: 0,
+            piece: Bytes::new(),
+            upload,
+            framing,
+            step: Step::Open,
+            broken: false,
+            whole: true,
+        }
+    }
+
+    /// Sends what can be sent now; `moved` is called for every piece of the body. Ready when there is no more to do.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut UpstreamStream,
+        mut moved: impl FnMut(),
+    ) -> Poll<Result<(), SendFault>> {
+        if self.broken || self.is_done() {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            self.gather(cx, &mut moved).map_err(SendFault::Upload)?;
+            if let Some(rest) = self.out.get(self.at..).filter(|rest| !rest.is_empty()) {
+                self.at += ready!(self::write(cx, stream, rest)).map_err(|e| self.broken(e))?;
+                if self.at == self.out.len() && self.step == Step::Open {
+                    self.out.clear();
+                    self.at = 0;
+                    self.whole = false;
+                }
+            } else if !self.piece.is_empty() {
+                let written = ready!(self::write(cx, stream, &self.piece));
+                let written = written.map_err(|error| self.broken(error))?;
+                self.piece.advance(written);
+                if self.piece.is_empty() {
+                    self.end_piece();
+                }
+            } else {
+                ready!(Pin::new(&mut *stream).poll_flush(cx)).map_err(|e| self.broken(e))?;
+                if self.step == Step::Open {
+                    return Poll::Pending;
+                }
+                self.step = Step::Done;
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    fn broken(&mut self, error: io::Error) -> SendFault {
+        self.broken = true;
+        SendFault::Io(error)
+    }
+
+    /// Takes what there is of the body, and has room.
+    fn gather(
+        &mut self,
+        cx: &mut Context<'_>,
+        moved: &mut impl FnMut(),
+    ) -> Result<(), UploadFault> {
+        while self.step == Step::Open && self.piece.is_empty() && self.out.len() < GATHERED {
+            match self.upload.poll_piece(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(None) => {
+                    match self.framing {
+                        // The parser of the client's side saw to it; an upstream is never left waiting for the rest.
+                        Framing::Length(1..) => return Err(UploadFault::Broken),
+                        Framing::Length(0) => {}
+                        Framing::Chunked => self.out.extend_from_slice(b"0\r\n\r\n"),
+                    }
+                    self.step = Step::Ended;
+                }
+                Poll::Ready(Some(piece)) => self.put(piece?)?,
+            }
+            moved();
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, piece: Bytes) -> Result<(), UploadFault> {
+        let size = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        match &mut self.framing {
+            // Nor does it ever get more than it was told.
+            Framing::Length(left) => *left = left.checked_sub(size).ok_or(UploadFault::Broken)?,
+            // An empty chunk would be the end.
+            Framing::Chunked if piece.is_empty() => return Ok(()),
+            Framing::Chunked => {
+                // Writing to memory does not fail.
+                let _ = write!(self.out, "{size:x}\r\n");
+            }
+        }
+        if piece.len() <= COPIED {
+            self.out.extend_from_slice(&piece);
+            self.end_piece();
+        } else {
+            self.piece = piece;
+            self.whole = false;
+        }
+        Ok(())
+    }
+
+    fn end_piece(&mut self) {
+        if self.framing == Framing::Chunked {
+            self.out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Whether all of it left.
+    pub(super) fn is_done(&self) -> bool {
+        self.step == Step::Done
+    }
+
+    /// Whether nothing of it was taken by the upstream's side.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.at == 0 && self.whole
+    }
+
+    /// Makes it be sent from its begin once more, if all of it is still there.
+    pub(super) fn again(&mut self) -> bool {
+        if self.whole {
+            self.at = 0;
+            self.broken = false;
+            if self.is_done() {
+                self.step = Step::Ended;
+            }
+        }
+        self.whole
+    }
+
+    pub(super) fn into_buffer(self) -> Vec<u8> {
+        self.out
+    }
+}
+
+fn write(
+    cx: &mut Context<'_>,
+    stream: &mut UpstreamStream,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
+    match ready!(Pin::new(stream).poll_write(cx, bytes)) {
+        Ok(0) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+        written => Poll::Ready(written),
+    }
+}

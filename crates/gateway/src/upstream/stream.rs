@@ -1,0 +1,149 @@
+//! The socket to an upstream, with or without TLS.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::{Buf, Bytes};
+use keyward_core::policy::Upstream;
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::settings::Compiled;
+
+/// Why no connection could be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectFault {
+    #[error("it did not take the connection in time")]
+    Timeout,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("it closed the connection before the request was sent")]
+    Closed,
+    #[error("its name is no TLS server name")]
+    Name,
+}
+
+pub(crate) enum UpstreamStream {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Connects, and shakes hands where the upstream speaks TLS.
+pub(super) async fn connect(
+    upstream: &Upstream,
+    settings: &Compiled,
+) -> Result<UpstreamStream, ConnectFault> {
+    let host = upstream.host.trim_start_matches('[').trim_end_matches(']');
+    let tcp = TcpStream::connect((host, upstream.port)).await?;
+    tcp.set_nodelay(true)?;
+    if !upstream.tls {
+        return Ok(UpstreamStream::Tcp(tcp));
+    }
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| ConnectFault::Name)?;
+    let connector = TlsConnector::from(Arc::clone(&settings.upstream_tls));
+    Ok(UpstreamStream::Tls(Box::new(connector.connect(name, tcp).await?)))
+}
+
+impl UpstreamStream {
+    /// Whether an idle connection is open and nothing came on it. Costs no system call while nothing did.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut byte = [0];
+        match self {
+            Self::Tcp(tcp) => tcp
+                .try_read(&mut byte)
+                .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock),
+            Self::Tls(tls) => {
+                let mut cx = Context::from_waker(Waker::noop());
+                Pin::new(&mut **tls).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+            }
+        }
+    }
+}
+
+impl AsyncRead for UpstreamStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, out),
+            Self::Tls(tls) => Pin::new(&mut **tls).poll_read(cx, out),
+        }
+    }
+}
+
+impl AsyncWrite for UpstreamStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(&mut **tls).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(_) => Poll::Ready(Ok(())),
+            Self::Tls(tls) => Pin::new(&mut **tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(&mut **tls).poll_shutdown(cx),
+        }
+    }
+}
+
+/// A connection that changed its protocol, and what came on it with the head of the answer.
+pub(crate) struct Tunnelled {
+    pub(super) stream: UpstreamStream,
+    pub(super) first: Bytes,
+}
+
+impl AsyncRead for Tunnelled {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.first.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, out);
+        }
+        let count = self.first.len().min(out.remaining());
+        out.put_slice(self.first.get(..count).unwrap_or_default());
+        self.first.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Tunnelled {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,272 @@
+//! An upstream's answers, read as strictly as requests are.
+//!
+//! What an upstream sends decides where its answer ends, and so what the next client on its connection gets. So there is one way
+//! to read an answer or it is none: CR LF ends lines, one length of plain digits, `chunked` alone as coding, never both, no
+//! folding, no control characters. Whoever needs more leniency has an upstream that no client can rely on either.
+//!
+//! Pure: bytes in, heads and pieces out. [`crate::upstream`] brings the bytes.
+
+use std::ops::Range;
+
+use super::{
+    chunked::{Chunks, Piece},
+    syntax::{Line, find_line, list, split_field, trim},
+    violation::Violation,
+};
+
+/// Bytes of a head, from the version to the empty line.
+pub(crate) const HEAD_BYTES: usize = 64 * 1024;
+/// Lines of a head behind the status line, and of trailers.
+const FIELDS: usize = 128;
+
+/// Why bytes are no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadAnswer {
+    #[error("its first line is no status line of HTTP/1")]
+    StatusLine,
+    #[error("its head is too large")]
+    HeadTooLarge,
+    #[error("it has too many header lines")]
+    TooManyHeaders,
+    #[error("its interim answers have no end")]
+    Interim,
+    #[error("its length is told twice, or is no plain number")]
+    Length,
+    #[error("it is framed in two ways, or in one that is not ours")]
+    Coding,
+    #[error("a rule of the syntax is broken ({0:?})")]
+    Syntax(Violation),
+}
+
+impl From<Violation> for BadAnswer {
+    fn from(violation: Violation) -> Self {
+        Self::Syntax(violation)
+    }
+}
+
+/// The head of an answer that is being read.
+#[derive(Debug, Default)]
+pub(crate) struct HeadReader {
+    /// Where the line begins that is not whole yet.
+    line: usize,
+    /// Up to where that line was looked at.
+    scanned: usize,
+    fields: usize,
+    head: Head,
+}
+
+/// What a head says that counts for the connection. Its fields stay where they are: see [`fields`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// 100 to 999.
+    pub(crate) status: u16,
+    /// Whether it is HTTP/1.1, not 1.0.
+    pub(crate) http11: bool,
+    /// Where its fields stand, from the first line's beginning to the last one's end.
+    pub(crate) fields: Range<usize>,
+    /// Content-Length.
+    pub(crate) length: Option<u64>,
+    chunked: bool,
+    close: bool,
+    /// Whether `Connection` says anything: it may name fields that are for this hop alone.
+    pub(crate) connection: bool,
+}
+
+impl HeadReader {
+    /// Reads on; the head begins at `bytes`' front. `None` until it is whole, then its length.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<Option<(usize, Head)>, BadAnswer> {
+        let window = bytes.get(..HEAD_BYTES).unwrap_or(bytes);
+        loop {
+            let end = match find_line(window, self.scanned)? {
+                Line::Whole(end) => end,
+                Line::Partial(_) if window.len() == HEAD_BYTES => {
+                    return Err(BadAnswer::HeadTooLarge);
+                }
+                Line::Partial(scanned) => {
+                    self.scanned = scanned;
+                    return Ok(None);
+                }
+            };
+            let (start, next) = (self.line, end + 2);
+            let line = window.get(start..end).unwrap_or_default();
+            if start == 0 {
+                (self.head.status, self.head.http11) = status_line(line)?;
+                self.head.fields.start = next;
+            } else if line.is_empty() {
+                self.head.fields.end = start;
+                return Ok(Some((next, std::mem::take(&mut self.head))));
+            } else {
+                self.fields += 1;
+                if self.fields > FIELDS {
+                    return Err(BadAnswer::TooManyHeaders);
+                }
+                self.head.field(line)?;
+            }
+            (self.line, self.scanned) = (next, next);
+        }
+    }
+}
+
+/// `HTTP/1.x SP status SP reason`; the reason, and the space before it, may be missing.
+fn status_line(line: &[u8]) -> Result<(u16, bool), BadAnswer> {
+    let (version, rest) = line.split_at_checked(b"HTTP/1.1".len()).ok_or(BadAnswer::StatusLine)?;
+    let http11 = match version {
+        b"HTTP/1.1" => true,
+        b"HTTP/1.0" => false,
+        _ => return Err(BadAnswer::StatusLine),
+    };
+    match rest {
+        [b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9']
+        | [b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ', ..] => {
+            let digit = |byte: &u8| u16::from(byte - b'0');
+            Ok((digit(a) * 100 + digit(b) * 10 + digit(c), http11))
+        }
+        _ => Err(BadAnswer::StatusLine),
+    }
+}
+
+impl Head {
+    /// One header line. Lengths keep the comparing short.
+    fn field(&mut self, line: &[u8]) -> Result<(), BadAnswer> {
+        if matches!(line.first(), Some(b' ' | b'\t')) {
+            return Err(Violation::LineFolding.into());
+        }
+        let (name, value) = split_field(line)?;
+        let named = |field: &str| name.eq_ignore_ascii_case(field.as_bytes());
+        match name.len() {
+            10 if named("connection") => {
+                self.connection = true;
+                self.close |= list(value).any(|option| option.eq_ignore_ascii_case(b"close"));
+            }
+            14 if named("content-length") => {
+                if self.length.is_some() || self.chunked {
+                    return Err(if self.chunked { BadAnswer::Coding } else { BadAnswer::Length });
+                }
+                self.length = Some(length(trim(value)).ok_or(BadAnswer::Length)?);
+            }
+            17 if named("transfer-encoding") => {
+                let alone = trim(value).eq_ignore_ascii_case(b"chunked");
+                if !alone || self.chunked || self.length.is_some() || !self.http11 {
+                    return Err(BadAnswer::Coding);
+                }
+                self.chunked = true;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a final answer is still to come (RFC 9110, 15.2).
+    pub(crate) fn is_interim(&self) -> bool {
+        self.status < 200 && self.status != 101
+    }
+
+    /// Whether the connection may serve another request after this answer. HTTP/1.0's ways to say so are not trusted.
+    pub(crate) fn keeps_connection(&self) -> bool {
+        self.http11 && !self.close && self.status != 101
+    }
+
+    /// What follows the head (RFC 9112, 6.3).
+    pub(crate) fn content(&self, of_head_request: bool) -> Content {
+        if of_head_request || matches!(self.status, 100..=199 | 204 | 304) {
+            return Content::Length(0);
+        }
+        match self.length {
+            Some(length) => Content::Length(length),
+            None if self.chunked => Content::Chunked(Chunks::default()),
+            None => Content::UntilClose,
+        }
+    }
+}
+
+/// Digits alone, without leading zeros, below 2^63.
+fn length(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || (digits.len() > 1 && digits.starts_with(b"0")) {
+        return None;
+    }
+    let length = digits.iter().try_fold(0_i64, |length, digit| {
+        let digit = digit.is_ascii_digit().then(|| i64::from(digit - b'0'))?;
+        length.checked_mul(10)?.checked_add(digit)
+    });
+    length.map(i64::unsigned_abs)
+}
+
+/// The fields of a head that was read, in its order: names as they were sent, values without the space around them.
+pub(crate) fn fields(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = lines;
+    std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\r', rest)?;
+        let line = rest.get(..end)?;
+        rest = rest.get(end + 2..)?;
+        split_field(line).ok().map(|(name, value)| (name, trim(value)))
+    })
+}
+
+/// The content of an answer, as far as it was not read yet.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Length(u64),
+    Chunked(Chunks),
+    UntilClose,
+}
+
+/// What stands at the front of the bytes of a content.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// So many bytes of framing, to be skipped.
+    Skip(usize),
+    /// So many bytes of content.
+    Data(usize),
+    /// So many bytes that are a trailer's line, to be read by [`fields`].
+    Trailer(usize),
+    /// Nothing until more was read.
+    More,
+    /// The content has ended before these bytes.
+    End,
+}
+
+impl Content {
+    /// What stands at the front of `bytes`, which are all that was read and not taken yet.
+    pub(crate) fn next(&mut self, bytes: &[u8]) -> Result<Next, BadAnswer> {
+        match self {
+            Self::Length(0) => Ok(Next::End),
+            _ if bytes.is_empty() && !self.has_ended() => Ok(Next::More),
+            Self::Length(left) => {
+                let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                *left -= u64::try_from(here).unwrap_or(*left);
+                Ok(Next::Data(here))
+            }
+            Self::Chunked(chunks) if chunks.is_done() => Ok(Next::End),
+            Self::Chunked(chunks) => Ok(match chunks.piece(FIELDS, bytes)? {
+                Some(Piece::Framing(length)) => Next::Skip(length),
+                Some(Piece::Data(length)) => Next::Data(length),
+                Some(Piece::Trailer(length)) => Next::Trailer(length),
+                None => Next::More,
+            }),
+            Self::UntilClose => Ok(Next::Data(bytes.len())),
+        }
+    }
+
+    /// Whether no more of it is to come.
+    pub(crate) fn has_ended(&self) -> bool {
+        match self {
+            Self::Length(left) => *left == 0,
+            Self::Chunked(chunks) => chunks.is_done(),
+            Self::UntilClose => false,
+        }
+    }
+
+    /// Whether the end of the connection is its end; of any other, it breaks it off.
+    pub(crate) fn ends_with_connection(&self) -> bool {
+        matches!(self, Self::UntilClose)
+    }
+
+    /// How much is left, where that is known.
+    pub(crate) fn left(&self) -> Option<u64> {
+        match self {
+            Self::Length(left) => Some(*left),
+            _ if self.has_ended() => Some(0),
+            _ => None,
+        }
+    }
+}
