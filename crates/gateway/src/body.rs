@@ -1,7 +1,7 @@
 //! Bodies both ways: streamed as they come, counted, bounded, with deadlines.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     io,
     pin::Pin,
     rc::Rc,
@@ -10,15 +10,19 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use keyward_core::verdict::{Denial, Reason};
 
 use crate::{
+    guard,
     record::Ticket,
     upstream::{Call, Framing},
-    watchdog::{Deadline, Watch},
-    wire::answer::BadAnswer,
+    watchdog::Watch,
+    wire::{
+        answer::BadAnswer,
+        client::{ClientWire, WireFault},
+    },
     worker::Held,
 };
 
@@ -31,6 +35,8 @@ pub(crate) enum UploadFault {
     Broken,
     #[error("the client stopped sending its request body")]
     Stalled,
+    #[error("the request body broke a rule of the wire: {0:?}")]
+    Wire(WireFault),
 }
 
 impl UploadFault {
@@ -42,46 +48,60 @@ impl UploadFault {
             }
             Self::Broken => (Reason::BadRequest, "The request body broke off before its end."),
             Self::Stalled => (Reason::RequestTimeout, "The request body did not arrive in time."),
+            Self::Wire(fault) => return Box::new(guard::wire_denial(fault)),
         };
         Box::new(Denial::new(reason, detail))
     }
 }
 
 /// A request body as it comes from the client.
-pub(crate) struct ClientBody {
-    incoming: Incoming,
-    /// How long the next piece may take, where the stream under the parser does not see to it: in HTTP/2, one slow
-    /// body among others leaves the connection busy.
-    patience: Option<Patience>,
+pub(crate) enum ClientBody {
+    /// HTTP/1.1's, read from the connection it shares.
+    Http1(Rc<RefCell<ClientWire>>),
+    /// A stream's of HTTP/2.
+    Http2 { incoming: Incoming, patience: Option<Patience> },
 }
 
-struct Patience {
+/// How long the next piece may take: in HTTP/2, one slow body among others leaves the connection busy.
+pub(crate) struct Patience {
     watch: Watch,
     stall: Duration,
     waiting: bool,
 }
 
-impl ClientBody {
-    /// A body; `patience` for one of HTTP/2.
-    pub(crate) fn new(incoming: Incoming, patience: Option<(Watch, Duration)>) -> Self {
-        let patience = patience.map(|(watch, stall)| Patience { watch, stall, waiting: false });
-        Self { incoming, patience }
+impl Patience {
+    pub(crate) fn new(watch: Watch, stall: Duration) -> Self {
+        Self { watch, stall, waiting: false }
     }
 
+    fn is_over<T>(&mut self, cx: &Context<'_>, poll: &Poll<T>) -> bool {
+        if poll.is_pending() && !std::mem::replace(&mut self.waiting, true) {
+            self.watch.arm(self.stall);
+        }
+        self.waiting = poll.is_pending();
+        poll.is_pending() && self.watch.overdue(cx)
+    }
+}
+
+impl ClientBody {
     /// The next piece; trailers are its end, because they could carry fields that were never decided on.
     pub(crate) fn poll_piece(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, UploadFault>>> {
-        let poll = Pin::new(&mut self.incoming).poll_frame(cx);
-        if let Some(patience) = &mut self.patience {
-            if poll.is_pending() && !std::mem::replace(&mut patience.waiting, true) {
-                patience.watch.arm(patience.stall);
+        let (incoming, patience) = match self {
+            Self::Http1(wire) => {
+                let poll = wire.borrow_mut().poll_body(cx);
+                return poll.map_err(|_| match wire.borrow().fault() {
+                    Some(fault) => UploadFault::Wire(fault),
+                    None => UploadFault::Broken,
+                });
             }
-            if poll.is_pending() && patience.watch.overdue(cx) {
-                return Poll::Ready(Some(Err(UploadFault::Stalled)));
-            }
-            patience.waiting = poll.is_pending();
+            Self::Http2 { incoming, patience } => (incoming, patience),
+        };
+        let poll = Pin::new(incoming).poll_frame(cx);
+        if patience.as_mut().is_some_and(|patience| patience.is_over(cx, &poll)) {
+            return Poll::Ready(Some(Err(UploadFault::Stalled)));
         }
         match ready!(poll) {
             Some(Ok(frame)) => Poll::Ready(frame.into_data().ok().map(Ok)),
@@ -90,12 +110,20 @@ impl ClientBody {
         }
     }
 
-    pub(crate) fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+    /// Whether no more of it is to come.
+    pub(crate) fn has_ended(&self) -> bool {
+        match self {
+            Self::Http1(wire) => wire.borrow().body_has_ended(),
+            Self::Http2 { incoming, .. } => incoming.is_end_stream(),
+        }
     }
 
-    pub(crate) fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+    /// How much of it is to come, where that is known.
+    pub(crate) fn left(&self) -> Option<u64> {
+        match self {
+            Self::Http1(wire) => wire.borrow().body_left(),
+            Self::Http2 { incoming, .. } => incoming.size_hint().exact(),
+        }
     }
 }
 
@@ -164,9 +192,9 @@ impl Upload {
             Self::Whole(Some(bytes), _) => {
                 Some(Framing::Length(u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
             }
-            Self::Stream { body, .. } if body.is_end_stream() => None,
+            Self::Stream { body, .. } if body.has_ended() => None,
             Self::Stream { body, .. } => {
-                Some(body.size_hint().exact().map_or(Framing::Chunked, Framing::Length))
+                Some(body.left().map_or(Framing::Chunked, Framing::Length))
             }
         }
     }
@@ -185,143 +213,79 @@ pub(crate) enum AnswerFault {
     Stalled,
 }
 
-/// An answer on its way to the client.
+/// The content of an answer on its way to the client. The request is recorded when it is dropped.
 pub(crate) struct Answer {
-    source: AnswerSource,
-    /// The deadline by which the client must take the next piece, where the stream under the parser does not see to it.
-    taken: Option<(Deadline, Duration)>,
-    /// Whether something was given since the client's side last had nothing to do but flush.
-    fresh: bool,
-    fault: Option<AnswerFault>,
+    source: Source,
     ticket: Option<Ticket>,
 }
 
-enum AnswerSource {
+enum Source {
+    /// Ours.
     Own(Option<Bytes>),
-    Upstream {
-        /// Given back when the answer has ended.
-        call: Option<Box<Call>>,
-        /// Whether the client takes the end of its connection for the end of the answer (HTTP/1.0).
-        until_close: bool,
-    },
+    /// An upstream's, passed on as it comes.
+    Upstream(Box<Call>),
+    /// It has ended, or there is none.
+    Nothing,
 }
 
 impl Answer {
     /// An answer of ours.
     pub(crate) fn own(body: Bytes, ticket: Ticket) -> Self {
-        Self::new(AnswerSource::Own(Some(body).filter(|b| !b.is_empty())), Some(ticket))
+        Self { source: Source::Own(Some(body)), ticket: Some(ticket) }
     }
 
-    /// The head alone: the record is kept elsewhere.
+    /// The record is kept elsewhere.
     pub(crate) fn empty() -> Self {
-        Self::new(AnswerSource::Own(None), None)
+        Self { source: Source::Nothing, ticket: None }
     }
 
-    /// An upstream's, passed on as it comes; `until_close` where the client takes the end of its connection for the end.
-    pub(crate) fn relay(call: Box<Call>, until_close: bool, ticket: Ticket) -> Self {
-        Self::new(AnswerSource::Upstream { call: Some(call), until_close }, Some(ticket))
+    /// An upstream's.
+    pub(crate) fn relay(call: Box<Call>, ticket: Ticket) -> Self {
+        Self { source: Source::Upstream(call), ticket: Some(ticket) }
     }
 
-    fn new(source: AnswerSource, ticket: Option<Ticket>) -> Self {
-        Self { source, taken: None, fresh: false, fault: None, ticket }
-    }
-
-    /// Ends the exchange when the client takes nothing for `limit`.
-    pub(crate) fn taken_within(&mut self, deadline: Deadline, limit: Duration) {
-        deadline.arm(limit);
-        self.taken = Some((deadline, limit));
-    }
-
-    /// What follows a fault closes the connection. A client that would take this for the end of the answer gets a reset.
-    fn broken(&self, fault: AnswerFault) -> AnswerFault {
-        if let (AnswerSource::Upstream { until_close: true, .. }, Some(ticket)) =
-            (&self.source, &self.ticket)
-        {
-            ticket.in_flight.cut();
-        }
-        fault
-    }
-
-    fn count(&mut self, bytes: usize) {
-        if let Some(ticket) = &mut self.ticket {
-            ticket.sums.bytes_out += u64::try_from(bytes).unwrap_or_default();
-        }
-    }
-}
-
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = AnswerFault;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
+    /// The next piece, or the trailers.
+    pub(crate) fn poll_frame(
+        &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerFault>>> {
-        let this = &mut *self;
-        let call = match &mut this.source {
-            AnswerSource::Own(body) => {
-                let body = body.take();
-                this.count(body.as_ref().map_or(0, Bytes::len));
-                return Poll::Ready(body.map(|bytes| Ok(Frame::data(bytes))));
-            }
-            AnswerSource::Upstream { call: Some(call), .. } => call,
-            AnswerSource::Upstream { call: None, .. } => return Poll::Ready(None),
+        let frame = match &mut self.source {
+            Source::Own(body) => body.take().map(|body| Ok(Frame::data(body))),
+            Source::Upstream(call) => ready!(call.poll_frame(cx)),
+            Source::Nothing => None,
         };
-        if let Some(fault) = this.fault.take() {
-            return Poll::Ready(Some(Err(this.broken(fault))));
+        if let (Some(Ok(frame)), Some(ticket)) = (&frame, &mut self.ticket) {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            ticket.sums.bytes_out += u64::try_from(bytes).unwrap_or_default();
         }
-        let poll = call.poll_frame(cx);
-        if let Some((deadline, limit)) = &this.taken {
-            // Being asked, the client has room: now the upstream is waited for, or the client again.
-            if poll.is_pending() { deadline.disarm() } else { deadline.arm(*limit) }
-        }
-        match poll {
-            Poll::Pending => this.fresh = false,
-            Poll::Ready(Some(Ok(ref frame))) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                this.fresh = true;
-                this.count(bytes);
-            }
-            Poll::Ready(Some(Err(fault))) if this.fresh => {
-                // The client gets what came before the fault: what was not flushed yet would go with the connection.
-                this.fault = Some(fault);
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            Poll::Ready(Some(Err(fault))) => {
-                return Poll::Ready(Some(Err(this.broken(fault))));
-            }
-            Poll::Ready(None) => {}
-        }
-        poll
+        Poll::Ready(frame)
     }
 
-    fn is_end_stream(&self) -> bool {
+    /// Whether no more of it is to come.
+    pub(crate) fn has_ended(&self) -> bool {
         match &self.source {
-            AnswerSource::Own(body) => body.is_none(),
-            AnswerSource::Upstream { call, .. } => {
-                call.as_ref().is_none_or(|call| call.has_ended())
-            }
+            Source::Own(body) => body.is_none(),
+            Source::Upstream(call) => call.has_ended(),
+            Source::Nothing => true,
         }
     }
 
-    fn size_hint(&self) -> SizeHint {
+    /// How much of it is to come, where that is known.
+    pub(crate) fn left(&self) -> Option<u64> {
         match &self.source {
-            AnswerSource::Own(body) => SizeHint::with_exact(
-                body.as_ref().map_or(0, |b| u64::try_from(b.len()).unwrap_or(0)),
-            ),
-            AnswerSource::Upstream { call, .. } => call
-                .as_ref()
-                .map_or(Some(0), |call| call.left())
-                .map_or_else(SizeHint::default, SizeHint::with_exact),
+            Source::Own(body) => {
+                Some(body.as_ref().map_or(0, |body| u64::try_from(body.len()).unwrap_or(0)))
+            }
+            Source::Upstream(call) => call.left(),
+            Source::Nothing => Some(0),
         }
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        let AnswerSource::Upstream { call, .. } = &mut self.source else { return };
-        if let (Some(call), Some(ticket)) = (call.take(), &self.ticket) {
+        let source = std::mem::replace(&mut self.source, Source::Nothing);
+        if let (Source::Upstream(call), Some(ticket)) = (source, &self.ticket) {
             ticket.worker().keep_watch(call.finish());
         }
     }

@@ -1,7 +1,6 @@
 //! A request's way, top to bottom: guard, route, credential, decide, forward, record.
 
 use std::{
-    convert::Infallible,
     future::poll_fn,
     net::IpAddr,
     rc::Rc,
@@ -11,9 +10,9 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
-use hyper::body::{Body as _, Incoming};
+use http::HeaderValue;
 use keyward_core::{
+    credential::Headers as _,
     decide::{self, Body, Progress, Silent},
     declared,
     policy::Api,
@@ -25,14 +24,16 @@ use keyward_core::{
 };
 
 use crate::{
-    body::{Answer, ClientBody, Upload, UploadState},
+    body::{ClientBody, Upload, UploadState},
     clock,
     connection::Connection,
-    forward::{self, Forwarding},
-    guard::{self, HeadersOf},
+    forward, guard,
     record::Ticket,
     refusal::{self, Refused},
+    reply::Reply,
+    request::RequestHead,
     settings::Compiled,
+    wire::client::WireFault,
     worker::{Held, Worker},
 };
 
@@ -46,19 +47,19 @@ const DISCARD_BYTES: u64 = 16 * 1024 * 1024;
 const DISCARD: Duration = Duration::from_secs(5);
 
 /// Answers one request, from its upstream or with a refusal. It never fails: every way ends in one answer and one record.
+///
+/// With a `fault`, what came was no request, and `head` stands in for it.
 pub(crate) async fn exchange(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
-    request: Request<Incoming>,
-) -> Result<Response<Answer>, Infallible> {
-    // Before anything is waited for: after that, another stream may be the one that is polled.
-    let stream = connection.stream();
+    head: RequestHead,
+    body: ClientBody,
+    fault: Option<WireFault>,
+) -> Reply {
     let snapshot = worker.snapshot();
     let settings = worker.settings();
-    let mut ticket = Ticket::open(&worker, connection.wire.begin());
-    let (mut parts, body) = request.into_parts();
-    let seen = Seen::of(&parts, worker.next_request_id());
-    let origin = guard::origin(&connection, &parts.headers, &settings.trusted_proxies);
+    let mut ticket = Ticket::open(&worker, connection.begin());
+    let origin = guard::origin(&connection, &head, &settings.trusted_proxies);
     let (client, secure) = *origin.as_ref().unwrap_or(&(connection.peer, connection.secure));
 
     let mut exchange = Exchange {
@@ -66,35 +67,24 @@ pub(crate) async fn exchange(
         connection: &connection,
         snapshot: &snapshot,
         settings: &settings,
+        head: &head,
+        fault,
         api: None,
         client,
         secure,
         request_id: HeaderValue::from_static(""),
     };
-    let mut body = Some(exchange.client_body(body));
-    let answered = exchange.answer(&mut parts, &mut body, &seen, origin.err(), &mut ticket).await;
-    let mut response = match answered {
-        Ok(forwarding) => {
-            if seen.upgrades {
-                connection.wire.decide_upgrade(forwarding.is_upgrade());
-            }
-            forwarding.into_response(ticket)
-        }
+    let mut body = Some(body);
+    match exchange.answer(&mut body, origin.err(), &mut ticket).await {
+        Ok(forwarding) => forwarding.into_reply(ticket),
         Err(denial) => {
-            if seen.upgrades {
-                connection.wire.decide_upgrade(false);
-            }
             let unread = match body {
-                Some(body) => Box::pin(exchange.discard(body, &parts.headers)).await,
+                Some(body) => Box::pin(exchange.discard(body)).await,
                 None => false,
             };
-            exchange.refuse(&denial, &parts, &seen, unread, ticket)
+            exchange.refuse(&denial, unread, ticket)
         }
-    };
-    if let Some(deadline) = stream {
-        response.body_mut().taken_within(deadline, settings.deadlines.stall);
     }
-    Ok(response)
 }
 
 /// A body that was read to its end.
@@ -105,38 +95,14 @@ struct Whole {
     waited: bool,
 }
 
-/// What of the headers is needed after they have gone to the upstream.
-struct Seen {
-    number: u128,
-    problem: bool,
-    /// Whether what follows the request on its connection hangs on the answer.
-    upgrades: bool,
-}
-
-impl Seen {
-    fn of(parts: &Parts, number: u128) -> Self {
-        Self {
-            number,
-            problem: wants_problem(&parts.headers),
-            upgrades: parts.headers.contains_key(header::UPGRADE),
-        }
-    }
-}
-
-/// Whether the client names `application/problem+json` (RFC 9457) among what it accepts.
-fn wants_problem(headers: &HeaderMap) -> bool {
-    let names = |value: &http::HeaderValue| {
-        value.to_str().is_ok_and(|text| text.contains("application/problem+json"))
-    };
-    headers.get_all(header::ACCEPT).iter().any(names)
-}
-
 /// One request and everything it is answered from.
 struct Exchange<'w> {
     worker: &'w Rc<Worker>,
     connection: &'w Connection,
     snapshot: &'w Arc<Snapshot>,
     settings: &'w Compiled,
+    head: &'w RequestHead,
+    fault: Option<WireFault>,
     /// Known once it was routed.
     api: Option<&'w Api>,
     client: IpAddr,
@@ -148,18 +114,16 @@ impl<'w> Exchange<'w> {
     /// The way itself.
     async fn answer(
         &mut self,
-        parts: &mut Parts,
         body: &mut Option<ClientBody>,
-        seen: &Seen,
         unknown_origin: Option<Box<Denial>>,
         ticket: &mut Ticket,
-    ) -> Result<Forwarding, Box<Denial>> {
-        let host = guard::check(self.connection, &self.settings.limits, parts);
+    ) -> Result<forward::Forwarding, Box<Denial>> {
+        let host = guard::check(self.connection, &self.settings.limits, self.head, self.fault);
         let api =
-            host.as_ref().ok().and_then(|host| self.snapshot.policy().find(host, parts.uri.path()));
-        self.name(api, seen);
+            host.as_ref().ok().and_then(|host| self.snapshot.policy().find(host, self.head.path()));
+        self.name(api);
         if self.settings.log_requests {
-            ticket.log(self.request_id_text(), parts, self.client);
+            ticket.log(self.request_id_text(), self.head, self.client);
         }
         host?;
         unknown_origin.map_or(Ok(()), Err)?;
@@ -167,38 +131,26 @@ impl<'w> Exchange<'w> {
             Box::new(Denial::new(Reason::UnknownApi, "No API is served at this host and path."))
         })?;
 
-        let (permit, body) = self.decide(api, parts, body, ticket).await?;
-        forward::forward(
-            forward::Way {
-                worker: self.worker,
-                connection: self.connection,
-                snapshot: self.snapshot,
-                settings: self.settings,
-                api,
-                client: self.client,
-                secure: self.secure,
-                request_id: &self.request_id,
-            },
-            permit,
-            parts,
-            body,
-        )
-        .await
-        .map_err(|denial| self.say_what_broke(denial))
-    }
-
-    /// An upload that broke off is refused with what the wire knows of it.
-    fn say_what_broke(&self, denial: Box<Denial>) -> Box<Denial> {
-        match guard::body_denial(self.connection) {
-            Some(known) if denial.reason == Reason::BadRequest => Box::new(known),
-            _ => denial,
-        }
+        let (permit, upload) = self.decide(api, body, ticket).await?;
+        let way = forward::Way {
+            worker: self.worker,
+            connection: self.connection,
+            snapshot: self.snapshot,
+            settings: self.settings,
+            head: self.head,
+            api,
+            client: self.client,
+            secure: self.secure,
+            request_id: &self.request_id,
+        };
+        forward::forward(way, permit, upload).await
     }
 
     /// Gives the request the API's words and a number in its form.
-    fn name(&mut self, api: Option<&'w Api>, seen: &Seen) {
+    fn name(&mut self, api: Option<&'w Api>) {
         self.api = api;
-        self.request_id = request_id(&self.profile().request_id.prefix, seen.number);
+        let number = self.worker.next_request_id();
+        self.request_id = request_id(&self.profile().request_id.prefix, number);
     }
 
     fn request_id_text(&self) -> &str {
@@ -213,18 +165,16 @@ impl<'w> Exchange<'w> {
     async fn decide(
         &self,
         api: &Api,
-        parts: &Parts,
         body: &mut Option<ClientBody>,
         ticket: &mut Ticket,
     ) -> Result<(Permit, Upload), Box<Denial>> {
         let now = ticket.began();
-        let headers = HeadersOf(&parts.headers);
         let facts = decide::Request {
             api,
-            method: parts.method.as_str().parse().ok(),
-            path: parts.uri.path(),
-            query: parts.uri.query(),
-            headers: &headers,
+            method: self.head.method.as_str().parse().ok(),
+            path: self.head.path(),
+            query: self.head.query(),
+            headers: self.head,
             client: self.client,
             secure: self.secure,
         };
@@ -283,13 +233,13 @@ impl<'w> Exchange<'w> {
     ///
     /// An answer that comes before its request has ended is lost on many clients: the connection is reset under
     /// them (HTTP/1.1), or the stream is, and they throw the answer away (HTTP/2).
-    async fn discard(&self, mut body: ClientBody, headers: &HeaderMap) -> bool {
+    async fn discard(&self, mut body: ClientBody) -> bool {
         // A client that waits to be told to go on has sent nothing, and is not told.
-        let waits = headers.contains_key(header::EXPECT);
-        if waits || self.connection.wire.fault().is_some() || body.is_end_stream() {
-            return waits;
+        let waits = self.head.has("expect");
+        if waits || self.fault.is_some() || body.has_ended() {
+            return waits || self.fault.is_some();
         }
-        if body.size_hint().lower() > DISCARD_BYTES {
+        if body.left().is_some_and(|left| left > DISCARD_BYTES) {
             return true;
         }
         let watch = self.worker.watchdog.watch();
@@ -301,7 +251,7 @@ impl<'w> Exchange<'w> {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(piece) => Poll::Ready(Some(piece)),
             });
-            let Some(Some(Ok(piece))) = piece.await else { return !body.is_end_stream() };
+            let Some(Some(Ok(piece))) = piece.await else { return !body.has_ended() };
             match left.checked_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX)) {
                 Some(rest) => left = rest,
                 None => return true,
@@ -309,16 +259,9 @@ impl<'w> Exchange<'w> {
         }
     }
 
-    /// HTTP/1.1's stream has its deadlines where it is read; a body of HTTP/2 has its own.
-    fn client_body(&self, body: Incoming) -> ClientBody {
-        let patience = (self.connection.http2 && !body.is_end_stream())
-            .then(|| (self.worker.watchdog.watch(), self.settings.deadlines.stall));
-        ClientBody::new(body, patience)
-    }
-
     async fn decide_on_body(
         &self,
-        facts: &decide::Request<'_, HeadersOf<'_>>,
+        facts: &decide::Request<'_, RequestHead>,
         body: &mut ClientBody,
         most: Option<u64>,
         state: &UploadState,
@@ -338,7 +281,7 @@ impl<'w> Exchange<'w> {
     /// While a body came, time passed and the key may have been revoked: what counts is the moment of forwarding.
     fn decide_again(
         &self,
-        facts: &decide::Request<'_, HeadersOf<'_>>,
+        facts: &decide::Request<'_, RequestHead>,
         body: Body<'_>,
     ) -> Result<Progress, Box<Denial>> {
         if !Arc::ptr_eq(&self.worker.snapshot(), self.snapshot) {
@@ -367,12 +310,10 @@ impl<'w> Exchange<'w> {
         let mut next = |cx: &mut Context<'_>| {
             let piece = body.poll_piece(cx);
             waited |= piece.is_pending();
-            piece.map(|piece| (piece, body.is_end_stream()))
+            piece.map(|piece| (piece, body.has_ended()))
         };
         while let (Some(piece), ends) = poll_fn(&mut next).await {
-            let data = piece.map_err(|fault| {
-                guard::body_denial(self.connection).map_or_else(|| fault.denial(), Box::new)
-            })?;
+            let data = piece.map_err(|fault| fault.denial())?;
             state.count(data.len());
             left = left.checked_sub(data.len()).ok_or_else(|| too_large(most))?;
             held.add(data.len()).map_err(|()| too_much_held())?;
@@ -394,26 +335,23 @@ impl<'w> Exchange<'w> {
         self.worker.recorder.borrow_mut().exposed(exposure);
     }
 
-    fn refuse(
-        &self,
-        denial: &Denial,
-        parts: &Parts,
-        seen: &Seen,
-        unread: bool,
-        ticket: Ticket,
-    ) -> Response<Answer> {
-        let fault = self.connection.wire.fault_behind(&parts.method);
+    fn refuse(&self, denial: &Denial, unread: bool, ticket: Ticket) -> Reply {
         let refused = Refused {
             request_id: self.request_id_text(),
-            // The stand-in's own method is nothing the client sent.
-            method: fault.map_or(parts.method.as_str(), |_| "this method"),
-            path: parts.uri.path(),
-            version: parts.version,
-            problem: seen.problem,
-            exact_status: fault.and_then(guard::exact_status),
-            close: unread || self.connection.wire.fault().is_some(),
+            // What stands in for a request is nothing the client sent.
+            method: self.fault.map_or(self.head.method.as_str(), |_| "this method"),
+            path: self.head.path(),
+            problem: self.wants_problem(),
+            exact_status: self.fault.and_then(guard::exact_status),
+            close: unread,
         };
         refusal::answer(self.profile(), denial, &refused, clock::now(), ticket)
+    }
+
+    /// Whether the client names `application/problem+json` (RFC 9457) among what it accepts.
+    fn wants_problem(&self) -> bool {
+        let mut accepted = self.head.values("accept");
+        accepted.any(|value| memchr::memmem::find(value, b"application/problem+json").is_some())
     }
 }
 
@@ -443,7 +381,7 @@ fn too_large(most: u64) -> Box<Denial> {
 
 /// Whether the body's length is declared, and short.
 fn is_small(body: &ClientBody) -> bool {
-    body.size_hint().exact().is_some_and(|length| (1..=SMALL_BODY).contains(&length))
+    body.left().is_some_and(|length| (1..=SMALL_BODY).contains(&length))
 }
 
 fn too_much_held() -> Box<Denial> {
@@ -462,7 +400,7 @@ fn undecided() -> Box<Denial> {
 /// Refuses by the declared length, before a byte of the body is read.
 fn check_length(body: &ClientBody, most: Option<u64>) -> Result<(), Box<Denial>> {
     match most {
-        Some(most) if body.size_hint().lower() > most => Err(too_large(most)),
+        Some(most) if body.left().is_some_and(|left| left > most) => Err(too_large(most)),
         _ => Ok(()),
     }
 }
@@ -471,9 +409,9 @@ fn check_length(body: &ClientBody, most: Option<u64>) -> Result<(), Box<Denial>>
 mod tests {
     use super::*;
 
-    fn size<F, A, B, C, R>(_: F) -> usize
+    fn size<F, A, B, C, D, E, R>(_: F) -> usize
     where
-        F: FnOnce(A, B, C) -> R,
+        F: FnOnce(A, B, C, D, E) -> R,
     {
         size_of::<R>()
     }

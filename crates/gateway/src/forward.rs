@@ -2,10 +2,7 @@
 
 use std::{future::poll_fn, net::IpAddr, rc::Rc, sync::Arc};
 
-use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version, header, request::Parts,
-};
-use hyper::upgrade::OnUpgrade;
+use http::{HeaderValue, Method, Version};
 use keyward_core::{
     policy::{Api, Upstream},
     snapshot::Snapshot,
@@ -17,8 +14,10 @@ use crate::{
     connection::Connection,
     headers::{self, Identity},
     record::Ticket,
+    reply::{Reply, length_line},
+    request::RequestHead,
     settings::Compiled,
-    tunnel,
+    tunnel::Tunnel,
     upstream::{AnswerHead, Call, CallFault, ConnectFault, Framing, Lease, Request},
     worker::Worker,
 };
@@ -29,6 +28,7 @@ pub(crate) struct Way<'w> {
     pub(crate) connection: &'w Connection,
     pub(crate) snapshot: &'w Arc<Snapshot>,
     pub(crate) settings: &'w Compiled,
+    pub(crate) head: &'w RequestHead,
     pub(crate) api: &'w Api,
     pub(crate) client: IpAddr,
     pub(crate) secure: bool,
@@ -37,14 +37,11 @@ pub(crate) struct Way<'w> {
 
 /// An upstream's answer, its head received and its body still coming.
 pub(crate) struct Forwarding {
-    status: StatusCode,
-    headers: HeaderMap,
+    status: u16,
+    lines: Vec<u8>,
+    dated: bool,
+    length: Option<u64>,
     call: Box<Call>,
-    /// Whether the client takes the end of its connection for the end of an answer (HTTP/1.0).
-    until_close: bool,
-    worker: Rc<Worker>,
-    /// The client's side of an upgrade it asked for.
-    upgrade: Option<OnUpgrade>,
     /// What a tunnel goes on needing.
     permit: Permit,
 }
@@ -53,7 +50,6 @@ pub(crate) struct Forwarding {
 pub(crate) async fn forward(
     way: Way<'_>,
     permit: Permit,
-    parts: &mut Parts,
     upload: Upload,
 ) -> Result<Forwarding, Box<Denial>> {
     let Some(upstream) = way.snapshot.policy().upstream_of(way.api) else {
@@ -64,14 +60,13 @@ pub(crate) async fn forward(
         let detail = "The upstream cannot be called now.";
         return Err(Box::new(Denial::new(Reason::BadGateway, detail)));
     }
-    let upgrade = wanted_upgrade(parts);
+    let upgrade = wanted_upgrade(way.head);
     let lease = match way.worker.upstreams.idle(upstream, way.settings) {
         Some(lease) => lease,
         // On the heap: few requests connect, and a handshake's room would be carried by every one of them.
         None => Box::pin(connect(&way, upstream)).await?,
     };
-    let protocol = upgrade.as_ref().map(|(name, _)| name);
-    let request = toward(&way, upstream, &permit, parts, upload, protocol)?;
+    let request = toward(&way, upstream, &permit, upload, upgrade)?;
     let mut call = Call::new(lease, request, way.worker.spare_watch());
     let answer = match poll_fn(|cx| call.poll_head(cx)).await {
         // One stale connection says little of the next, but a second try must not find another.
@@ -81,33 +76,31 @@ pub(crate) async fn forward(
         answer => answer,
     };
     let AnswerHead { head, lines } = answer.map_err(|fault| call_denial(upstream, &fault))?;
-    let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    let switches = head.status == SWITCHING_PROTOCOLS;
     if switches && upgrade.is_none() {
         return Err(no_answer(upstream, &"it changed protocols unasked"));
     }
-    let status = StatusCode::from_u16(head.status).map_err(|bad| no_answer(upstream, &bad))?;
-    let mut headers = headers::toward_client(&head, &lines, switches);
-    let mut prepared = way.worker.prepared.borrow_mut();
-    let name = prepared.request_id(way.snapshot.policy(), way.api, upstream);
-    headers.entry(name).or_insert_with(|| way.request_id.clone());
+    let number = &way.api.profile.request_id.header;
+    let mut out = way.worker.buffers.write();
+    let told = headers::toward_client(&mut out, &head, &lines, switches, number);
+    if !told.request_id {
+        headers::checked_line(&mut out, number, way.request_id.as_bytes());
+    }
     Ok(Forwarding {
-        until_close: parts.version < Version::HTTP_11 && head.length.is_none(),
-        status,
-        headers,
+        status: head.status,
+        lines: out,
+        dated: told.date,
+        length: head.length,
         call,
-        worker: way.worker.clone(),
-        upgrade: upgrade.map(|(_, upgrade)| upgrade),
         permit,
     })
 }
 
-/// The protocol a client wants to change to, and its side of the change.
-fn wanted_upgrade(parts: &mut Parts) -> Option<(HeaderValue, OnUpgrade)> {
-    if parts.version != Version::HTTP_11 {
-        return None;
-    }
-    let protocol = parts.headers.get(header::UPGRADE)?.clone();
-    Some((protocol, parts.extensions.remove::<OnUpgrade>()?))
+const SWITCHING_PROTOCOLS: u16 = 101;
+
+/// The protocol a client wants to change to. Only HTTP/1.1 has a way to.
+fn wanted_upgrade(head: &RequestHead) -> Option<&[u8]> {
+    if head.version == Version::HTTP_11 { head.value("upgrade") } else { None }
 }
 
 /// The request as the upstream gets it.
@@ -115,9 +108,8 @@ fn toward(
     way: &Way<'_>,
     upstream: &Upstream,
     permit: &Permit,
-    parts: &Parts,
     upload: Upload,
-    upgrade: Option<&HeaderValue>,
+    upgrade: Option<&[u8]>,
 ) -> Result<Request, Box<Denial>> {
     let organization = way.snapshot.directory().organization(permit.organization());
     let organization = organization.ok_or_else(|| internal("the organization is gone"))?;
@@ -131,46 +123,43 @@ fn toward(
         client: way.connection.header_of(way.client),
         secure: way.secure,
         request_id: way.request_id,
-        host: clients_host(upstream, parts),
+        host: if upstream.preserve_host { clients_host(way.head) } else { None },
     };
-    let mut head = way.worker.upstreams.write_buffer();
-    head.extend_from_slice(parts.method.as_str().as_bytes());
+    let method = &way.head.method;
+    let mut head = way.worker.buffers.write();
+    head.extend_from_slice(method.as_str().as_bytes());
     head.push(b' ');
-    target(&mut head, &parts.uri, way.api, upstream);
+    target(&mut head, way.head, way.api, upstream);
     head.extend_from_slice(b" HTTP/1.1\r\n");
     let mut prepared = way.worker.prepared.borrow_mut();
-    headers::toward_upstream(&mut head, &parts.headers, &mut prepared, &identity);
+    headers::toward_upstream(&mut head, way.head, &mut prepared, &identity);
     if let Some(protocol) = upgrade {
         headers::line(&mut head, "connection", b"upgrade");
-        headers::line(&mut head, "upgrade", protocol.as_bytes());
+        headers::line(&mut head, "upgrade", protocol);
     }
-    let framing = framing(&mut head, parts, &upload);
+    let framing = framing(&mut head, way.head, &upload);
     head.extend_from_slice(b"\r\n");
     Ok(Request {
         head,
         upload,
         framing,
-        is_head: parts.method == Method::HEAD,
-        is_idempotent: parts.method.is_idempotent(),
+        is_head: method == Method::HEAD,
+        is_idempotent: method.is_idempotent(),
         first_byte: way.settings.deadlines.first_byte,
         stall: way.settings.deadlines.upstream_stall,
     })
 }
 
-/// The client's own host, where the upstream is to see it.
-fn clients_host(upstream: &Upstream, parts: &Parts) -> Option<HeaderValue> {
-    if !upstream.preserve_host {
-        return None;
-    }
-    let authority = || parts.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok());
-    parts.headers.get(header::HOST).cloned().or_else(authority)
+/// The client's own host.
+fn clients_host(head: &RequestHead) -> Option<&[u8]> {
+    head.value("host").or_else(|| head.authority().map(str::as_bytes))
 }
 
 /// Exactly the path that was decided on, behind the upstream's base path.
-fn target(out: &mut Vec<u8>, uri: &Uri, api: &Api, upstream: &Upstream) {
+fn target(out: &mut Vec<u8>, head: &RequestHead, api: &Api, upstream: &Upstream) {
     out.extend_from_slice(upstream.base_path.as_bytes());
-    out.extend_from_slice(uri.path().as_bytes());
-    let Some(query) = uri.query() else { return };
+    out.extend_from_slice(head.path().as_bytes());
+    let Some(query) = head.query() else { return };
     let without_key = headers::query_toward_upstream(query, api);
     // An empty query stays one, unless the key was all there was in it.
     if without_key.len() == query.len() || !without_key.is_empty() {
@@ -180,18 +169,16 @@ fn target(out: &mut Vec<u8>, uri: &Uri, api: &Api, upstream: &Upstream) {
 }
 
 /// Tells the upstream where the body ends.
-fn framing(head: &mut Vec<u8>, parts: &Parts, upload: &Upload) -> Framing {
+fn framing(out: &mut Vec<u8>, head: &RequestHead, upload: &Upload) -> Framing {
     let framing = upload.framing();
     match framing {
-        Some(Framing::Chunked) => headers::line(head, "transfer-encoding", b"chunked"),
-        Some(Framing::Length(length)) => {
-            headers::line(head, "content-length", length.to_string().as_bytes());
-        }
+        Some(Framing::Chunked) => headers::line(out, "transfer-encoding", b"chunked"),
+        Some(Framing::Length(length)) => length_line(out, length),
         // Where a body is usual, its absence is told (RFC 9110, 8.6).
-        None if matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
-            || parts.headers.contains_key(header::CONTENT_LENGTH) =>
+        None if matches!(head.method, Method::POST | Method::PUT | Method::PATCH)
+            || head.has("content-length") =>
         {
-            headers::line(head, "content-length", b"0");
+            length_line(out, 0);
         }
         None => {}
     }
@@ -242,23 +229,16 @@ fn internal(what: &'static str) -> Box<Denial> {
 
 impl Forwarding {
     /// The answer for the client.
-    pub(crate) fn into_response(self, mut ticket: Ticket) -> Response<Answer> {
-        let Self { status, headers, call, until_close, worker, upgrade, permit } = self;
-        ticket.answered(status.as_u16());
-        let answer = match (status, upgrade) {
-            (StatusCode::SWITCHING_PROTOCOLS, Some(client)) => {
-                tunnel::open(&worker, permit, client, call.into_tunnel(), ticket)
+    pub(crate) fn into_reply(self, mut ticket: Ticket) -> Reply {
+        let Self { status, lines, dated, length, call, permit } = self;
+        ticket.answered(status);
+        let (body, tunnel) = match status {
+            SWITCHING_PROTOCOLS => {
+                let upstream = call.into_tunnelled();
+                (Answer::empty(), Some(Box::new(Tunnel { permit, upstream, ticket })))
             }
-            _ => Answer::relay(call, until_close, ticket),
+            _ => (Answer::relay(call, ticket), None),
         };
-        let mut response = Response::new(answer);
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        response
-    }
-
-    /// Whether the connection becomes a tunnel.
-    pub(crate) fn is_upgrade(&self) -> bool {
-        self.status == StatusCode::SWITCHING_PROTOCOLS
+        Reply { status, lines, dated, declared: length, close: false, body, tunnel }
     }
 }

@@ -5,9 +5,9 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, Version, header, request::Parts};
+use http::Version;
 use keyward_core::{
-    credential::Headers,
+    credential::Headers as _,
     network::{self, Network},
     path,
     verdict::{Denial, Reason},
@@ -16,34 +16,27 @@ use keyward_core::{
 use crate::{
     Limits,
     connection::Connection,
+    request::RequestHead,
     wire::{
-        client_io::WireFault,
+        client::WireFault,
         screen::{Violation, is_authority},
     },
 };
 
-/// A header map, as the core reads it.
-pub(crate) struct HeadersOf<'m>(pub(crate) &'m HeaderMap);
-
-impl Headers for HeadersOf<'_> {
-    fn values<'h>(&'h self, name: &str) -> impl Iterator<Item = &'h [u8]> {
-        self.0.get_all(name).iter().map(http::HeaderValue::as_bytes)
-    }
-}
-
 /// Refuses what another server could read otherwise; gives the host.
-pub(crate) fn check<'p>(
+pub(crate) fn check<'h>(
     connection: &Connection,
     limits: &Limits,
-    parts: &'p Parts,
-) -> Result<&'p str, Box<Denial>> {
-    if let Some(fault) = connection.wire.fault_behind(&parts.method) {
+    head: &'h RequestHead,
+    fault: Option<WireFault>,
+) -> Result<&'h str, Box<Denial>> {
+    if let Some(fault) = fault {
         return Err(Box::new(wire_denial(fault)));
     }
     if connection.http2 {
-        check_size(limits, parts)?;
+        check_size(limits, head)?;
     }
-    match parts.method.as_str() {
+    match head.method.as_str() {
         "CONNECT" | "TRACE" => {
             let mut denial =
                 Denial::new(Reason::MethodNotAllowed, "CONNECT and TRACE are not forwarded.");
@@ -57,19 +50,20 @@ pub(crate) fn check<'p>(
         }
         _ => {}
     }
-    path::check(parts.uri.path()).map_err(|fault| bad_request(fault.to_string()))?;
-    if let Some(query) = parts.uri.query() {
+    path::check(head.path()).map_err(|fault| bad_request(fault.to_string()))?;
+    if let Some(query) = head.query() {
         path::check_query(query).map_err(|fault| bad_request(fault.to_string()))?;
     }
-    check_length_header(&parts.headers)?;
-    host(parts)
+    if connection.http2 {
+        check_length_header(head)?;
+    }
+    host(head)
 }
 
 /// HTTP/1.1's was screened; HTTP/2 frames by itself, but what it passes on must not be read in two ways behind us.
-fn check_length_header(headers: &HeaderMap) -> Result<(), Box<Denial>> {
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let Some(length) = lengths.next() else { return Ok(()) };
-    let digits = length.as_bytes();
+fn check_length_header(head: &RequestHead) -> Result<(), Box<Denial>> {
+    let mut lengths = head.values("content-length");
+    let Some(digits) = lengths.next() else { return Ok(()) };
     let strict =
         digits.iter().all(u8::is_ascii_digit) && (digits.len() == 1 || !digits.starts_with(b"0"));
     if lengths.next().is_some() || digits.is_empty() || !strict {
@@ -80,27 +74,27 @@ fn check_length_header(headers: &HeaderMap) -> Result<(), Box<Denial>> {
 
 /// What the screen bounds in HTTP/1.1. HTTP/2's library bounds the head as well, but only by twice as much, because it
 /// refuses without a word.
-fn check_size(limits: &Limits, parts: &Parts) -> Result<(), Box<Denial>> {
+fn check_size(limits: &Limits, head: &RequestHead) -> Result<(), Box<Denial>> {
     let deny = |reason, detail| Err(Box::new(Denial::new(reason, detail)));
-    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let target = head.path().len() + head.query().map_or(0, |query| query.len() + 1);
     if target > limits.uri_bytes {
         return deny(Reason::UriTooLong, "The request target is too long; shorten it.");
     }
-    let fields = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
-    if parts.headers.len() > limits.headers || target + fields.sum::<usize>() > limits.head_bytes {
+    let fields: usize = head.fields().map(|(name, value)| name.len() + value.len()).sum();
+    if head.fields_count() > limits.headers || target + fields > limits.head_bytes {
         return deny(Reason::HeadTooLarge, "The request head is too large; send fewer headers.");
     }
     Ok(())
 }
 
 /// The one host: HTTP/1.1's Host header (an absolute target must agree), HTTP/2's authority (a Host header must agree).
-fn host(parts: &Parts) -> Result<&str, Box<Denial>> {
-    let mut headers = parts.headers.get_all(header::HOST).iter();
-    let header = headers.next().map(|value| value.to_str().unwrap_or_default());
+fn host(head: &RequestHead) -> Result<&str, Box<Denial>> {
+    let mut headers = head.values("host");
+    let header = headers.next().map(|value| std::str::from_utf8(value).unwrap_or_default());
     if headers.next().is_some() {
         return Err(bad_request("The request has more than one Host header; send one."));
     }
-    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    let authority = head.authority();
     if authority.is_some_and(|authority| authority.contains('@')) {
         return Err(bad_request("The request's authority carries user information; leave it out."));
     }
@@ -108,7 +102,7 @@ fn host(parts: &Parts) -> Result<&str, Box<Denial>> {
         (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
             Err(bad_request("The Host header and the request's authority differ; send one host."))
         }
-        (Some(_), None) if parts.version < Version::HTTP_2 => {
+        (Some(_), None) if head.version < Version::HTTP_2 => {
             Err(bad_request("The request has no Host header; send one."))
         }
         (_, Some(host)) | (Some(host), None) if is_authority(host.as_bytes()) => Ok(host),
@@ -123,7 +117,8 @@ fn bad_request(detail: impl Into<std::borrow::Cow<'static, str>>) -> Box<Denial>
     Box::new(Denial::new(Reason::BadRequest, detail))
 }
 
-fn wire_denial(fault: WireFault) -> Denial {
+/// What a client is told of what the wire refused.
+pub(crate) fn wire_denial(fault: WireFault) -> Denial {
     let violation = match fault {
         WireFault::HeadTimeout => {
             return Denial::new(Reason::RequestTimeout, "The request head did not arrive in time.");
@@ -147,11 +142,6 @@ fn wire_denial(fault: WireFault) -> Denial {
     denial
 }
 
-/// The fault of a body that broke a framing rule midway, or stopped coming.
-pub(crate) fn body_denial(connection: &Connection) -> Option<Denial> {
-    connection.wire.fault().map(wire_denial)
-}
-
 /// Whether a fault of the wire asks for a status no profile words.
 pub(crate) fn exact_status(fault: WireFault) -> Option<u16> {
     match fault {
@@ -167,23 +157,22 @@ fn exact(violation: Violation) -> Option<u16> {
 /// Where a request comes from, and whether by TLS: the connection's word, or a trusted proxy's.
 pub(crate) fn origin(
     connection: &Connection,
-    headers: &HeaderMap,
+    head: &RequestHead,
     trusted: &[Network],
 ) -> Result<(IpAddr, bool), Box<Denial>> {
     let is_trusted = |address| trusted.iter().any(|network| network.contains(address));
     if trusted.is_empty() || !is_trusted(connection.peer) {
         return Ok((connection.peer, connection.secure));
     }
-    let mut protos = headers.get_all("x-forwarded-proto").iter().peekable();
+    let mut protos = head.values("x-forwarded-proto").peekable();
     let secure = match protos.peek() {
         // Of several, a client could have sent the first.
-        Some(_) => protos.all(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https")),
+        Some(_) => protos.all(|proto| proto.eq_ignore_ascii_case(b"https")),
         None => connection.secure,
     };
     // From the right: each proxy appended its own peer; the first that is no proxy of ours is the client.
     let mut client = connection.peer;
-    let lists: Vec<&[u8]> =
-        headers.get_all("x-forwarded-for").iter().map(http::HeaderValue::as_bytes).collect();
+    let lists: Vec<&[u8]> = head.values("x-forwarded-for").collect();
     for entry in lists.iter().rev().flat_map(|list| list.rsplit(|byte| *byte == b',')) {
         // To stop at what cannot be read would take the proxy for the client, and open what its own network is allowed.
         client = forwarded_address(entry).ok_or_else(|| {

@@ -5,11 +5,10 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use bytes::Bytes;
 use hashbrown::HashMap;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue};
 use keyward_core::{
-    credential::Slot,
+    credential::{Headers as _, Slot},
     id::ApiNumber,
     permission::PermissionSet,
     policy::{Api, Policy, Upstream},
@@ -18,6 +17,7 @@ use keyward_core::{
 };
 
 use crate::{
+    request::RequestHead,
     settings::Compiled,
     wire::answer::{self, Head},
 };
@@ -37,12 +37,10 @@ struct Lines {
     credential: Vec<u8>,
     /// The credential's header; a client's by this name does not pass.
     credential_name: Option<HeaderName>,
-    /// The header that numbers answers.
-    request_id: HeaderName,
 }
 
 impl Lines {
-    fn new(api: &Api, upstream: &Upstream) -> Self {
+    fn new(upstream: &Upstream) -> Self {
         let default = if upstream.tls { 443 } else { 80 };
         let mut host = Vec::new();
         match upstream.port {
@@ -58,25 +56,14 @@ impl Lines {
             line(&mut credential, name.as_str(), value.as_bytes());
             credential_name = Some(name);
         }
-        let request_id = HeaderName::from_bytes(api.profile.request_id.header.as_bytes());
-        Self { host, credential, credential_name, request_id: request_id.unwrap_or(REQUEST_ID) }
+        Self { host, credential, credential_name }
     }
 }
 
 impl Prepared {
     fn of(&mut self, policy: &Arc<Policy>, api: &Api, upstream: &Upstream) -> &Lines {
         self.follow(policy);
-        self.apis.entry(api.number).or_insert_with(|| Lines::new(api, upstream))
-    }
-
-    /// The header that numbers an API's answers.
-    pub(crate) fn request_id(
-        &mut self,
-        policy: &Arc<Policy>,
-        api: &Api,
-        upstream: &Upstream,
-    ) -> HeaderName {
-        self.of(policy, api, upstream).request_id.clone()
+        self.apis.entry(api.number).or_insert_with(|| Lines::new(upstream))
     }
 
     /// The names of a key's permissions with commas between them.
@@ -98,53 +85,89 @@ impl Prepared {
 
 /// Writes one header line.
 pub(crate) fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
+    raw_line(out, name.as_bytes(), value);
+}
+
+/// Writes one header line, unless a line break or the like stands in it.
+pub(crate) fn checked_line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    if HeaderName::from_bytes(name.as_bytes()).is_ok() && HeaderValue::from_bytes(value).is_ok() {
+        line(out, name, value);
+    }
+}
+
+/// A name's first bytes in lower case, to be held against the names below: none is longer.
+struct Lowered([u8; 24], usize);
+
+impl Lowered {
+    fn new(name: &[u8]) -> Self {
+        let mut lowered = [0; 24];
+        let length = name.len().min(lowered.len());
+        if let (Some(lowered), Some(name)) = (lowered.get_mut(..length), name.get(..length)) {
+            lowered.copy_from_slice(name);
+            lowered.make_ascii_lowercase();
+        }
+        Self(lowered, name.len())
+    }
+
+    /// The whole name, where it is short enough to be one of ours.
+    fn whole(&self) -> &[u8] {
+        self.0.get(..self.1).unwrap_or_default()
+    }
+
+    fn starts_with(&self, prefix: &str) -> bool {
+        self.1 >= prefix.len() && self.0.starts_with(prefix.as_bytes())
+    }
 }
 
 /// RFC 9110, 7.6.1, and what proxies added over time.
-fn is_hop_by_hop(name: &str) -> bool {
+fn is_hop_by_hop(name: &Lowered) -> bool {
     matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
+        name.whole(),
+        b"connection"
+            | b"keep-alive"
+            | b"proxy-connection"
+            | b"proxy-authenticate"
+            | b"proxy-authorization"
+            | b"te"
+            | b"trailer"
+            | b"transfer-encoding"
+            | b"upgrade"
     )
 }
 
 /// What makes some servers see another path, method or caller than was decided on, and what is set anew.
-fn is_override(name: &str) -> bool {
+fn is_override(name: &Lowered) -> bool {
     matches!(
-        name,
-        "x-method"
-            | "x-method-override"
-            | "x-host"
-            | "x-client-ip"
-            | "x-cluster-client-ip"
-            | "true-client-ip"
-            | "cf-connecting-ip"
-            | "fastly-client-ip"
-            | "forwarded"
-            | "proxy"
-            | "http2-settings"
-            | "expect"
+        name.whole(),
+        b"x-method"
+            | b"x-method-override"
+            | b"x-host"
+            | b"x-client-ip"
+            | b"x-cluster-client-ip"
+            | b"true-client-ip"
+            | b"cf-connecting-ip"
+            | b"fastly-client-ip"
+            | b"forwarded"
+            | b"proxy"
+            | b"http2-settings"
+            | b"expect"
     ) || (name.starts_with("x-") && OVERRIDE_FAMILIES.iter().any(|family| name.starts_with(family)))
 }
 
-const OVERRIDE_FAMILIES: [&str; 5] =
-    ["x-forwarded-", "x-original-", "x-real-", "x-rewrite-", "x-http-method"];
+const OVERRIDE_FAMILIES: [&str; 6] =
+    ["x-keyward-", "x-forwarded-", "x-original-", "x-real-", "x-rewrite-", "x-http-method"];
 
 /// Where APIs elsewhere expect a key: an upstream could believe one of these instead of the credential it is given.
-fn is_credential_of_others(name: &str) -> bool {
-    matches!(name, "authorization" | "x-api-key" | "api-key" | "x-goog-api-key" | "x-auth-token")
+fn is_credential_of_others(name: &Lowered) -> bool {
+    matches!(
+        name.whole(),
+        b"authorization" | b"x-api-key" | b"api-key" | b"x-goog-api-key" | b"x-auth-token"
+    )
+}
+
+/// What is written anew for every request: where it goes, where its body ends, and what came in several parts.
+fn is_written_anew(name: &Lowered) -> bool {
+    matches!(name.whole(), b"host" | b"content-length" | b"cookie" | b"sec-websocket-protocol")
 }
 
 /// Who calls, and whom: for the upstream.
@@ -159,40 +182,39 @@ pub(crate) struct Identity<'r> {
     pub(crate) secure: bool,
     pub(crate) request_id: &'r HeaderValue,
     /// The client's host, where the upstream is to see it.
-    pub(crate) host: Option<HeaderValue>,
+    pub(crate) host: Option<&'r [u8]>,
 }
 
 /// Writes a client's headers as the upstream gets them, without those that frame the body.
 pub(crate) fn toward_upstream(
     out: &mut Vec<u8>,
-    headers: &HeaderMap,
+    head: &RequestHead,
     prepared: &mut Prepared,
     identity: &Identity<'_>,
 ) {
     let Identity { policy, api, upstream, settings, permit, .. } = *identity;
     let lines = prepared.of(policy, api, upstream);
-    match &identity.host {
-        Some(host) => line(out, "host", host.as_bytes()),
+    match identity.host {
+        Some(host) => line(out, "host", host),
         None => out.extend_from_slice(&lines.host),
     }
     out.extend_from_slice(&lines.credential);
 
-    let named = named_in_connection(headers);
+    let named: Vec<&[u8]> = head.values("connection").flat_map(named_in).collect();
+    let is_named = |name: &[u8]| named.iter().any(|named| named.eq_ignore_ascii_case(name));
     let mut numbered = false;
-    for (name, value) in headers {
-        let passes = may_pass(name, api, settings)
-            && lines.credential_name.as_ref() != Some(name)
-            && !named.contains(name);
-        if passes {
-            numbered |= *name == REQUEST_ID;
-            line(out, name.as_str(), value.as_bytes());
+    for (name, value) in head.fields() {
+        let ours = |own: &Option<HeaderName>| own.as_ref().is_some_and(|own| is(name, own));
+        if may_pass(name, api, settings) && !ours(&lines.credential_name) && !is_named(name) {
+            numbered |= name.eq_ignore_ascii_case(b"x-request-id");
+            raw_line(out, name, value);
         }
     }
-    if !named.contains(&header::COOKIE) {
-        join_cookies(out, headers);
+    if !is_named(b"cookie") {
+        join_cookies(out, head);
     }
-    if !named.contains(&header::SEC_WEBSOCKET_PROTOCOL) {
-        keep_subprotocols(out, headers, api);
+    if !is_named(b"sec-websocket-protocol") {
+        keep_subprotocols(out, head, api);
     }
 
     if let Some(name) = &settings.key_id {
@@ -207,86 +229,66 @@ pub(crate) fn toward_upstream(
     line(out, "x-forwarded-for", identity.client.as_bytes());
     line(out, "x-forwarded-proto", if identity.secure { b"https" } else { b"http" });
     if !numbered {
-        line(out, REQUEST_ID.as_str(), identity.request_id.as_bytes());
+        line(out, "x-request-id", identity.request_id.as_bytes());
     }
 }
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// What is written anew for every request: where it goes, where its body ends, and what came in several parts.
-fn is_written_anew(name: &HeaderName) -> bool {
-    matches!(
-        *name,
-        header::HOST | header::CONTENT_LENGTH | header::COOKIE | header::SEC_WEBSOCKET_PROTOCOL
-    )
+fn is(name: &[u8], wanted: &HeaderName) -> bool {
+    name.eq_ignore_ascii_case(wanted.as_str().as_bytes())
 }
 
-fn may_pass(name: &HeaderName, api: &Api, settings: &Compiled) -> bool {
-    let text = name.as_str();
-    if is_written_anew(name)
-        || is_hop_by_hop(text)
-        || is_override(text)
-        || is_credential_of_others(text)
-        || text.contains('_')
+fn may_pass(name: &[u8], api: &Api, settings: &Compiled) -> bool {
+    let lowered = Lowered::new(name);
+    if is_written_anew(&lowered)
+        || is_hop_by_hop(&lowered)
+        || is_override(&lowered)
+        || is_credential_of_others(&lowered)
+        || name.contains(&b'_')
     {
         return false;
     }
     let is_credential = |slot: &Slot| match slot {
-        Slot::Header { header, .. } | Slot::Scheme { header, .. } => **header == *text,
+        Slot::Header { header, .. } | Slot::Scheme { header, .. } => {
+            name.eq_ignore_ascii_case(header.as_bytes())
+        }
         Slot::Query { .. } | Slot::Subprotocol { .. } => false,
     };
-    let ours = text.starts_with("x-keyward-") || settings.is_identity(name);
-    !ours && !api.profile.slots.iter().any(is_credential)
+    !settings.is_identity(name) && !api.profile.slots.iter().any(is_credential)
 }
 
 /// What `Connection` names in vain: how content is framed and how it is read was decided on, and stays so.
-const END_TO_END: [HeaderName; 4] =
-    [header::CONTENT_ENCODING, header::CONTENT_LENGTH, header::CONTENT_TYPE, header::HOST];
+const END_TO_END: [&[u8]; 4] = [b"content-encoding", b"content-length", b"content-type", b"host"];
 
-fn named_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    if !headers.contains_key(header::CONNECTION) {
-        return Vec::new();
-    }
-    let values = headers.get_all(header::CONNECTION).iter().map(HeaderValue::as_bytes);
-    values.flat_map(names_in).collect()
-}
-
-fn names_in(list: &[u8]) -> impl Iterator<Item = HeaderName> {
+fn named_in(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     list.split(|byte| *byte == b',')
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .filter(|name| !END_TO_END.contains(name))
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| !END_TO_END.iter().any(|kept| kept.eq_ignore_ascii_case(name)))
 }
 
 /// A key that came as a WebSocket subprotocol goes; the subprotocols beside it stay.
-fn keep_subprotocols(out: &mut Vec<u8>, headers: &HeaderMap, api: &Api) {
-    if !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
-        return;
-    }
-    let is_key = |item: &str| {
+fn keep_subprotocols(out: &mut Vec<u8>, head: &RequestHead, api: &Api) {
+    let is_key = |item: &[u8]| {
         api.profile.slots.iter().any(|slot| match slot {
-            Slot::Subprotocol { prefix } => item.starts_with(&**prefix),
+            Slot::Subprotocol { prefix } => item.starts_with(prefix.as_bytes()),
             _ => false,
         })
     };
-    let kept: Vec<&str> = headers
-        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .map(str::trim)
+    let kept: Vec<&[u8]> = head
+        .values("sec-websocket-protocol")
+        .flat_map(|list| list.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
         .filter(|item| !item.is_empty() && !is_key(item))
         .collect();
     if !kept.is_empty() {
-        line(out, header::SEC_WEBSOCKET_PROTOCOL.as_str(), kept.join(", ").as_bytes());
+        line(out, "sec-websocket-protocol", &kept.join(&b", "[..]));
     }
 }
 
 /// HTTP/2 lets a client send its cookies in several headers; HTTP/1.1 knows one (RFC 9113, 8.2.3).
-fn join_cookies(out: &mut Vec<u8>, headers: &HeaderMap) {
-    let cookies: Vec<&[u8]> =
-        headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+fn join_cookies(out: &mut Vec<u8>, head: &RequestHead) {
+    let cookies: Vec<&[u8]> = head.values("cookie").collect();
     if !cookies.is_empty() {
-        line(out, header::COOKIE.as_str(), &cookies.join(&b"; "[..]));
+        line(out, "cookie", &cookies.join(&b"; "[..]));
     }
 }
 
@@ -301,49 +303,62 @@ pub(crate) fn query_toward_upstream<'q>(query: &'q str, api: &Api) -> Cow<'q, st
     query
 }
 
-/// An upstream's headers as the client gets them; `upgraded` where the connection changes its protocol.
+/// What an answer's header lines say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    /// When it was made.
+    pub(crate) date: bool,
+    /// Its number, in the header that was asked for.
+    pub(crate) request_id: bool,
+}
+
+/// Writes an upstream's headers as the client gets them; `upgraded` where the connection changes its protocol.
 ///
 /// The length of the content is told by whoever writes it.
-pub(crate) fn toward_client(head: &Head, lines: &Bytes, upgraded: bool) -> HeaderMap {
-    let named: Vec<HeaderName> = match head.connection {
+pub(crate) fn toward_client(
+    out: &mut Vec<u8>,
+    head: &Head,
+    lines: &[u8],
+    upgraded: bool,
+    request_id: &str,
+) -> Told {
+    let mut told = Told::default();
+    let named: Vec<&[u8]> = match head.connection {
         true => answer::fields(lines)
             .filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"))
-            .flat_map(|(_, value)| names_in(value))
+            .flat_map(|(_, value)| named_in(value))
             .collect(),
         false => Vec::new(),
     };
-    let mut headers = HeaderMap::with_capacity(12);
-    let mut streams = false;
     for (name, value) in answer::fields(lines) {
-        let (Ok(name), Ok(value)) =
-            (HeaderName::from_bytes(name), HeaderValue::from_maybe_shared(lines.slice_ref(value)))
-        else {
-            continue;
-        };
-        if name == header::UPGRADE && upgraded {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        } else if is_hop_by_hop(name.as_str()) || named.contains(&name) {
+        let lowered = Lowered::new(name);
+        match lowered.whole() {
+            b"upgrade" if upgraded => {
+                line(out, "connection", b"upgrade");
+                line(out, "upgrade", value);
+                continue;
+            }
+            b"content-length" => continue,
+            b"x-accel-buffering" if head.streams => continue,
+            b"date" => told.date = true,
+            _ => {}
+        }
+        if is_hop_by_hop(&lowered) || named.iter().any(|named| named.eq_ignore_ascii_case(name)) {
             continue;
         }
-        streams |=
-            name == header::CONTENT_TYPE && value.as_bytes().starts_with(b"text/event-stream");
-        headers.append(name, value);
+        told.request_id |= name.eq_ignore_ascii_case(request_id.as_bytes());
+        raw_line(out, name, value);
     }
-    if streams {
+    if head.streams {
         // Asks proxies between us and the client not to gather events.
-        headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+        line(out, "x-accel-buffering", b"no");
     }
-    headers
+    told
 }
 
-/// Adds a trailer's line to those that the client gets.
-pub(crate) fn trailer_toward_client(trailers: &mut HeaderMap, line: &Bytes) {
-    for (name, value) in answer::fields(line) {
-        let value = HeaderValue::from_maybe_shared(line.slice_ref(value));
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) {
-            trailers.append(name, value);
-        }
-    }
+fn raw_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
-
-const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");

@@ -8,6 +8,7 @@
 //! connections: nothing on this way is shared but the snapshot. The gateway never waits for a store and never sees SQL.
 
 mod body;
+mod buffers;
 mod clock;
 mod config;
 mod connection;
@@ -18,6 +19,8 @@ mod guard;
 mod headers;
 mod record;
 mod refusal;
+mod reply;
+mod request;
 mod settings;
 mod tls;
 mod tunnel;

@@ -16,7 +16,7 @@ use keyward_core::{
     usage::{Exposure, LastUse, UsageBatch, UsageScope, UsageSink, UsageSums},
 };
 
-use crate::{body::UploadState, clock, wire::client_io::InFlight, worker::Worker};
+use crate::{body::UploadState, clock, connection::InFlight, request::RequestHead, worker::Worker};
 
 /// The client left before there was an answer; nobody is ever sent this status.
 const CLIENT_LEFT: u16 = 499;
@@ -142,7 +142,8 @@ impl Recorder {
 /// One request from its head to its last byte. Dropping it records it, however it ended.
 pub(crate) struct Ticket {
     worker: Rc<Worker>,
-    pub(crate) in_flight: InFlight,
+    #[expect(dead_code, reason = "ends with the ticket")]
+    in_flight: InFlight,
     /// What came of the request's body.
     pub(crate) upload: Rc<UploadState>,
     started: Instant,
@@ -176,9 +177,9 @@ impl Ticket {
     }
 
     /// The request is to be logged as a line. The query stays out: it may hold what the client thought secret.
-    pub(crate) fn log(&mut self, id: &str, parts: &http::request::Parts, client: IpAddr) {
-        let path = parts.uri.path().to_owned();
-        let line = LogLine { id: id.to_owned(), method: parts.method.clone(), path, client };
+    pub(crate) fn log(&mut self, id: &str, head: &RequestHead, client: IpAddr) {
+        let path = head.path().to_owned();
+        let line = LogLine { id: id.to_owned(), method: head.method.clone(), path, client };
         self.log = Some(Box::new(line));
     }
 

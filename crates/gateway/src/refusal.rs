@@ -1,21 +1,19 @@
 //! The one place where a refusal is written.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, Version, header};
 use keyward_core::{
     profile::{Profile, RefusalContext},
     time::Timestamp,
     verdict::Denial,
 };
 
-use crate::{body::Answer, record::Ticket};
+use crate::{body::Answer, headers, record::Ticket, reply::Reply};
 
 /// What of a request its refusal may show.
 pub(crate) struct Refused<'r> {
     pub(crate) request_id: &'r str,
     pub(crate) method: &'r str,
     pub(crate) path: &'r str,
-    pub(crate) version: Version,
     /// Whether the client asked for `application/problem+json`.
     pub(crate) problem: bool,
     /// A status of the wire that profiles do not word (417, 501, 505).
@@ -31,7 +29,7 @@ pub(crate) fn answer(
     refused: &Refused<'_>,
     now: Timestamp,
     mut ticket: Ticket,
-) -> Response<Answer> {
+) -> Reply {
     let context = RefusalContext {
         request_id: refused.request_id,
         now,
@@ -46,27 +44,24 @@ pub(crate) fn answer(
     if let Some(key) = denial.known_key {
         ticket.caller(key);
     }
-    let mut response = Response::new(Answer::own(Bytes::from(rendered.body), ticket));
-    *response.status_mut() =
-        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
+    let mut lines = ticket.worker().buffers.write();
+    let mut numbered = false;
     for (name, value) in &rendered.headers {
-        let name = HeaderName::from_bytes(name.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
-            headers.append(name, value);
-        }
+        numbered |= name.eq_ignore_ascii_case(&profile.request_id.header);
+        headers::checked_line(&mut lines, name, value.as_bytes());
     }
-    set_request_id(headers, profile, refused.request_id);
-    if refused.close && refused.version < Version::HTTP_2 {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if !numbered {
+        let id = refused.request_id.as_bytes();
+        headers::checked_line(&mut lines, &profile.request_id.header, id);
     }
-    response
-}
-
-/// Numbers an answer by the header the profile's clients look for, where the upstream has not.
-pub(crate) fn set_request_id(headers: &mut http::HeaderMap, profile: &Profile, id: &str) {
-    let name = HeaderName::from_bytes(profile.request_id.header.as_bytes());
-    if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(id)) {
-        headers.entry(name).or_insert(value);
+    let body = Bytes::from(rendered.body);
+    Reply {
+        status,
+        lines,
+        dated: false,
+        declared: u64::try_from(body.len()).ok(),
+        close: refused.close,
+        body: Answer::own(body, ticket),
+        tunnel: None,
     }
 }

@@ -44,10 +44,11 @@ impl Compiled {
     }
 
     /// Whether a client may not send this header, because the upstream takes it for ours.
-    pub(crate) fn is_identity(&self, name: &HeaderName) -> bool {
+    pub(crate) fn is_identity(&self, name: &[u8]) -> bool {
         [&self.key_id, &self.organization_id, &self.permissions]
             .into_iter()
-            .any(|own| own.as_ref() == Some(name))
+            .flatten()
+            .any(|own| name.eq_ignore_ascii_case(own.as_str().as_bytes()))
     }
 }
 

@@ -4,56 +4,44 @@ use std::{
     cell::Cell,
     io,
     pin::Pin,
-    rc::Rc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
+use bytes::{Buf, Bytes};
 use keyward_core::{decide, verdict::Permit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::{
-    body::Answer,
-    clock,
-    record::Ticket,
-    upstream::Tunnelled,
-    worker::{Place, Worker},
-};
+use crate::{clock, record::Ticket, upstream::UpstreamStream, worker::Worker};
 
 /// How often a tunnel is asked whether its key may still have it.
 const CHECK: Duration = Duration::from_secs(1);
 
-/// Opens the tunnel as soon as the 101 is written; gives its (empty) body. The request's record ends with the tunnel.
-///
-/// A tunnel outlives the request that opened it, so its permit is held against the present every second: a key that is
-/// revoked, disabled or expired loses its tunnels. One on which nothing moves for `upstream_stall` is closed.
-pub(crate) fn open(
-    worker: &Rc<Worker>,
-    permit: Permit,
-    client: OnUpgrade,
-    upstream: Tunnelled,
-    ticket: Ticket,
-) -> Answer {
-    let place = Place::take(worker);
-    let worker = worker.clone();
-    let figures = Figures { ticket, up: Cell::new(0), down: Cell::new(0) };
-    tokio::task::spawn_local(async move {
-        if let Ok(client) = client.await {
-            let Figures { up, down, .. } = &figures;
-            let mut client = Counted { side: TokioIo::new(client), bytes: up };
-            let mut upstream = Counted { side: upstream, bytes: down };
-            tokio::select! {
-                // Either side may go at any time, and by a reset too: that is how tunnels end.
-                _ = tokio::io::copy_bidirectional(&mut client, &mut upstream) => {}
-                () = until_ended(&worker, &permit, || up.get() + down.get()) => {}
-            }
+/// A tunnel that waits for the client's side: the 101 is on its way there.
+pub(crate) struct Tunnel {
+    pub(crate) permit: Permit,
+    pub(crate) upstream: Tunnelled<UpstreamStream>,
+    /// The request's record ends with the tunnel.
+    pub(crate) ticket: Ticket,
+}
+
+impl Tunnel {
+    /// Passes bytes both ways to the tunnel's end.
+    ///
+    /// A tunnel outlives the request that opened it, so its permit is held against the present every second: a key that is
+    /// revoked, disabled or expired loses its tunnels. One on which nothing moves for `upstream_stall` is closed.
+    pub(crate) async fn run(self, worker: &Worker, client: impl AsyncRead + AsyncWrite + Unpin) {
+        let Self { permit, upstream, ticket } = self;
+        let figures = Figures { ticket, up: Cell::new(0), down: Cell::new(0) };
+        let Figures { up, down, .. } = &figures;
+        let mut client = Counted { side: client, bytes: up };
+        let mut upstream = Counted { side: upstream, bytes: down };
+        tokio::select! {
+            // Either side may go at any time, and by a reset too: that is how tunnels end.
+            _ = tokio::io::copy_bidirectional(&mut client, &mut upstream) => {}
+            () = until_ended(worker, &permit, || up.get() + down.get()) => {}
         }
-        drop(figures);
-        drop(place);
-    });
-    Answer::empty()
+    }
 }
 
 /// A tunnel's record: what passed is in it however the tunnel ends, by a drain's deadline too.
@@ -122,5 +110,45 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<'_, S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.side).poll_shutdown(cx)
+    }
+}
+
+/// A connection that changed its protocol, and what came on it behind the head.
+pub(crate) struct Tunnelled<S> {
+    pub(crate) stream: S,
+    pub(crate) first: Bytes,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Tunnelled<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.first.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, out);
+        }
+        let count = self.first.len().min(out.remaining());
+        out.put_slice(self.first.get(..count).unwrap_or_default());
+        self.first.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Tunnelled<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -5,10 +5,8 @@
 //! Deadlines are therefore met up to two ticks late and never early.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
+    cell::{Cell, RefCell},
+    rc::Rc,
     task::{Context, Waker},
     time::{Duration, Instant},
 };
@@ -21,45 +19,41 @@ const NONE: u64 = u64::MAX;
 pub(crate) struct Watchdog {
     started: Instant,
     /// Milliseconds since it started, as of the last tick.
-    now: AtomicU64,
-    entries: Mutex<Vec<Arc<Entry>>>,
+    now: Cell<u64>,
+    entries: RefCell<Vec<Rc<Entry>>>,
 }
 
-/// A moment, to within a tick.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tick(u64);
-
 struct Entry {
-    due: AtomicU64,
-    dropped: AtomicBool,
-    waker: Mutex<Option<Waker>>,
+    due: Cell<u64>,
+    dropped: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
 }
 
 impl Watchdog {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self {
             started: Instant::now(),
-            now: AtomicU64::new(0),
-            entries: Mutex::new(Vec::new()),
+            now: Cell::new(0),
+            entries: RefCell::new(Vec::new()),
         })
     }
 
     /// Something that will wait.
-    pub(crate) fn watch(self: &Arc<Self>) -> Watch {
-        let entry = Arc::new(Entry {
-            due: AtomicU64::new(NONE),
-            dropped: AtomicBool::new(false),
-            waker: Mutex::new(None),
+    pub(crate) fn watch(self: &Rc<Self>) -> Watch {
+        let entry = Rc::new(Entry {
+            due: Cell::new(NONE),
+            dropped: Cell::new(false),
+            waker: RefCell::new(None),
         });
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry.clone());
+        self.entries.borrow_mut().push(entry.clone());
         Watch(Deadline { watchdog: self.clone(), entry })
     }
 
     /// Wakes what is overdue and forgets what is gone.
     pub(crate) fn tick(&self) {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(NONE - 1);
-        self.now.store(now, Relaxed);
-        self.sweep(|entry| entry.due.load(Relaxed) <= now);
+        self.now.set(now);
+        self.sweep(|entry| entry.due.get() <= now);
     }
 
     /// Wakes everything: something that all must notice has happened.
@@ -69,13 +63,13 @@ impl Watchdog {
 
     fn sweep(&self, wake: impl Fn(&Entry) -> bool) {
         let mut wakers = Vec::new();
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.borrow_mut();
         entries.retain(|entry| {
-            if entry.dropped.load(Relaxed) {
+            if entry.dropped.get() {
                 return false;
             }
             if wake(entry) {
-                wakers.extend(entry.waker.lock().unwrap_or_else(PoisonError::into_inner).take());
+                wakers.extend(entry.waker.borrow_mut().take());
             }
             true
         });
@@ -90,21 +84,21 @@ pub(crate) struct Watch(Deadline);
 /// Moves a deadline, whoever waits for it.
 #[derive(Clone)]
 pub(crate) struct Deadline {
-    watchdog: Arc<Watchdog>,
-    entry: Arc<Entry>,
+    watchdog: Rc<Watchdog>,
+    entry: Rc<Entry>,
 }
 
 impl Deadline {
     /// Sets the deadline to `limit` from now.
     pub(crate) fn arm(&self, limit: Duration) {
         let limit = u64::try_from(limit.saturating_add(TICK).as_millis()).unwrap_or(NONE);
-        let due = limit.saturating_add(self.watchdog.now.load(Relaxed));
-        self.entry.due.store(due, Relaxed);
+        let due = limit.saturating_add(self.watchdog.now.get());
+        self.entry.due.set(due);
     }
 
     /// There is no deadline.
     pub(crate) fn disarm(&self) {
-        self.entry.due.store(NONE, Relaxed);
+        self.entry.due.set(NONE);
     }
 }
 
@@ -119,16 +113,6 @@ impl Watch {
         self.0.disarm();
     }
 
-    /// The moment of the last tick, to be measured from with [`Watch::since`].
-    pub(crate) fn tick(&self) -> Tick {
-        Tick(self.0.watchdog.now.load(Relaxed))
-    }
-
-    /// How long ago a moment was, as of the last tick.
-    pub(crate) fn since(&self, tick: Tick) -> Duration {
-        Duration::from_millis(self.tick().0.saturating_sub(tick.0))
-    }
-
     /// The deadline, for another part of the exchange to move.
     pub(crate) fn deadline(&self) -> Deadline {
         self.0.clone()
@@ -137,10 +121,10 @@ impl Watch {
     /// Whether the deadline has passed; if not, the task is woken when it does.
     pub(crate) fn overdue(&self, cx: &Context<'_>) -> bool {
         let Deadline { entry, watchdog } = &self.0;
-        if entry.due.load(Relaxed) <= watchdog.now.load(Relaxed) {
+        if entry.due.get() <= watchdog.now.get() {
             return true;
         }
-        let mut waker = entry.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waker = entry.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|own| own.will_wake(cx.waker())) {
             *waker = Some(cx.waker().clone());
         }
@@ -150,6 +134,6 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.0.entry.dropped.store(true, Relaxed);
+        self.0.entry.dropped.set(true);
     }
 }

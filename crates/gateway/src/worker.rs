@@ -14,6 +14,7 @@ use tokio::{net::TcpListener, sync::watch, task::LocalSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
+    buffers::Buffers,
     clock, connection,
     headers::Prepared,
     record::Recorder,
@@ -32,8 +33,10 @@ const FLUSH: Duration = Duration::from_secs(1);
 pub(crate) struct Worker {
     snapshot: RefCell<Cached<Snapshot>>,
     settings: RefCell<Cached<Compiled>>,
-    pub(crate) watchdog: Arc<Watchdog>,
+    pub(crate) watchdog: Rc<Watchdog>,
     pub(crate) upstreams: Rc<Upstreams>,
+    pub(crate) buffers: Rc<Buffers>,
+    pub(crate) date: RefCell<clock::HttpDate>,
     pub(crate) recorder: RefCell<Recorder>,
     pub(crate) prepared: RefCell<Prepared>,
     spare_watches: RefCell<Vec<Watch>>,
@@ -147,11 +150,14 @@ pub(crate) fn run(parts: WorkerParts) -> std::io::Result<()> {
 async fn work(parts: WorkerParts) -> std::io::Result<Rc<Worker>> {
     let mut drain = parts.drain;
     let workers = parts.workers.max(1);
+    let buffers = Rc::<Buffers>::default();
     let worker = Rc::new(Worker {
         snapshot: RefCell::new(Cached::new(parts.snapshot)),
         settings: RefCell::new(Cached::new(parts.settings)),
         watchdog: Watchdog::new(),
-        upstreams: Rc::default(),
+        upstreams: Rc::new(Upstreams::new(buffers.clone())),
+        buffers,
+        date: RefCell::default(),
         recorder: RefCell::new(Recorder::new(parts.usage)),
         prepared: RefCell::default(),
         spare_watches: RefCell::default(),

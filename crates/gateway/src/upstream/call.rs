@@ -14,12 +14,13 @@ use http_body::Frame;
 use tokio::io::AsyncReadExt as _;
 
 use super::{
-    Lease, Tunnelled, closed,
+    Lease, UpstreamStream, closed,
     sending::{Framing, SendFault, Sending},
 };
 use crate::{
     body::{AnswerFault, Upload, UploadFault},
-    headers,
+    reply,
+    tunnel::Tunnelled,
     watchdog::Watch,
     wire::answer::{self, BadAnswer, Content, HeadReader, Next},
 };
@@ -93,7 +94,7 @@ impl Call {
     pub(crate) fn new(lease: Lease, request: Request, watch: Watch) -> Box<Self> {
         let Request { head, upload, framing, is_head, is_idempotent, first_byte, stall } = request;
         watch.arm(first_byte);
-        let buffer = lease.home.read_buffer();
+        let buffer = lease.home.buffers.read();
         Box::new(Self {
             lease,
             sending: Sending::new(head, upload, framing),
@@ -195,7 +196,7 @@ impl Call {
                 }
                 Next::Trailer(count) => {
                     let line = self.buffer.split_to(count).freeze();
-                    headers::trailer_toward_client(self.trailers.get_or_insert_default(), &line);
+                    reply::add_lines(self.trailers.get_or_insert_default(), &line);
                 }
                 Next::Skip(count) => self.buffer.advance(count),
                 Next::Data(count) => {
@@ -252,8 +253,8 @@ impl Call {
     pub(crate) fn finish(self: Box<Self>) -> Watch {
         let clean = self.has_ended() && self.buffer.is_empty() && self.sending.is_done();
         let Self { lease, sending, buffer, keeps, watch, .. } = *self;
-        lease.home.keep_write_buffer(sending.into_buffer());
-        lease.home.keep_read_buffer(buffer);
+        lease.home.buffers.keep_write(sending.into_buffer());
+        lease.home.buffers.keep_read(buffer);
         if clean && keeps {
             lease.give_back();
         }
@@ -261,7 +262,7 @@ impl Call {
     }
 
     /// The connection, once the upstream has agreed to change its protocol.
-    pub(crate) fn into_tunnel(self: Box<Self>) -> Tunnelled {
+    pub(crate) fn into_tunnelled(self: Box<Self>) -> Tunnelled<UpstreamStream> {
         let Self { lease, buffer, .. } = *self;
         Tunnelled { stream: lease.stream, first: buffer.freeze() }
     }

@@ -9,19 +9,12 @@ mod stream;
 
 use std::{cell::RefCell, io, rc::Rc};
 
-use bytes::BytesMut;
 pub(crate) use call::{AnswerHead, Call, CallFault, Request};
 use keyward_core::policy::Upstream;
 pub(crate) use sending::Framing;
-use stream::UpstreamStream;
-pub(crate) use stream::{ConnectFault, Tunnelled};
+pub(crate) use stream::{ConnectFault, UpstreamStream};
 
-use crate::settings::Compiled;
-
-/// Buffers kept for the next requests.
-const MOST_SPARE: usize = 64;
-/// A larger buffer is given back to the system.
-const SPARE_BYTES: usize = 64 * 1024;
+use crate::{buffers::Buffers, settings::Compiled};
 
 /// Connections that are alike: to one address by one protocol.
 struct Pool {
@@ -32,11 +25,9 @@ struct Pool {
 }
 
 /// The connections.
-#[derive(Default)]
 pub(crate) struct Upstreams {
     pools: RefCell<Vec<Pool>>,
-    spare_reads: RefCell<Vec<BytesMut>>,
-    spare_writes: RefCell<Vec<Vec<u8>>>,
+    buffers: Rc<Buffers>,
 }
 
 /// A connection for one request. Dropping it closes the connection, whatever is still under way on it.
@@ -50,6 +41,11 @@ pub(crate) struct Lease {
 }
 
 impl Upstreams {
+    /// None yet.
+    pub(crate) fn new(buffers: Rc<Buffers>) -> Self {
+        Self { pools: RefCell::default(), buffers }
+    }
+
     /// Which pool is an upstream's; there are few, and a look through them allocates no key.
     fn pool(&self, upstream: &Upstream) -> usize {
         let mut pools = self.pools.borrow_mut();
@@ -112,32 +108,6 @@ impl Upstreams {
         for pool in self.pools.borrow_mut().iter_mut() {
             pool.idle.retain_mut(UpstreamStream::is_quiet);
         }
-    }
-
-    /// An empty buffer to write a request into.
-    pub(crate) fn write_buffer(&self) -> Vec<u8> {
-        self.spare_writes.borrow_mut().pop().unwrap_or_default()
-    }
-
-    fn keep_write_buffer(&self, mut buffer: Vec<u8>) {
-        buffer.clear();
-        keep(&self.spare_writes, buffer, Vec::capacity);
-    }
-
-    fn read_buffer(&self) -> BytesMut {
-        self.spare_reads.borrow_mut().pop().unwrap_or_default()
-    }
-
-    fn keep_read_buffer(&self, mut buffer: BytesMut) {
-        buffer.clear();
-        keep(&self.spare_reads, buffer, BytesMut::capacity);
-    }
-}
-
-fn keep<B>(spare: &RefCell<Vec<B>>, buffer: B, capacity: impl Fn(&B) -> usize) {
-    let mut spare = spare.borrow_mut();
-    if spare.len() < MOST_SPARE && capacity(&buffer) <= SPARE_BYTES {
-        spare.push(buffer);
     }
 }
 

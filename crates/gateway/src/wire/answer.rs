@@ -70,6 +70,8 @@ pub(crate) struct Head {
     close: bool,
     /// Whether `Connection` says anything: it may name fields that are for this hop alone.
     pub(crate) connection: bool,
+    /// Whether its content is a stream of events.
+    pub(crate) streams: bool,
 }
 
 impl HeadReader {
@@ -137,6 +139,9 @@ impl Head {
             10 if named("connection") => {
                 self.connection = true;
                 self.close |= list(value).any(|option| option.eq_ignore_ascii_case(b"close"));
+            }
+            12 if named("content-type") => {
+                self.streams = trim(value).starts_with(b"text/event-stream");
             }
             14 if named("content-length") => {
                 if self.length.is_some() || self.chunked {

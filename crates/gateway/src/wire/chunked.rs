@@ -96,25 +96,6 @@ impl Chunks {
         self.part == Part::Done
     }
 
-    /// How many bytes at the front may pass; 0 when more is needed.
-    ///
-    /// A violation behind good pieces is reported when it has come to the front, so that what passes
-    /// does not depend on how the bytes arrived.
-    pub(super) fn read(&mut self, trailers: usize, bytes: &[u8]) -> Result<usize, Violation> {
-        let mut passed = 0;
-        while let Some(rest) = bytes.get(passed..).filter(|rest| !rest.is_empty()) {
-            match self.piece(trailers, rest) {
-                Ok(None) => break,
-                Ok(Some(Piece::Framing(length) | Piece::Data(length) | Piece::Trailer(length))) => {
-                    passed += length;
-                }
-                Err(violation) if passed == 0 => return Err(violation),
-                Err(_) => break,
-            }
-        }
-        Ok(passed)
-    }
-
     /// What stands at the front of `bytes`; nothing when more is needed, or the body has ended.
     pub(super) fn piece(
         &mut self,

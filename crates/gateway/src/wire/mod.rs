@@ -6,7 +6,7 @@
 
 pub(crate) mod answer;
 mod chunked;
-pub(crate) mod client_io;
+pub(crate) mod client;
 pub mod screen;
 mod syntax;
 mod violation;

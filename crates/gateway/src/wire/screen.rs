@@ -1,15 +1,14 @@
-//! The screen: which bytes of a client's HTTP/1.1 stream may reach the parser at all.
+//! The screen: which bytes of a client's HTTP/1.1 stream form one message.
 //!
 //! **Why it exists.** Two programs that read one stream must agree on where a message ends; where
-//! they do not, a client smuggles a request past the one that checks. hyper resolves what it should
-//! refuse: it drops a Content-Length beside a Transfer-Encoding, merges equal lengths, takes bare LF
-//! and lower-case methods, skips empty lines. After it has parsed, nobody can tell any more.
-//! So the screen reads every byte before hyper does.
+//! they do not, a client smuggles a request past the one that checks. Parsers resolve what they should
+//! refuse: they drop a Content-Length beside a Transfer-Encoding, merge equal lengths, take bare LF
+//! and lower-case methods, skip empty lines. After they have parsed, nobody can tell any more.
 //!
 //! **What it promises.**
 //! - A head passes whole or not at all, and only when there is exactly one way to read it
 //!   (RFC 9112 §2 to §7, without any of the leniencies it allows; [`Violation`] lists the rules).
-//! - Body bytes stream through as they come, but a byte of chunk framing passes only after it was
+//! - Body bytes stream through as they come, and a byte of chunk framing counts only after it was
 //!   checked.
 //! - What passes and what is refused does not depend on how the bytes were split into reads.
 //! - Nothing passes after a violation, and nothing after a request for an upgrade until the gateway
@@ -17,12 +16,10 @@
 //! - The work is linear in the bytes, also when they come one by one; it never allocates.
 //!
 //! It is pure: no sockets, no clock. Deadlines are kept by the caller, who asks [`Screen::phase`].
-//! Which paths, credentials and header names are acceptable is decided after parsing, elsewhere.
+//! Which paths, credentials and header names are acceptable is decided elsewhere.
 //!
-//! **What was rejected.** Leaving it to hyper, for the above. Checking after hyper, on its header
-//! map: order, repetition and spelling are gone. Parsing with httparse first: it is lenient in the
-//! same places, and costs as much again as hyper's own parse. Repairing (dropping one of two
-//! lengths): the client and we would disagree on what it sent.
+//! **What was rejected.** hyper and httparse: they are lenient in the places above. Repairing
+//! (dropping one of two lengths): the client and we would disagree on what it sent.
 
 mod head;
 #[cfg(test)]
@@ -30,15 +27,19 @@ mod tests;
 
 use head::{Framing, Head};
 
-use super::chunked::Chunks;
+use super::chunked::{Chunks, Piece};
 pub(crate) use super::syntax::is_authority;
 pub use super::violation::Violation;
 
 /// What the bytes at the front of the stream are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// The first `n` bytes (`n` > 0) may go to the parser: one whole head, or bytes of a body.
-    Pass(usize),
+    /// The first `n` bytes (`n` > 0) are one whole head.
+    Head(usize),
+    /// The first `n` bytes (`n` > 0) are content: of a body, or of the tunnel.
+    Data(usize),
+    /// The first `n` bytes (`n` > 0) frame the content, and are good.
+    Framing(usize),
     /// What stands at the front is not whole: keep it, and come again with more behind it.
     NeedMore,
     /// The head that passed last asks for an upgrade, and nobody has said yet whether it is taken:
@@ -109,7 +110,7 @@ impl Screen {
     /// Looks at `bytes`: all that was read and has not passed yet, so that after
     /// [`Step::NeedMore`] the same bytes must stand at the front again, with more behind them.
     ///
-    /// One call passes at most one head, or what is there of one body; call again for the rest.
+    /// One call passes at most one head, or one piece of a body; call again for the rest.
     pub fn step(&mut self, bytes: &[u8]) -> Step {
         if let State::Refused(violation) = self.state {
             return Step::Refuse(violation);
@@ -138,7 +139,7 @@ impl Screen {
                     Framing::Chunked => State::Chunked(Chunks::default()),
                     Framing::Upgrade => State::AfterUpgrade,
                 };
-                Ok(Step::Pass(length))
+                Ok(Step::Head(length))
             }
             State::Body { remaining } => {
                 let here = usize::try_from(*remaining).unwrap_or(usize::MAX).min(bytes.len());
@@ -146,17 +147,22 @@ impl Screen {
                 if *remaining == 0 {
                     self.state = State::next_head();
                 }
-                Ok(Step::Pass(here))
+                Ok(Step::Data(here))
             }
             State::Chunked(chunks) => {
-                let passed = chunks.read(self.limits.headers, bytes)?;
+                let piece = chunks.piece(self.limits.headers, bytes)?;
                 if chunks.is_done() {
                     self.state = State::next_head();
                 }
-                Ok(if passed == 0 { Step::NeedMore } else { Step::Pass(passed) })
+                Ok(match piece {
+                    // What trailers say was never decided on.
+                    Some(Piece::Framing(length) | Piece::Trailer(length)) => Step::Framing(length),
+                    Some(Piece::Data(length)) => Step::Data(length),
+                    None => Step::NeedMore,
+                })
             }
             State::AfterUpgrade => Ok(Step::Hold),
-            State::Tunnel => Ok(Step::Pass(bytes.len())),
+            State::Tunnel => Ok(Step::Data(bytes.len())),
             State::Refused(violation) => Err(*violation),
         }
     }
@@ -177,6 +183,15 @@ impl Screen {
     pub fn no_tunnel(&mut self) {
         if matches!(self.state, State::AfterUpgrade) {
             self.state = State::next_head();
+        }
+    }
+
+    /// How much of the body is to come, where that is known: all of it, right behind the head.
+    pub fn body_left(&self) -> Option<u64> {
+        match &self.state {
+            State::Body { remaining } => Some(*remaining),
+            State::Chunked(_) => None,
+            _ => Some(0),
         }
     }
 

@@ -34,7 +34,7 @@ fn drive(input: &[u8], reads: &[usize], upgrades: bool) -> Outcome {
         while !held.is_empty() {
             let before = screen.phase();
             match screen.step(&held) {
-                Step::Pass(length) => {
+                Step::Head(length) | Step::Data(length) | Step::Framing(length) => {
                     assert!((1..=held.len()).contains(&length));
                     let bytes: Vec<u8> = held.drain(..length).collect();
                     outcome.passed.extend_from_slice(&bytes);
@@ -74,7 +74,7 @@ fn a_head_is_held_back_until_its_last_byte() {
         assert_eq!(screen.step(&GET[..end]), Step::NeedMore);
         assert_eq!(screen.phase(), Phase::Head);
     }
-    assert_eq!(screen.step(GET), Step::Pass(GET.len()));
+    assert_eq!(screen.step(GET), Step::Head(GET.len()));
     assert_eq!(screen.phase(), Phase::Idle);
 }
 
@@ -82,18 +82,19 @@ fn a_head_is_held_back_until_its_last_byte() {
 fn one_step_passes_one_head_and_leaves_what_follows() {
     let pair = [GET, GET].concat();
     let mut screen = Screen::new(LIMITS);
-    assert_eq!(screen.step(&pair), Step::Pass(GET.len()));
-    assert_eq!(screen.step(&pair[GET.len()..]), Step::Pass(GET.len()));
+    assert_eq!(screen.step(&pair), Step::Head(GET.len()));
+    assert_eq!(screen.step(&pair[GET.len()..]), Step::Head(GET.len()));
 }
 
 #[test]
 fn a_body_passes_as_it_comes_and_ends_where_its_length_says() {
     let mut screen = Screen::new(LIMITS);
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
-    assert_eq!(screen.step(head), Step::Pass(head.len()));
+    assert_eq!(screen.step(head), Step::Head(head.len()));
     assert_eq!(screen.phase(), Phase::Body);
-    assert_eq!(screen.step(b"\n\0"), Step::Pass(2));
-    assert_eq!(screen.step(b"abcGET"), Step::Pass(3));
+    assert_eq!(screen.body_left(), Some(5));
+    assert_eq!(screen.step(b"\n\0"), Step::Data(2));
+    assert_eq!(screen.step(b"abcGET"), Step::Data(3));
     assert_eq!(screen.phase(), Phase::Idle);
 }
 
@@ -101,40 +102,46 @@ fn a_body_passes_as_it_comes_and_ends_where_its_length_says() {
 fn a_chunk_passes_up_to_the_line_that_is_not_whole() {
     let mut screen = Screen::new(LIMITS);
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
-    assert_eq!(screen.step(head), Step::Pass(head.len()));
+    assert_eq!(screen.step(head), Step::Head(head.len()));
+    assert_eq!(screen.body_left(), None);
     assert_eq!(screen.step(b"5\r"), Step::NeedMore);
-    assert_eq!(screen.step(b"5\r\nab"), Step::Pass(5));
-    assert_eq!(screen.step(b"cde\r"), Step::Pass(3));
+    assert_eq!(screen.step(b"5\r\nab"), Step::Framing(3));
+    assert_eq!(screen.step(b"ab"), Step::Data(2));
+    assert_eq!(screen.step(b"cde\r"), Step::Data(3));
     assert_eq!(screen.step(b"\r"), Step::NeedMore);
-    assert_eq!(screen.step(b"\r\n0"), Step::Pass(2));
-    assert_eq!(screen.step(b"0\r\nDigest: x\r\n\r"), Step::Pass(14));
+    assert_eq!(screen.step(b"\r\n0"), Step::Framing(2));
+    assert_eq!(screen.step(b"0\r\nDigest: x\r\n\r"), Step::Framing(3));
+    assert_eq!(screen.step(b"Digest: x\r\n\r"), Step::Framing(11));
+    assert_eq!(screen.step(b"\r"), Step::NeedMore);
     assert_eq!(screen.phase(), Phase::Body);
-    assert_eq!(screen.step(b"\r\nGET"), Step::Pass(2));
-    assert_eq!(screen.phase(), Phase::Idle);
+    assert_eq!(screen.step(b"\r\nGET"), Step::Framing(2));
+    assert_eq!((screen.phase(), screen.body_left()), (Phase::Idle, Some(0)));
 }
 
 #[test]
 fn what_is_good_before_a_bad_chunk_passes_and_the_bad_one_does_not() {
     let mut screen = Screen::new(LIMITS);
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
-    assert_eq!(screen.step(head), Step::Pass(head.len()));
-    assert_eq!(screen.step(b"1\r\na\r\nx\r\n"), Step::Pass(6));
+    assert_eq!(screen.step(head), Step::Head(head.len()));
+    assert_eq!(screen.step(b"1\r\na\r\nx\r\n"), Step::Framing(3));
+    assert_eq!(screen.step(b"a\r\nx\r\n"), Step::Data(1));
+    assert_eq!(screen.step(b"\r\nx\r\n"), Step::Framing(2));
     assert_eq!(screen.step(b"x\r\n"), Step::Refuse(Violation::ChunkSize));
 }
 
 #[test]
 fn after_an_upgrade_nothing_passes_until_the_gateway_has_answered() {
     let mut screen = Screen::new(LIMITS);
-    assert_eq!(screen.step(UPGRADE), Step::Pass(UPGRADE.len()));
+    assert_eq!(screen.step(UPGRADE), Step::Head(UPGRADE.len()));
     assert_eq!(screen.phase(), Phase::AfterUpgrade);
     assert_eq!(screen.step(GET), Step::Hold);
     screen.no_tunnel();
     assert_eq!(screen.phase(), Phase::Idle);
-    assert_eq!(screen.step(GET), Step::Pass(GET.len()));
-    assert_eq!(screen.step(UPGRADE), Step::Pass(UPGRADE.len()));
+    assert_eq!(screen.step(GET), Step::Head(GET.len()));
+    assert_eq!(screen.step(UPGRADE), Step::Head(UPGRADE.len()));
     screen.tunnel();
     assert_eq!(screen.phase(), Phase::Tunnel);
-    assert_eq!(screen.step(b"\0\n"), Step::Pass(2));
+    assert_eq!(screen.step(b"\0\n"), Step::Data(2));
 }
 
 #[test]

@@ -1,0 +1,48 @@
+//! Buffers of one core, lent to whoever has bytes under way: a connection that lies idle keeps none.
+
+use std::cell::RefCell;
+
+use bytes::BytesMut;
+
+/// Buffers kept for the next borrower, of each kind.
+const MOST_SPARE: usize = 64;
+/// A larger buffer is given back to the system.
+const SPARE_BYTES: usize = 64 * 1024;
+
+/// The spare ones.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    reads: RefCell<Vec<BytesMut>>,
+    writes: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Buffers {
+    /// An empty buffer to read into.
+    pub(crate) fn read(&self) -> BytesMut {
+        self.reads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// An empty buffer to write into.
+    pub(crate) fn write(&self) -> Vec<u8> {
+        self.writes.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps a buffer, without what is in it.
+    pub(crate) fn keep_read(&self, mut buffer: BytesMut) {
+        buffer.clear();
+        keep(&self.reads, buffer, BytesMut::capacity);
+    }
+
+    /// Keeps a buffer, without what is in it.
+    pub(crate) fn keep_write(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        keep(&self.writes, buffer, Vec::capacity);
+    }
+}
+
+fn keep<B>(spare: &RefCell<Vec<B>>, buffer: B, capacity: impl Fn(&B) -> usize) {
+    let mut spare = spare.borrow_mut();
+    if spare.len() < MOST_SPARE && (1..=SPARE_BYTES).contains(&capacity(&buffer)) {
+        spare.push(buffer);
+    }
+}

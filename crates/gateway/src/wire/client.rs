@@ -1,0 +1,473 @@
+//! A client's HTTP/1.1 connection as bytes: heads and bodies as the [`Screen`] lets them pass, answers as they are taken.
+//!
+//! Whoever serves the connection and whoever reads a request's body share it, a poll at a time. Every wait has a deadline, and
+//! what broke is told once: after a fault, nothing more is read as HTTP.
+
+use std::{
+    io,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::server::TlsStream;
+
+use super::screen::{Phase, Screen, Step, Violation};
+use crate::{buffers::Buffers, tunnel::Tunnelled, watchdog::Watch};
+
+/// What is read at once, and once that was filled.
+const READ: usize = 16 * 1024;
+const READ_MUCH: usize = 64 * 1024;
+/// What may wait of later requests while one is answered.
+const PIPELINED: usize = 64 * 1024;
+/// What is read and thrown away after a refusal, so that the client can read the answer before the connection resets.
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Why a client is not understood any further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WireFault {
+    /// The screen refused what it sent.
+    Violation(Violation),
+    /// A head did not arrive in time.
+    HeadTimeout,
+    /// A body stopped coming.
+    BodyTimeout,
+}
+
+/// The socket, with or without TLS.
+#[derive(Debug)]
+pub(crate) enum ClientStream {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub(crate) head: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) stall: Duration,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    Nothing,
+    FirstHead,
+    NextHead,
+    RestOfHead,
+    RestOfBody,
+}
+
+/// What came where a head was awaited.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// A whole head.
+    Head(Bytes),
+    /// Something that is answered, and the last that is.
+    Fault(WireFault),
+    /// The end.
+    Nothing,
+}
+
+/// A body broke off: the client went, or see [`ClientWire::fault`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BrokenBody;
+
+pub(crate) struct ClientWire {
+    stream: ClientStream,
+    screen: Screen,
+    /// Read and not taken.
+    buffer: BytesMut,
+    /// How much is read at once.
+    room: usize,
+    buffers: Rc<Buffers>,
+    patience: Patience,
+    waiting: Waiting,
+    served: bool,
+    read_watch: Watch,
+    write_watch: Watch,
+    writing: bool,
+    fault: Option<WireFault>,
+    gone: bool,
+    /// Whether the client waits to be told to send its body (RFC 9110, 10.1.1).
+    expects: bool,
+    /// To be written, from `at` on.
+    out: Vec<u8>,
+    at: usize,
+    lingered: usize,
+}
+
+impl ClientWire {
+    pub(crate) fn new(
+        stream: ClientStream,
+        screen: Screen,
+        buffers: Rc<Buffers>,
+        patience: Patience,
+        (read_watch, write_watch): (Watch, Watch),
+    ) -> Self {
+        Self {
+            stream,
+            screen,
+            buffer: BytesMut::new(),
+            room: READ,
+            buffers,
+            patience,
+            waiting: Waiting::Nothing,
+            served: false,
+            read_watch,
+            write_watch,
+            writing: false,
+            fault: None,
+            gone: false,
+            expects: false,
+            out: Vec::new(),
+            at: 0,
+            lingered: 0,
+        }
+    }
+
+    /// The next head. While `draining`, a connection on which none has begun is at its end.
+    pub(crate) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        draining: impl Fn() -> bool,
+    ) -> Poll<Arrival> {
+        loop {
+            match self.screen.step(&self.buffer) {
+                Step::Head(length) => {
+                    self.served = true;
+                    self.waiting = Waiting::Nothing;
+                    return Poll::Ready(Arrival::Head(self.buffer.split_to(length).freeze()));
+                }
+                Step::Refuse(violation) => {
+                    return Poll::Ready(self.break_off(WireFault::Violation(violation)));
+                }
+                // Behind an answered request stands a head and nothing else.
+                Step::Data(_) | Step::Framing(_) | Step::Hold => {
+                    return Poll::Ready(Arrival::Nothing);
+                }
+                Step::NeedMore => {}
+            }
+            match self.poll_read(cx) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return Poll::Ready(Arrival::Nothing),
+                Poll::Pending => {
+                    let begun = self.screen.phase() == Phase::Head;
+                    if draining() && !begun {
+                        return Poll::Ready(Arrival::Nothing);
+                    }
+                    let waiting = match (begun, self.served) {
+                        (true, _) => Waiting::RestOfHead,
+                        (false, true) => Waiting::NextHead,
+                        (false, false) => Waiting::FirstHead,
+                    };
+                    return match self.is_overdue(waiting, cx) {
+                        false => Poll::Pending,
+                        true if begun => Poll::Ready(self.break_off(WireFault::HeadTimeout)),
+                        // Before a request there is nobody to tell.
+                        true => Poll::Ready(Arrival::Nothing),
+                    };
+                }
+            }
+        }
+    }
+
+    fn break_off(&mut self, fault: WireFault) -> Arrival {
+        self.fault = Some(fault);
+        Arrival::Fault(fault)
+    }
+
+    /// Says that the client of the head that came last waits for a 100 before it sends its body.
+    pub(crate) fn expects_continue(&mut self) {
+        self.expects = self.screen.phase() == Phase::Body;
+    }
+
+    /// The next piece of the body behind the head that came last.
+    pub(crate) fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BrokenBody>>> {
+        if self.fault.is_some() || self.gone {
+            return Poll::Ready(Some(Err(BrokenBody)));
+        }
+        while self.screen.phase() == Phase::Body {
+            match self.screen.step(&self.buffer) {
+                Step::Data(length) => {
+                    self.waiting = Waiting::Nothing;
+                    self.expects = false;
+                    return Poll::Ready(Some(Ok(self.buffer.split_to(length).freeze())));
+                }
+                Step::Framing(length) => self.buffer.advance(length),
+                Step::Refuse(violation) => {
+                    self.fault = Some(WireFault::Violation(violation));
+                    return Poll::Ready(Some(Err(BrokenBody)));
+                }
+                Step::NeedMore | Step::Head(_) | Step::Hold => ready!(self.poll_more_body(cx))?,
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    fn poll_more_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BrokenBody>> {
+        if std::mem::take(&mut self.expects) {
+            self.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        // What cannot be written yet is tried again when the body is asked for again, or with the answer.
+        if !self.out.is_empty() {
+            let _ = self.poll_flush(cx)?;
+        }
+        match self.poll_read(cx) {
+            Poll::Ready(Ok(1..)) => {
+                self.waiting = Waiting::Nothing;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(_) => {
+                self.gone = true;
+                Poll::Ready(Err(BrokenBody))
+            }
+            Poll::Pending if self.is_overdue(Waiting::RestOfBody, cx) => {
+                self.fault = Some(WireFault::BodyTimeout);
+                Poll::Ready(Err(BrokenBody))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Whether no more of the body is to come.
+    pub(crate) fn body_has_ended(&self) -> bool {
+        self.screen.phase() != Phase::Body && self.fault.is_none() && !self.gone
+    }
+
+    /// How much of the body is to come, where that is known.
+    pub(crate) fn body_left(&self) -> Option<u64> {
+        self.screen.body_left()
+    }
+
+    /// Whether the client went while it was to wait for its answer. What it sends meanwhile is kept for later.
+    pub(crate) fn is_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        while !self.gone && self.screen.phase() != Phase::Body && self.buffer.len() < PIPELINED {
+            match self.poll_read(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => self.gone = true,
+            }
+        }
+        self.gone
+    }
+
+    /// What ended this client's stream, if something did.
+    pub(crate) fn fault(&self) -> Option<WireFault> {
+        self.fault
+    }
+
+    /// Whether the next head can follow.
+    pub(crate) fn may_go_on(&mut self) -> bool {
+        self.screen.no_tunnel();
+        self.fault.is_none() && !self.gone && self.screen.phase() == Phase::Idle
+    }
+
+    /// The socket, and what came on it already, for another protocol.
+    pub(crate) fn into_tunnelled(self) -> Tunnelled<ClientStream> {
+        Tunnelled { stream: self.stream, first: self.buffer.freeze() }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.buffer.capacity() == 0 {
+            self.buffer = self.buffers.read();
+        }
+        if self.buffer.capacity() - self.buffer.len() < self.room / 4 {
+            self.buffer.reserve(self.room);
+        }
+        let room = self.buffer.capacity() - self.buffer.len();
+        let read = pin!(self.stream.read_buf(&mut self.buffer)).poll(cx);
+        match read {
+            Poll::Pending if self.buffer.is_empty() => {
+                self.buffers.keep_read(std::mem::take(&mut self.buffer));
+            }
+            Poll::Ready(Ok(read)) if read == room => self.room = READ_MUCH,
+            _ => {}
+        }
+        read
+    }
+
+    /// Whether this was waited for too long; if not, the task is woken when it is.
+    fn is_overdue(&mut self, waiting: Waiting, cx: &Context<'_>) -> bool {
+        if waiting != self.waiting {
+            // A head has one deadline from its first byte, or from the connection's begin: dribbling does not move it.
+            let same_head = (self.waiting, waiting) == (Waiting::FirstHead, Waiting::RestOfHead);
+            self.waiting = waiting;
+            match waiting {
+                _ if same_head => {}
+                Waiting::Nothing => self.read_watch.disarm(),
+                Waiting::FirstHead | Waiting::RestOfHead => self.read_watch.arm(self.patience.head),
+                Waiting::NextHead => self.read_watch.arm(self.patience.idle),
+                Waiting::RestOfBody => self.read_watch.arm(self.patience.stall),
+            }
+        }
+        waiting != Waiting::Nothing && self.read_watch.overdue(cx)
+    }
+
+    /// What is to be written next.
+    pub(crate) fn out(&mut self) -> &mut Vec<u8> {
+        if self.out.capacity() == 0 {
+            self.out = self.buffers.write();
+        }
+        &mut self.out
+    }
+
+    /// Writes all there is to be written.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BrokenBody>> {
+        while let Some(rest) = self.out.get(self.at..).filter(|rest| !rest.is_empty()) {
+            let poll = Pin::new(&mut self.stream).poll_write(cx, rest);
+            self.at += ready!(self.written(cx, poll))?;
+        }
+        self.at = 0;
+        if self.out.capacity() > 0 {
+            self.buffers.keep_write(std::mem::take(&mut self.out));
+        }
+        match &mut self.stream {
+            ClientStream::Tcp(_) => Poll::Ready(Ok(())),
+            ClientStream::Tls(tls) => {
+                let poll = Pin::new(&mut **tls).poll_flush(cx).map_ok(|()| 1);
+                self.written(cx, poll).map_ok(|_| ())
+            }
+        }
+    }
+
+    /// Writes what there is to be written, and then the piece.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        piece: &mut Bytes,
+    ) -> Poll<Result<(), BrokenBody>> {
+        while !piece.is_empty() {
+            if !self.out.is_empty() {
+                ready!(self.poll_flush(cx))?;
+            }
+            let poll = Pin::new(&mut self.stream).poll_write(cx, piece);
+            piece.advance(ready!(self.written(cx, poll))?);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sees to it that the client takes something in time.
+    fn written(
+        &mut self,
+        cx: &Context<'_>,
+        poll: Poll<io::Result<usize>>,
+    ) -> Poll<Result<usize, BrokenBody>> {
+        match poll {
+            Poll::Ready(Ok(1..)) => self.writing = false,
+            Poll::Ready(_) => {
+                self.gone = true;
+                return Poll::Ready(Err(BrokenBody));
+            }
+            Poll::Pending => {
+                if !std::mem::replace(&mut self.writing, true) {
+                    self.write_watch.arm(self.patience.stall);
+                }
+                if self.write_watch.overdue(cx) {
+                    // What it did not take must not wait for it in the kernel either.
+                    self.reset();
+                    self.gone = true;
+                    return Poll::Ready(Err(BrokenBody));
+                }
+            }
+        }
+        poll.map(|written| written.map_err(|_| BrokenBody))
+    }
+
+    /// Makes the connection end with a reset, so that nobody takes its end for a clean one.
+    pub(crate) fn reset(&self) {
+        self.stream.reset();
+    }
+
+    /// Ends the connection so that the client can read what it was sent.
+    ///
+    /// Closing a socket with unread bytes resets it, and the reset can overtake the answer: so a little more is read.
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.lingered == 0 {
+            if ready!(self.poll_flush(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            let poll = Pin::new(&mut self.stream).poll_shutdown(cx).map_ok(|()| 1);
+            let unread = self.fault.is_some() || self.screen.phase() == Phase::Body;
+            if ready!(self.written(cx, poll)).is_err() || !unread {
+                return Poll::Ready(());
+            }
+            self.lingered = 1;
+            self.read_watch.arm(LINGER);
+        }
+        while self.lingered < LINGER_BYTES {
+            self.buffer.clear();
+            match self.poll_read(cx) {
+                Poll::Ready(Ok(read @ 1..)) => self.lingered += read,
+                Poll::Ready(_) => break,
+                Poll::Pending if self.read_watch.overdue(cx) => break,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl ClientStream {
+    /// Makes the connection end with a reset.
+    pub(crate) fn reset(&self) {
+        let tcp = match self {
+            Self::Tcp(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        };
+        // A socket that is gone already needs no reset.
+        let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, out),
+            Self::Tls(tls) => Pin::new(&mut **tls).poll_read(cx, out),
+        }
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(&mut **tls).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(&mut **tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(&mut **tls).poll_shutdown(cx),
+        }
+    }
+}
