@@ -44,3 +44,28 @@ pub struct AuditEntryView {
     /// The revision it made.
     pub revision: Option<u64>,
 }
+
+/// What a check of the audit log found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum AuditProofView {
+    /// Every entry is as it was written, and none is missing.
+    Whole {
+        /// How many entries.
+        entries: u64,
+        /// The newest one's place in the log.
+        newest: Option<u64>,
+        /// The number of entries, a colon, and the hash over all of them: to be noted elsewhere.
+        head: String,
+    },
+    /// The first place where the log is not what was written. What stands before it is whole.
+    Broken {
+        /// What is wrong: `changed`, `missing`, `cut`, `added`, `head_missing`, `head_changed`, `head_outdated`,
+        /// `head_of_another`, `shorter_than_noted` or `not_as_noted`.
+        what: String,
+        /// The first entry that is wrong or gone, where it is known. Somebody else may have given it any number.
+        entry: Option<i64>,
+        /// The same for people.
+        message: String,
+    },
+}

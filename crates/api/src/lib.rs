@@ -12,7 +12,7 @@ mod organization;
 mod profile;
 mod usage;
 
-pub use audit::{ActorView, AuditEntryView, SubjectView};
+pub use audit::{ActorView, AuditEntryView, AuditProofView, SubjectView};
 pub use error::{ErrorCode, ErrorView};
 pub use explanation::{ExplanationView, HeaderView, RefusalView, StepView, VerdictView};
 pub use key::{

@@ -48,9 +48,12 @@ impl ControlError {
                 | S::AlreadyRevoked(_),
             ) => ErrorCode::Conflict,
             Self::Store(S::TooManyKeys { .. }) => ErrorCode::LimitReached,
-            Self::Store(S::NewerSchema { .. } | S::KeyMaterial { .. } | S::DatabaseLost { .. }) => {
-                ErrorCode::Configuration
-            }
+            Self::Store(
+                S::NewerSchema { .. }
+                | S::KeyMaterial { .. }
+                | S::DatabaseLost { .. }
+                | S::AuditChainLost { .. },
+            ) => ErrorCode::Configuration,
             Self::Store(S::Corrupt { .. } | S::Sealed { .. }) => ErrorCode::Internal,
             Self::Randomness(_) | Self::Store(_) => ErrorCode::Unavailable,
         }

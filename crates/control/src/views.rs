@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use keyward_api::{
-    ActorView, AuditEntryView, KeyStateView, KeyView, OrganizationStateView, OrganizationView,
-    SecretStateView, SecretView, SubjectView, UsageView,
+    ActorView, AuditEntryView, AuditProofView, KeyStateView, KeyView, OrganizationStateView,
+    OrganizationView, SecretStateView, SecretView, SubjectView, UsageView,
 };
 use keyward_core::{
     id::SecretId,
@@ -13,7 +13,7 @@ use keyward_core::{
     time::Timestamp,
     usage::LastUse,
 };
-use keyward_store::{AuditEntry, KeyRecord, UsageTotal};
+use keyward_store::{AuditEntry, AuditId, AuditProof, KeyRecord, UsageTotal};
 
 const SECONDS_PER_MINUTE: u64 = 60;
 
@@ -122,5 +122,20 @@ pub(crate) fn audit_entry(entry: AuditEntry) -> AuditEntryView {
         after: entry.after,
         outcome: entry.outcome,
         revision: entry.revision.map(keyward_store::Revision::get),
+    }
+}
+
+pub(crate) fn audit_proof(proof: &AuditProof) -> AuditProofView {
+    match proof {
+        AuditProof::Whole { head, newest } => AuditProofView::Whole {
+            entries: head.entries,
+            newest: newest.map(AuditId::get),
+            head: head.to_string(),
+        },
+        AuditProof::Broken(found) => AuditProofView::Broken {
+            what: found.word().to_owned(),
+            entry: found.entry(),
+            message: found.to_string(),
+        },
     }
 }

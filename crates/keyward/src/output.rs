@@ -88,6 +88,9 @@ fn error_view(error: &anyhow::Error) -> ErrorView {
         if is_configuration {
             return Some(ErrorCode::Configuration);
         }
+        if cause.is::<crate::cli::AuditBroken>() {
+            return Some(ErrorCode::Internal);
+        }
         cause.is::<PropagationError>().then_some(ErrorCode::Unavailable)
     });
     ErrorView { code: code.unwrap_or(ErrorCode::Invalid), message: format!("{error:#}") }

@@ -1,5 +1,5 @@
 //! What the embedded store does on this machine: `cargo run --release -p keyward-store --example figures -- 1000000`
-//! (how many keys to load). Prints commits per second, the time to wake another process, and loading.
+//! (how many keys to load). Prints commits per second, the time to wake another process, loading, and checking the audit log.
 
 use std::{
     error::Error,
@@ -17,7 +17,7 @@ use keyward_core::{
     time::Timestamp,
 };
 use keyward_store::{
-    Actor, Change, DataFolder, Interface, KeyFilter, Loaded, Page, Store, StoreError,
+    Actor, AuditProof, Change, DataFolder, Interface, KeyFilter, Loaded, Page, Store, StoreError,
 };
 use tokio::task::JoinSet;
 
@@ -101,6 +101,7 @@ async fn measure(keys: u64) -> Result<(), Failed> {
     at_once(&store, &id, 512, keys).await?;
     loading(&store).await?;
     asking(&store, &id).await?;
+    verifying(&store).await?;
     drop((store, folder));
     Ok(std::fs::remove_dir_all(place)?)
 }
@@ -228,4 +229,12 @@ async fn asking(store: &Arc<dyn Store>, id: &OrganizationId) -> Result<(), Faile
     }
     let missing: Result<_, StoreError> = store.key(KeyId::from_bits([0; 16])).await;
     say(&format!("one key by id: {} (missing: {:?})", quantiles(times), missing?.is_none()))
+}
+
+async fn verifying(store: &Arc<dyn Store>) -> Result<(), Failed> {
+    let start = Instant::now();
+    let AuditProof::Whole { head, .. } = store.verify_audit(None).await? else {
+        return Err("the audit log is broken".into());
+    };
+    say(&format!("check the audit log: {} entries in {:?}", head.entries, start.elapsed()))
 }

@@ -112,7 +112,7 @@ pub enum StoreError {
     /// The database is gone, and what only a database that was used has beside it is there.
     #[error(
         "{path}: it is {what}, and `{beside}` beside it says that there were keys: restore keyward.db from its backup; \
-         or, if this folder never held keys, remove `pepper` and `encryption-key` and all is made anew"
+         or, if this folder never held keys, remove `pepper`, `encryption-key` and `audit-chained` and all is made anew"
     )]
     DatabaseLost {
         /// Where it should be.
@@ -121,6 +121,16 @@ pub enum StoreError {
         what: &'static str,
         /// What tells that it was there.
         beside: &'static str,
+    },
+    /// The audit log was chained once, and is not.
+    #[error(
+        "the audit log in {path} has no chain, and `audit-chained` beside it says that it had one: somebody took it away, or \
+         this is a backup from before it: restore a newer backup; or, if you trust the log as it is, remove \
+         `audit-chained` and it is chained anew"
+    )]
+    AuditChainLost {
+        /// The database.
+        path: PathBuf,
     },
     /// A file of key material (pepper, encryption key) cannot be used. `place` is the file, with a line where there is one.
     #[error("{place}: {what}: {remedy}")]

@@ -4,7 +4,7 @@
 //! stolen database alone then neither confirms a guessed key nor gives an upstream's credential away. The price: a lost
 //! pepper makes every key unknown. So the database keeps a check value of each and a start with a lost or
 //! swapped file is refused in words, instead of answering every customer with "unknown key". So is a lost database beside
-//! the files that it was used with.
+//! the files that it was used with, and one whose audit log has lost its chain: `audit-chained` says that it had one.
 //!
 //! Processes that start at once end with one of each: a file is made under another name and linked to its own, which
 //! never replaces, and the database notes a check value only after the file is on the disk.
@@ -13,7 +13,7 @@ mod material;
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
-    io::ErrorKind,
+    io::{ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -21,12 +21,21 @@ use std::{
 
 use keyward_core::key::Peppers;
 
-use crate::{error::StoreError, seal::Sealer, sqlite::SqliteStore, store::Store};
+use crate::{
+    error::StoreError,
+    seal::Sealer,
+    sqlite::{Chaining, SqliteStore},
+    store::Store,
+};
 
 const DATABASE: &str = "keyward.db";
 const PEPPER: &str = "pepper";
 const ENCRYPTION_KEY: &str = "encryption-key";
+const AUDIT_CHAINED: &str = "audit-chained";
 const HINTS: &str = "hints";
+/// For whoever wonders what the file is for.
+const WITNESS: &[u8] =
+    b"While this file is here, Keyward takes no audit log for its own that is not chained.\n";
 
 /// An open data folder.
 #[derive(Debug)]
@@ -40,16 +49,27 @@ pub struct DataFolder {
 impl DataFolder {
     /// Opens the folder, and makes it with all that belongs in it where it is missing. Several processes may have it open.
     ///
-    /// Refuses a database that is lost beside its key material, and key material that is missing, readable by others, malformed, or not what the database was used with.
-    /// Blocks for some milliseconds: it is what a start begins with.
+    /// Refuses a database that is lost beside its key material, an audit log that has lost its chain, and key material that
+    /// is missing, readable by others, malformed, or not what the database was used with.
+    /// Blocks for some milliseconds: it is what a start begins with. Asynchronous for the sake of engines that are reached
+    /// over a network.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         make_folder(path)?;
         let database = path.join(DATABASE);
         refuse_a_lost_database(path, &database)?;
         make_database_file(&database)?;
-        let store = SqliteStore::open(&database, &path.join(HINTS))?;
-        let peppers = material::peppers(&path.join(PEPPER), &store).await?;
-        let sealer = material::sealer(&path.join(ENCRYPTION_KEY), &store).await?;
+        let opening = SqliteStore::open(&database)?;
+        let peppers = material::peppers(&path.join(PEPPER), &opening)?;
+        let (sealer, chain) = material::encryption(&path.join(ENCRYPTION_KEY), &opening)?;
+        let witness = path.join(AUDIT_CHAINED);
+        let chaining = match exists(&witness)? {
+            true => Chaining::HasBegun,
+            false => Chaining::MayBegin,
+        };
+        let store = opening.complete(&path.join(HINTS), &chain, chaining)?;
+        if chaining == Chaining::MayBegin {
+            make_witness(&witness)?;
+        }
         Ok(Self {
             path: path.to_owned(),
             store: Arc::new(store),
@@ -109,9 +129,8 @@ fn make_folder(path: &Path) -> Result<(), StoreError> {
 /// ended between them leaves a database.
 fn refuse_a_lost_database(folder: &Path, database: &Path) -> Result<(), StoreError> {
     let mut beside = None;
-    for name in [PEPPER, ENCRYPTION_KEY] {
-        let file = folder.join(name);
-        if file.try_exists().map_err(|error| unusable(&file, "looked for", &error))? {
+    for name in [PEPPER, ENCRYPTION_KEY, AUDIT_CHAINED] {
+        if exists(&folder.join(name))? {
             beside = Some(name);
             break;
         }
@@ -124,6 +143,22 @@ fn refuse_a_lost_database(folder: &Path, database: &Path) -> Result<(), StoreErr
         Err(error) => return Err(unusable(database, "looked for", &error)),
     };
     Err(StoreError::DatabaseLost { path: database.to_owned(), what, beside })
+}
+
+fn exists(file: &Path) -> Result<bool, StoreError> {
+    file.try_exists().map_err(|error| unusable(file, "looked for", &error))
+}
+
+/// Notes beside the database that its audit log is chained from now on. Without it, somebody who can write the database
+/// could take the chain away and have the next start chain whatever he left.
+///
+/// Made after the chain: a start that was cut off in between finds the chain and makes it then.
+fn make_witness(path: &Path) -> Result<(), StoreError> {
+    let mut options = OpenOptions::new();
+    let made = options.create(true).truncate(true).write(true).mode(0o600).open(path);
+    made.and_then(|mut file| file.write_all(WITNESS).and_then(|()| file.sync_all()))
+        .and_then(|()| sync_folder_of(path))
+        .map_err(|error| unusable(path, "made", &error))
 }
 
 /// Makes the empty file that SQLite fills: it would make one that the group may read. The files that SQLite puts beside

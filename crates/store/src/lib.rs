@@ -6,12 +6,14 @@
 //!
 //! Where to look: [`Store`] is the promise, `tests/conformance` holds every engine to it; [`change`] is what can be
 //! done, [`query`] what can be asked; [`sqlite`] is the embedded engine; [`folder`] is the data folder with the pepper and
-//! the encryption key, which never stand in a database; [`seal`] keeps what must be read back.
+//! the encryption key, which never stand in a database; [`seal`] keeps what must be read back; [`chain`] makes
+//! tampering with the audit log show.
 //!
 //! Rejected: sqlx (twice the packages and build time, and its SQLite cannot stand beside rusqlite's); a write on the way of a
 //! request (last uses and usage arrive coalesced, see [`Store::record`]); events without state (a reader that
 //! missed one could never catch up; here it reloads).
 
+pub mod chain;
 pub mod change;
 pub mod error;
 pub mod folder;
@@ -21,6 +23,7 @@ pub mod seal;
 pub mod sqlite;
 mod store;
 
+pub use chain::{AuditBreak, AuditHash, AuditHead, AuditProof, ChainKeys, NotAHead};
 pub use change::{Actor, ActorKind, Change, ChangeEntry, Feed, Interface, Revision, Subject};
 pub use error::StoreError;
 pub use folder::DataFolder;
@@ -29,5 +32,5 @@ pub use query::{
     UsageTotal,
 };
 pub use seal::{SealContext, SealedBytes, Sealer};
-pub use sqlite::SqliteStore;
+pub use sqlite::{Chaining, Opening, SqliteStore};
 pub use store::{MaterialCheck, MaterialKind, Store};

@@ -98,12 +98,17 @@ impl std::fmt::Debug for Sealer {
     }
 }
 
-/// One key from the file, one derived for each use: what the check value is made of is never a cipher key.
-fn derived(key: &[u8; 32], purpose: &[u8]) -> Zeroizing<[u8; 32]> {
+/// HMAC-SHA-256 under this key.
+pub(crate) fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
     // HMAC pads a short key with zeros to its block (RFC 2104, section 2); padded here, no length can be wrong.
     let mut block = Zeroizing::new([0; 64]);
     block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
-    let mut mac = <Hmac<Sha256> as KeyInit>::new((&*block).into());
+    <Hmac<Sha256> as KeyInit>::new((&*block).into())
+}
+
+/// One key from the file, one derived for each use: what the check value is made of is never a cipher key.
+pub(crate) fn derived(key: &[u8; 32], purpose: &[u8]) -> Zeroizing<[u8; 32]> {
+    let mut mac = keyed(key);
     mac.update(purpose);
     Zeroizing::new(mac.finalize().into_bytes().into())
 }

@@ -5,11 +5,13 @@
 //! once: SQLite's locks order their changes, and the revision is a row in the same transaction.
 
 mod apply;
+mod audit;
 mod connection;
 mod faults;
 mod hints;
 mod load;
 mod migrations;
+mod opening;
 mod readers;
 mod reads;
 mod record;
@@ -31,14 +33,16 @@ use self::{
     readers::Readers,
     writer::{Tell, Writer},
 };
+pub use self::{migrations::Chaining, opening::Opening};
 use crate::{
+    chain::{AuditHead, AuditProof, ChainKey},
     change::{Actor, Change, Feed, Revision},
     error::StoreError,
     query::{
         AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, UpstreamCredential, UsageFilter,
         UsageTotal,
     },
-    store::{MaterialCheck, Store},
+    store::Store,
 };
 
 /// How many feed entries are removed in one transaction: some milliseconds in which no change gets in.
@@ -50,22 +54,15 @@ pub struct SqliteStore {
     readers: Readers,
     writer: Writer,
     hints: Arc<Hints>,
+    chain: ChainKey,
 }
 
 impl SqliteStore {
-    /// Opens the database, which must exist (an empty file will do), and brings its schema up to date.
-    /// `hints` is the folder for the sockets through which processes wake each other; it is made.
+    /// Begins to open the database, which must exist (an empty file will do). [`Opening::complete`] gives the store.
     ///
-    /// Blocks for some milliseconds. [`crate::DataFolder::open`] is how to come by one in a data folder.
-    pub fn open(database: &Path, hints: &Path) -> Result<Self, StoreError> {
-        let alone = connection::alone(database)?;
-        let mut connection = connection::writing(database)?;
-        migrations::migrate(&mut connection, database)?;
-        drop(alone);
-        let hints = Arc::new(Hints::open(database, hints));
-        let readers = Readers::start(database)?;
-        let writer = Writer::start(connection, Arc::clone(&hints))?;
-        Ok(Self { readers, writer, hints })
+    /// [`crate::DataFolder::open`] is how to come by one in a data folder.
+    pub fn open(database: &Path) -> Result<Opening, StoreError> {
+        Opening::of(database)
     }
 }
 
@@ -83,8 +80,8 @@ impl Store for SqliteStore {
         at: Timestamp,
         change: Change,
     ) -> Result<Revision, StoreError> {
-        let actor = actor.clone();
-        let work = move |connection: &_| apply::commit(connection, &actor, at, change);
+        let (actor, chain) = (actor.clone(), self.chain.clone());
+        let work = move |connection: &_| apply::commit(connection, &chain, &actor, at, change);
         self.writer.run(Tell::Others, work).await
     }
 
@@ -138,6 +135,11 @@ impl Store for SqliteStore {
         self.readers.ask(move |connection| reads::audit(connection, &page)).await
     }
 
+    async fn verify_audit(&self, noted: Option<AuditHead>) -> Result<AuditProof, StoreError> {
+        let chain = self.chain.clone();
+        self.readers.apart(move |connection| audit::verify(connection, &chain, noted)).await
+    }
+
     async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageTotal>, StoreError> {
         let filter = filter.clone();
         self.readers.ask(move |connection| reads::usage(connection, &filter)).await
@@ -184,18 +186,5 @@ impl Store for SqliteStore {
 
     async fn check(&self) -> Result<(), StoreError> {
         self.writer.run(Tell::Nobody, record::count_check).await
-    }
-
-    async fn material(&self) -> Result<Vec<MaterialCheck>, StoreError> {
-        self.readers.ask(reads::material).await
-    }
-
-    async fn note_material(&self, check: MaterialCheck) -> Result<MaterialCheck, StoreError> {
-        let work = move |connection: &_| record::note_material(connection, &check);
-        self.writer.run(Tell::Nobody, work).await
-    }
-
-    async fn pepper_in_use(&self, version: u32) -> Result<bool, StoreError> {
-        self.readers.ask(move |connection| reads::pepper_in_use(connection, version)).await
     }
 }

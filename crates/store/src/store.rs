@@ -9,6 +9,7 @@ use keyward_core::{
 };
 
 use crate::{
+    chain::{AuditHead, AuditProof},
     change::{Actor, Change, Feed, Revision},
     error::StoreError,
     query::{
@@ -22,7 +23,7 @@ use crate::{
 pub enum MaterialKind {
     /// A pepper, under which digests are made.
     Pepper,
-    /// An encryption key, under which values are sealed.
+    /// An encryption key, from which come the keys that values are sealed and the audit log is chained under.
     EncryptionKey,
 }
 
@@ -103,6 +104,10 @@ pub trait Store: Send + Sync {
     /// The audit log, newest first.
     async fn audit(&self, page: Page<AuditId>) -> Result<Vec<AuditEntry>, StoreError>;
 
+    /// Whether the audit log is what was written, and holds what was once `noted` of it: every entry is read, in one moment,
+    /// while changes go on. A log that is broken is an answer, not an error.
+    async fn verify_audit(&self, noted: Option<AuditHead>) -> Result<AuditProof, StoreError>;
+
     /// Sums per API, route, key and status over a range of minutes.
     async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageTotal>, StoreError>;
 
@@ -128,14 +133,4 @@ pub trait Store: Send + Sync {
 
     /// Whether the store can write durably, by doing so.
     async fn check(&self) -> Result<(), StoreError>;
-
-    /// The key material this store was used with.
-    async fn material(&self) -> Result<Vec<MaterialCheck>, StoreError>;
-
-    /// Notes key material on its first use. Returns what stands for this kind and version, which is another value where
-    /// somebody was first with another file.
-    async fn note_material(&self, check: MaterialCheck) -> Result<MaterialCheck, StoreError>;
-
-    /// Whether some secret's digest was made under this pepper.
-    async fn pepper_in_use(&self, version: u32) -> Result<bool, StoreError>;
 }

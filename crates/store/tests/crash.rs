@@ -27,7 +27,7 @@ use std::{
 use key_maker::MADE;
 use keyward_core::id::KeyId;
 use keyward_store::{
-    AuditEntry, DataFolder, Feed, KeyFilter, KeyRecord, Page, Revision, Store, Subject,
+    AuditEntry, AuditProof, DataFolder, Feed, KeyFilter, KeyRecord, Page, Revision, Store, Subject,
 };
 
 const VICTIMS_FOLDER: &str = "KEYWARD_VICTIMS_FOLDER";
@@ -122,6 +122,8 @@ async fn verify(folder: &DataFolder, acknowledged: &HashMap<KeyId, Revision>) ->
     for entry in &audit {
         assert!(told.contains(&(entry.revision.unwrap(), &entry.subject)), "{entry:?}");
     }
+    let proof = store.verify_audit(None).await.unwrap();
+    assert!(matches!(proof, AuditProof::Whole { .. }), "{proof:?}");
     let made = audit.iter().filter(|entry| entry.action == "key.create").count();
     assert_eq!(made, keys.len(), "a key for each entry, an entry for each key");
     let there: HashSet<KeyId> = keys.iter().map(|record| record.key.id).collect();

@@ -20,7 +20,7 @@ use keyward_core::{
     organization::{Organization, OrganizationState},
     time::Timestamp,
 };
-use keyward_store::{Actor, Change, DataFolder, Interface, SealContext};
+use keyward_store::{Actor, AuditProof, Change, DataFolder, Interface, SealContext};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const PLACE: SealContext<'_> = SealContext::upstream_credential("up");
@@ -123,7 +123,14 @@ async fn nobody_but_the_owner_may_read_anything_in_it() {
         }
         seen.push(path.file_name().unwrap().to_string_lossy().into_owned());
     }
-    for expected in ["keyward.db", "keyward.db-wal", "keyward.db-shm", "pepper", "encryption-key"] {
+    for expected in [
+        "keyward.db",
+        "keyward.db-wal",
+        "keyward.db-shm",
+        "pepper",
+        "encryption-key",
+        "audit-chained",
+    ] {
         assert!(seen.iter().any(|name| name == expected), "{expected} in {seen:?}");
     }
     assert!(seen.iter().all(|name| !name.ends_with(".new")), "nothing unfinished in {seen:?}");
@@ -223,12 +230,14 @@ async fn a_lost_database_beside_key_material_is_refused_and_never_made_anew() {
             assert!(refused.starts_with(&database.display().to_string()), "{refused}");
             assert!(refused.contains(what) && refused.contains(kept), "{refused}");
             assert!(refused.contains("restore keyward.db from its backup"), "{refused}");
-            assert!(refused.contains("remove `pepper` and `encryption-key`"), "{refused}");
+            assert!(refused.contains("remove `pepper`, `encryption-key` and"), "{refused}");
             assert_eq!(database.exists(), what == "empty", "a new one would hide the loss");
             private(&database, b"");
         }
         // The remedy for a folder that never held keys.
         fs::remove_file(file(kept)).unwrap();
+        assert!(refusal(folder.path()).await.contains("`audit-chained` beside it"));
+        fs::remove_file(file("audit-chained")).unwrap();
         opened(folder.path()).await;
     }
 }
@@ -349,6 +358,71 @@ async fn peppers_rotate_and_what_is_needed_stays() {
     assert!(refused.contains("version 1 is missing, and this database needs it"), "{refused}");
     private(&file, old.as_bytes());
     opened(folder.path()).await;
+}
+
+/// Takes the chain away, as somebody does who wants the next start to make a new one over what he changed.
+fn unchain(database: &Path) {
+    rusqlite::Connection::open(database)
+        .unwrap()
+        .execute_batch(
+            "CREATE TABLE bare AS SELECT * FROM audit; ALTER TABLE bare DROP COLUMN chain; \
+            DROP TABLE audit; DROP TABLE audit_head; ALTER TABLE bare RENAME TO audit; \
+            UPDATE audit SET actor_name = 'eve'; PRAGMA user_version = 1",
+        )
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_audit_log_that_lost_its_chain_gets_no_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    use_it(&opened(folder.path()).await).await;
+    let database = folder.path().join("keyward.db");
+    unchain(&database);
+    for _ in 0..2 {
+        let refused = refusal(folder.path()).await;
+        assert!(refused.contains(&database.display().to_string()), "{refused}");
+        assert!(refused.contains("has no chain"), "{refused}");
+        assert!(refused.contains("remove `audit-chained`"), "{refused}");
+    }
+    // The remedy of who trusts the log as it is.
+    fs::remove_file(folder.path().join("audit-chained")).unwrap();
+    let store = opened(folder.path()).await.store();
+    let proof = store.verify_audit(None).await.unwrap();
+    assert!(matches!(proof, AuditProof::Whole { head, .. } if head.entries == 3), "{proof:?}");
+}
+
+#[tokio::test]
+async fn what_says_that_the_log_was_chained_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    use_it(&opened(folder.path()).await).await;
+    let witness = folder.path().join("audit-chained");
+    // A start that was cut off before it, or a backup without it.
+    fs::remove_file(&witness).unwrap();
+    opened(folder.path()).await;
+    assert!(witness.exists());
+    unchain(&folder.path().join("keyward.db"));
+    assert!(refusal(folder.path()).await.contains("has no chain"));
+}
+
+#[tokio::test]
+async fn the_encryption_key_that_the_audit_log_is_chained_under_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("encryption-key");
+    drop(opened(folder.path()).await);
+    let old = fs::read_to_string(&file).unwrap();
+    let new = "2 aGVsbG8gaGVsbG8gaGVsbG8gaGVsbG8gaGVsbG8gMTI=\n";
+    private(&file, format!("{new}{old}").as_bytes());
+    let both = opened(folder.path()).await;
+    use_it(&both).await;
+    let proof = both.store().verify_audit(None).await.unwrap();
+    assert!(matches!(proof, AuditProof::Whole { head, .. } if head.entries == 3), "{proof:?}");
+    drop(both);
+    let sealed = "DELETE FROM upstream_credentials";
+    let database = rusqlite::Connection::open(folder.path().join("keyward.db")).unwrap();
+    database.execute(sealed, []).unwrap();
+    private(&file, new.as_bytes());
+    let refused = refusal(folder.path()).await;
+    assert!(refused.contains("version 1 is missing, and the audit log"), "{refused}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
-//! The audit log: who did what to what, and when.
+//! The audit log: who did what to what, and when; and whether it is still what was written.
 
-use keyward_api::{AuditEntryView, Page};
-use keyward_store::{AuditId, Page as StorePage};
+use keyward_api::{AuditEntryView, AuditProofView, Page};
+use keyward_store::{AuditHead, AuditId, Page as StorePage};
 
 use super::Control;
 use crate::{error::ControlError, views};
@@ -18,5 +18,13 @@ impl Control {
         let full = entries.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
         let next = entries.last().filter(|_| full).map(|entry| entry.id.get().to_string());
         Ok(Page { items: entries.into_iter().map(views::audit_entry).collect(), next })
+    }
+    /// Reads the whole log and says whether it is what was written, and holds what was once `noted` of it.
+    /// A log that is broken is an answer, not an error.
+    pub async fn verify_audit(
+        &self,
+        noted: Option<AuditHead>,
+    ) -> Result<AuditProofView, ControlError> {
+        Ok(views::audit_proof(&self.store.verify_audit(noted).await?))
     }
 }

@@ -22,6 +22,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+pub(crate) use audit::Broken as AuditBroken;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
@@ -79,7 +80,7 @@ enum Command {
     Explain(Box<explain::Explain>),
     /// List the routes of the APIs: methods, paths, permissions, bindings
     Routes(routes::Routes),
-    /// Show who did what to what, newest first
+    /// Show who did what to what, newest first, and check that the log of it was not tampered with
     Audit(audit::Audit),
     /// Print a script that completes commands in a shell
     Completions {

@@ -9,6 +9,7 @@
     reason = "a test may fail where it stands"
 )]
 
+mod audit;
 mod explain;
 mod keys;
 mod others;

@@ -123,20 +123,6 @@ fn the_configuration_is_checked() {
 }
 
 #[test]
-fn what_was_done_is_in_the_audit_log() {
-    let place = Place::with_organization();
-    let (id, secret) = place.key("k");
-    place.done(&format!("keys revoke {id}"));
-    let log = place.json("audit --limit 2");
-    assert!(!log.to_string().contains(&secret));
-    let actions: Vec<_> =
-        log["items"].as_array().unwrap().iter().map(|entry| text(&entry["action"])).collect();
-    assert_eq!(actions, ["key.revoke", "key.create"]);
-    assert_eq!(log["items"][0]["actor"]["interface"], "command_line");
-    assert!(place.done("audit").contains("organization.create"));
-}
-
-#[test]
 fn every_shell_gets_completions() {
     let place = Place::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

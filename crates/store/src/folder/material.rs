@@ -16,10 +16,11 @@ use zeroize::Zeroizing;
 
 use super::{sync_folder_of, unusable};
 use crate::{
+    chain::ChainKeys,
     error::StoreError,
-    query::{KeyFilter, Page},
     seal::{Sealer, truncated},
-    store::{MaterialCheck, MaterialKind, Store},
+    sqlite::Opening,
+    store::{MaterialCheck, MaterialKind},
 };
 
 /// No key material is larger; what is, is another file.
@@ -29,8 +30,8 @@ const BYTES: usize = 32;
 type Keys = Vec<(u32, Zeroizing<Vec<u8>>)>;
 
 /// The peppers of a store, made where it has never had one.
-pub(super) async fn peppers(path: &Path, store: &dyn Store) -> Result<Peppers, StoreError> {
-    let keys = obtain(path, MaterialKind::Pepper, store).await?;
+pub(super) fn peppers(path: &Path, store: &Opening) -> Result<Peppers, StoreError> {
+    let keys = obtain(path, MaterialKind::Pepper, store)?;
     let wrong = |error: keyward_core::key::secret::PepperError| StoreError::KeyMaterial {
         place: path.display().to_string(),
         what: error.to_string(),
@@ -45,31 +46,30 @@ pub(super) async fn peppers(path: &Path, store: &dyn Store) -> Result<Peppers, S
         checks.push(MaterialCheck { kind: MaterialKind::Pepper, version, value });
         peppers.push(pepper);
     }
-    confirm(path, store, &checks).await?;
+    confirm(path, store, &checks)?;
     Peppers::new(peppers).map_err(wrong)
 }
 
-/// The encryption keys of a store, made where it has never had one.
-pub(super) async fn sealer(path: &Path, store: &dyn Store) -> Result<Sealer, StoreError> {
-    let keys = obtain(path, MaterialKind::EncryptionKey, store).await?;
-    let keys = keys
-        .into_iter()
-        .filter_map(|(version, bytes)| {
-            bytes.as_slice().try_into().ok().map(|key| (version, Zeroizing::new(key)))
-        })
-        .collect();
+/// What a store's encryption keys are for, made where it has never had one: sealing, and the audit log's chain.
+pub(super) fn encryption(path: &Path, store: &Opening) -> Result<(Sealer, ChainKeys), StoreError> {
+    let keys: Vec<(u32, Zeroizing<[u8; BYTES]>)> =
+        obtain(path, MaterialKind::EncryptionKey, store)?
+            .into_iter()
+            .filter_map(|(version, bytes)| {
+                bytes.as_slice().try_into().ok().map(|key| (version, Zeroizing::new(key)))
+            })
+            .collect();
+    let chain = ChainKeys::derive(&keys).ok_or_else(|| empty(path))?;
     let sealer = Sealer::new(keys).ok_or_else(|| empty(path))?;
-    confirm(path, store, &sealer.checks()).await?;
-    Ok(sealer)
+    confirm(path, store, &sealer.checks())?;
+    Ok((sealer, chain))
 }
 
 /// Reads the file; makes it where neither it nor a trace of an earlier one exists.
-async fn obtain(path: &Path, kind: MaterialKind, store: &dyn Store) -> Result<Keys, StoreError> {
+fn obtain(path: &Path, kind: MaterialKind, store: &Opening) -> Result<Keys, StoreError> {
     // Asked before the file is looked for: whoever notes material has its file in place, also if that was just now.
-    let noted = store.material().await?.iter().any(|check| check.kind == kind);
-    let used = noted
-        || kind == MaterialKind::Pepper
-            && !store.keys(&KeyFilter::default(), Page::first(1)).await?.is_empty();
+    let noted = store.material()?.iter().any(|check| check.kind == kind);
+    let used = noted || kind == MaterialKind::Pepper && store.holds_keys()?;
     if let Some(text) = read(path)? {
         return parse(path, &text);
     }
@@ -93,7 +93,7 @@ const fn lost(kind: MaterialKind) -> &'static str {
         }
         MaterialKind::EncryptionKey => {
             "restore the file from its backup; without it no upstream credential of this database \
-             can be opened, and a new data folder is the only way"
+             can be opened and its audit log not be verified, and a new data folder is the only way"
         }
     }
 }
@@ -219,19 +219,15 @@ fn make(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Whether these are what the store was used with. What it has not seen yet, it notes.
-async fn confirm(
-    path: &Path,
-    store: &dyn Store,
-    checks: &[MaterialCheck],
-) -> Result<(), StoreError> {
+fn confirm(path: &Path, store: &Opening, checks: &[MaterialCheck]) -> Result<(), StoreError> {
     let Some(kind) = checks.first().map(|check| check.kind) else { return Err(empty(path)) };
-    for known in store.material().await?.iter().filter(|known| known.kind == kind) {
+    for known in store.material()?.iter().filter(|known| known.kind == kind) {
         if checks.iter().any(|check| check.version == known.version) {
             continue;
         }
         let needed = match kind {
-            MaterialKind::Pepper => store.pepper_in_use(known.version).await?,
-            MaterialKind::EncryptionKey => !store.upstream_credentials().await?.is_empty(),
+            MaterialKind::Pepper => store.pepper_in_use(known.version)?,
+            MaterialKind::EncryptionKey => store.holds_sealed()?,
         };
         if needed {
             return Err(StoreError::KeyMaterial {
@@ -243,7 +239,7 @@ async fn confirm(
         }
     }
     for check in checks {
-        let stands = store.note_material(check.clone()).await?;
+        let stands = store.note_material(check)?;
         if stands != *check {
             return Err(StoreError::KeyMaterial {
                 place: path.display().to_string(),

@@ -13,11 +13,13 @@ use keyward_core::{
 use rusqlite::{Connection, Params, params};
 
 use super::{
+    audit::{self, Done},
     faults::{fault, is_collision},
     reads::{self, Held},
     rows::{self, millis},
 };
 use crate::{
+    chain::ChainKey,
     change::{Actor, Change, Revision},
     error::StoreError,
     query::KeyRecord,
@@ -33,12 +35,13 @@ fn write(connection: &Connection, sql: &str, params: impl Params) -> rusqlite::R
 /// Does a change with its audit entry, feed entry and revision.
 pub(super) fn commit(
     connection: &Connection,
+    chain: &ChainKey,
     actor: &Actor,
     at: Timestamp,
     change: Change,
 ) -> Result<Revision, StoreError> {
     match apply(connection, at, change)? {
-        Some(entry) => note(connection, actor, at, &entry).map_err(fault),
+        Some(entry) => note(connection, chain, actor, at, &entry).map_err(fault),
         None => reads::revision(connection),
     }
 }
@@ -46,6 +49,7 @@ pub(super) fn commit(
 /// The next revision, with what the feed and the audit log say of it.
 fn note(
     connection: &Connection,
+    chain: &ChainKey,
     actor: &Actor,
     at: Timestamp,
     entry: &Entry,
@@ -53,29 +57,12 @@ fn note(
     let revision: i64 = connection
         .prepare_cached("UPDATE store_state SET revision = revision + 1 RETURNING revision")?
         .query_row([], |row| row.get(0))?;
-    let (kind, subject) = (entry.subject.kind(), entry.subject.id());
     write(
         connection,
         "INSERT INTO change_feed (revision, subject_kind, subject) VALUES (?1, ?2, ?3)",
-        params![revision, kind, subject],
+        params![revision, entry.subject.kind(), entry.subject.id()],
     )?;
-    write(
-        connection,
-        "INSERT INTO audit (at, actor_kind, actor_name, interface, action, subject_kind, subject, \
-         before, after, outcome, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'done', ?10)",
-        params![
-            millis(at),
-            actor.kind.as_str(),
-            actor.name,
-            actor.interface.as_str(),
-            entry.action,
-            kind,
-            subject,
-            entry.before.as_ref().map(ToString::to_string),
-            entry.after.as_ref().map(ToString::to_string),
-            revision,
-        ],
-    )?;
+    audit::append(connection, chain, &Done { actor, at, entry, revision })?;
     Ok(Revision::new(revision.unsigned_abs()))
 }
 

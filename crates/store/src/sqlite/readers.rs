@@ -66,34 +66,44 @@ impl Readers {
         answered.await.map_err(|_| closed())?
     }
 
-    /// Walks over everything in one read transaction, on a connection and a thread of its own: a walk over ten million keys
-    /// must not keep others waiting. Only a few handfuls of it are in memory here at any time.
+    /// Asks in one read transaction on a connection and a thread of its own: a walk over everything must not keep others
+    /// waiting.
+    pub(super) async fn apart<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let database = self.database.clone();
+        let (answer, answered) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("store-walker".to_owned())
+            .spawn(move || {
+                let answered = connection::reading(&database)
+                    .and_then(|connection| in_one_moment(&connection, question));
+                let _ = answer.send(answered);
+            })
+            .map_err(|error| no_thread(&error))?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    /// Walks over everything and hands it over as it goes. Only a few handfuls of it are in memory here at any time.
     pub(super) async fn walk<T: Send + 'static>(
         &self,
         sink: &mut (dyn FnMut(Loaded) + Send),
         walk: impl FnOnce(&Connection, &mut Handing) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let database = self.database.clone();
         let (handfuls, mut arriving) = mpsc::channel(HANDFULS);
-        let (answer, answered) = oneshot::channel();
-        std::thread::Builder::new()
-            .name("store-loader".to_owned())
-            .spawn(move || {
-                let mut handing = Handing { next: Vec::with_capacity(HANDFUL), handfuls };
-                let walked = connection::reading(&database).and_then(|connection| {
-                    in_one_moment(&connection, |connection| {
-                        let end = walk(connection, &mut handing)?;
-                        handing.flush()?;
-                        Ok(end)
-                    })
-                });
-                let _ = answer.send(walked);
-            })
-            .map_err(|error| no_thread(&error))?;
-        while let Some(handful) = arriving.recv().await {
-            handful.into_iter().for_each(&mut *sink);
-        }
-        answered.await.map_err(|_| closed())?
+        let walked = self.apart(move |connection| {
+            let mut handing = Handing { next: Vec::with_capacity(HANDFUL), handfuls };
+            let end = walk(connection, &mut handing)?;
+            handing.flush()?;
+            Ok(end)
+        });
+        let taken = async {
+            while let Some(handful) = arriving.recv().await {
+                handful.into_iter().for_each(&mut *sink);
+            }
+        };
+        tokio::join!(walked, taken).0
     }
 }
 

@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn every_list_of_keys_walks_one_index_in_its_order() {
         let mut connection = Connection::open_in_memory().unwrap();
-        super::super::migrations::migrate(&mut connection, Path::new("memory")).unwrap();
+        super::super::migrations::lay_foundation(&mut connection, Path::new("memory")).unwrap();
         let organization = Some("org".parse().unwrap());
         let api = Some("api".parse().unwrap());
         let state = Some(KeyState::Active);

@@ -34,7 +34,7 @@ pub(crate) async fn revisions_have_no_gap_under_concurrent_commits(bed: Bed) {
 }
 
 /// One of every kind of change, each of which succeeds after those before it, with what it is about.
-fn one_of_each() -> Vec<(Change, Subject)> {
+pub(crate) fn one_of_each() -> Vec<(Change, Subject)> {
     let org = || organization_id("org");
     let of_org = || Subject::Organization(org());
     let of_key = || Subject::Key(key_id(1));

@@ -3,6 +3,7 @@
 //! An engine's test file says how to come by an empty store, twice opened, and calls `every_promise!`. The promises know
 //! the trait only: what SQLite does and PostgreSQL does not has no place here.
 
+pub(crate) mod chain;
 pub(crate) mod feed;
 pub(crate) mod keys;
 pub(crate) mod loading;
@@ -26,6 +27,8 @@ use keyward_store::{
 pub(crate) struct Bed {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) second: Arc<dyn Store>,
+    /// Opens it once more, as by a process that starts.
+    pub(crate) again: Box<dyn Fn() -> Arc<dyn Store> + Send + Sync>,
     /// What must live as long as the stores, like a folder that is removed at the end.
     #[allow(dead_code, reason = "it is only kept")]
     pub(crate) keep: Box<dyn Any + Send + Sync>,
@@ -85,8 +88,15 @@ macro_rules! every_promise {
                 a_waiter_is_woken_by_its_own_store,
                 a_waiter_is_woken_by_another_store,
                 a_waiter_that_is_behind_does_not_wait,
-                the_health_check_writes_and_changes_nothing,
-                key_material_is_noted_once;
+                the_health_check_writes_and_changes_nothing;
+            chain:
+                an_empty_log_is_whole,
+                the_chain_holds_after_changes_of_every_kind,
+                the_chain_holds_after_many_changes_at_once,
+                the_chain_holds_after_a_restart,
+                what_is_checked_is_of_one_moment,
+                refused_changes_leave_the_chain_as_it_is,
+                what_was_noted_is_found_again_and_another_head_is_not;
         }
     };
     ($bed:path; $($group:ident: $($promise:ident),+;)+) => {

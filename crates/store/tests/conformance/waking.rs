@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use keyward_core::key::KeyState;
-use keyward_store::{MaterialCheck, MaterialKind, Revision, Store};
+use keyward_store::{Revision, Store};
 
 use super::{Bed, commit, creation, key_id, state, trace, with_organization};
 
@@ -79,23 +79,4 @@ pub(crate) async fn the_health_check_writes_and_changes_nothing(bed: Bed) {
     bed.store.check().await.unwrap();
     bed.second.check().await.unwrap();
     assert_eq!(trace(&bed.store).await, before);
-}
-
-pub(crate) async fn key_material_is_noted_once(bed: Bed) {
-    assert_eq!(bed.store.material().await.unwrap(), []);
-    let check = |kind, version, byte| MaterialCheck { kind, version, value: [byte; 16] };
-    let first = check(MaterialKind::Pepper, 1, 1);
-    let key = check(MaterialKind::EncryptionKey, 1, 9);
-    assert_eq!(bed.store.note_material(first.clone()).await.unwrap(), first);
-    assert_eq!(bed.store.note_material(key.clone()).await.unwrap(), key);
-    let swapped = check(MaterialKind::Pepper, 1, 2);
-    assert_eq!(bed.second.note_material(swapped).await.unwrap(), first, "the first one stands");
-    let mut held = bed.second.material().await.unwrap();
-    held.sort_by_key(|check| check.kind.as_str());
-    assert_eq!(held, [key, first]);
-    assert!(!bed.store.pepper_in_use(1).await.unwrap());
-    with_organization(&bed.store).await;
-    commit(&bed.store, creation(1)).await.unwrap();
-    assert!(bed.store.pepper_in_use(1).await.unwrap());
-    assert!(!bed.store.pepper_in_use(2).await.unwrap());
 }

@@ -56,10 +56,10 @@ async fn ask_everything(store: &Arc<dyn Store>) -> Vec<StoreError> {
     errors.extend(store.last_uses(key_id(1)).await.err());
     errors.extend(store.upstream_credentials().await.err());
     errors.extend(store.audit(Page::first(1000)).await.err());
+    errors.extend(store.verify_audit(None).await.err());
     errors.extend(store.usage(&UsageFilter::minutes(0, 10)).await.err());
     errors.extend(store.changes_since(Revision::ZERO, 1000).await.err());
     errors.extend(store.load(&mut |_| {}).await.err());
-    errors.extend(store.material().await.err());
     errors
 }
 
@@ -149,8 +149,7 @@ async fn no_flipped_byte_of_the_file_makes_it_panic() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("keyward.db");
         fs::write(&database, damaged).unwrap();
-        let opened = keyward_store::SqliteStore::open(&database, &folder.path().join("hints"));
-        let Ok(store) = opened else {
+        let Ok(store) = crate::try_open(&database) else {
             noticed += 1;
             continue;
         };

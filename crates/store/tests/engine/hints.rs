@@ -17,7 +17,7 @@ fn sockets(folder: &Path) -> Vec<PathBuf> {
 
 fn bed_in(folder: &Path) -> Bed {
     fs::create_dir_all(folder).unwrap();
-    Bed { store: crate::open(folder), second: crate::open(folder), keep: Box::new(()) }
+    crate::bed_in(folder)
 }
 
 async fn begin_to_wait(store: &dyn Store, known: Revision) {

@@ -1,15 +1,20 @@
-//! What is SQLite's own: wake-ups between processes, damaged databases, full disks, foreign and newer ones.
+//! What is SQLite's own: the chain under somebody else's hands, wake-ups between processes, damaged databases, full
+//! disks, foreign, older and newer ones.
 
+mod audit;
 mod damage;
 mod full_disk;
 mod hints;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use keyward_store::{SqliteStore, StoreError};
+use crate::conformance::{commit, creation, with_organization};
+use keyward_store::{
+    Change, MaterialCheck, MaterialKind, SealedBytes, SqliteStore, Store, StoreError,
+};
 
 fn refusal(database: &Path) -> StoreError {
-    SqliteStore::open(database, &database.with_file_name("hints")).unwrap_err()
+    crate::try_open(database).unwrap_err()
 }
 
 #[test]
@@ -62,4 +67,44 @@ fn many_that_open_a_new_database_at_once_agree() {
             }
         });
     }
+}
+
+#[test]
+fn key_material_is_noted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("keyward.db");
+    std::fs::File::create(&database).unwrap();
+    let check = |kind, version, byte| MaterialCheck { kind, version, value: [byte; 16] };
+    let first = check(MaterialKind::Pepper, 1, 1);
+    let key = check(MaterialKind::EncryptionKey, 1, 9);
+    let opening = SqliteStore::open(&database).unwrap();
+    assert_eq!(opening.material().unwrap(), []);
+    assert_eq!(opening.note_material(&first).unwrap(), first);
+    assert_eq!(opening.note_material(&key).unwrap(), key);
+    drop(opening);
+    let opening = SqliteStore::open(&database).unwrap();
+    let swapped = check(MaterialKind::Pepper, 1, 2);
+    assert_eq!(opening.note_material(&swapped).unwrap(), first, "the first one stands");
+    let mut held = opening.material().unwrap();
+    held.sort_by_key(|check| check.kind.as_str());
+    assert_eq!(held, [key, first]);
+}
+
+#[tokio::test]
+async fn what_key_material_is_needed_for_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let needs = || {
+        let opening = SqliteStore::open(&folder.path().join("keyward.db")).unwrap();
+        let peppers = [1, 2].map(|version| opening.pepper_in_use(version).unwrap());
+        (opening.holds_keys().unwrap(), peppers, opening.holds_sealed().unwrap())
+    };
+    let store: Arc<dyn Store> = crate::open(folder.path());
+    with_organization(&store).await;
+    assert_eq!(needs(), (false, [false, false], false));
+    commit(&store, creation(1)).await.unwrap();
+    assert_eq!(needs(), (true, [true, false], false));
+    let sealed = SealedBytes::from_bytes(*b"sealed");
+    let set = Change::SetUpstreamCredential { upstream: "up".to_owned(), sealed };
+    commit(&store, set).await.unwrap();
+    assert_eq!(needs(), (true, [true, false], true));
 }
