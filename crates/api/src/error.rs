@@ -12,6 +12,10 @@ pub enum ErrorCode {
     Invalid,
     /// It does not exist, or is not the caller's: the two are not told apart.
     NotFound,
+    /// Nobody showed who they are, or what they showed is wrong.
+    Unauthenticated,
+    /// The caller sees it, and may not do this to it.
+    Forbidden,
     /// It exists already, or its name is taken.
     Conflict,
     /// A count that the profile bounds is reached.
@@ -30,6 +34,8 @@ impl ErrorCode {
         match self {
             Self::Invalid => "invalid",
             Self::NotFound => "not_found",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
             Self::Conflict => "conflict",
             Self::LimitReached => "limit_reached",
             Self::Configuration => "configuration",
@@ -42,6 +48,8 @@ impl ErrorCode {
     pub const fn status(self) -> u16 {
         match self {
             Self::Invalid => 400,
+            Self::Unauthenticated => 401,
+            Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::Conflict | Self::LimitReached => 409,
             Self::Configuration | Self::Internal => 500,
@@ -74,6 +82,8 @@ mod tests {
         let codes = [
             ErrorCode::Invalid,
             ErrorCode::NotFound,
+            ErrorCode::Unauthenticated,
+            ErrorCode::Forbidden,
             ErrorCode::Conflict,
             ErrorCode::LimitReached,
             ErrorCode::Configuration,

@@ -9,6 +9,7 @@ mod error;
 mod explanation;
 mod key;
 mod organization;
+mod people;
 mod profile;
 mod usage;
 
@@ -19,6 +20,7 @@ pub use key::{
     CreatedKey, KeyDetailsView, KeyStateView, KeyView, PlaintextView, SecretStateView, SecretView,
 };
 pub use organization::{ModelIdView, OrganizationStateView, OrganizationView};
+pub use people::{InvitationView, MemberView, PlaceView, SessionView, UserView};
 pub use profile::{BindingView, ProfileView, RouteView, UpstreamView};
 pub use usage::UsageView;
 

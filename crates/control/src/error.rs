@@ -1,6 +1,7 @@
 //! Why an operation was not done.
 
 use keyward_api::{ErrorCode, ErrorView};
+use keyward_core::member::Right;
 use keyward_store::StoreError;
 
 /// Why an operation was not done. Nothing of it was kept.
@@ -17,6 +18,15 @@ pub enum ControlError {
         /// What would be right.
         remedy: String,
     },
+    /// Email and password do not belong together. Which of them is wrong is not said.
+    #[error("email and password do not belong together: check both")]
+    WrongPassword,
+    /// The caller may not.
+    #[error("you may not do this (it takes `{}`): ask somebody who may", .0.permission())]
+    Forbidden(Right),
+    /// Keyward is ending, or a thread of it failed.
+    #[error("this was interrupted: nothing was kept, try again")]
+    Interrupted,
     /// No secret can be made.
     #[error("the operating system gave no randomness ({0}): nothing was made, try again")]
     Randomness(String),
@@ -37,15 +47,28 @@ impl ControlError {
                 | S::NoSuchKey(_)
                 | S::NoSuchSecret(_)
                 | S::NoSuchUpstreamCredential(_)
-                | S::ModelNotAssigned { .. },
+                | S::ModelNotAssigned { .. }
+                | S::NoSuchUser(_)
+                | S::NoSuchMember { .. }
+                | S::NoSuchInvitation(_)
+                | S::UnknownToken,
             ) => ErrorCode::NotFound,
+            Self::WrongPassword => ErrorCode::Unauthenticated,
+            Self::Store(S::NotAllowed(_)) | Self::Forbidden(_) => ErrorCode::Forbidden,
             Self::Store(
                 S::OrganizationExists(_)
                 | S::KeyExists(_)
                 | S::SecretExists(_)
                 | S::ModelTaken(_)
                 | S::NameTaken { .. }
-                | S::AlreadyRevoked(_),
+                | S::AlreadyRevoked(_)
+                | S::SetUpAlready
+                | S::EmailTaken(_)
+                | S::AlreadyMember(_)
+                | S::AlreadyInvited(_)
+                | S::AlreadyAccepted(_)
+                | S::NewcomerExpected(_)
+                | S::LastOwner(_),
             ) => ErrorCode::Conflict,
             Self::Store(S::TooManyKeys { .. }) => ErrorCode::LimitReached,
             Self::Store(
@@ -55,7 +78,7 @@ impl ControlError {
                 | S::AuditChainLost { .. },
             ) => ErrorCode::Configuration,
             Self::Store(S::Corrupt { .. } | S::Sealed { .. }) => ErrorCode::Internal,
-            Self::Randomness(_) | Self::Store(_) => ErrorCode::Unavailable,
+            Self::Randomness(_) | Self::Interrupted | Self::Store(_) => ErrorCode::Unavailable,
         }
     }
 

@@ -14,7 +14,7 @@ use keyward_core::{
     route::Routes,
     time::Timestamp,
 };
-use keyward_store::{Actor, DataFolder, Interface};
+use keyward_store::{DataFolder, Interface};
 
 use crate::{
     Context, Control,
@@ -126,7 +126,7 @@ impl Fixture {
 }
 
 pub(crate) fn at(now: Timestamp) -> Context {
-    Context { actor: Actor::operator("tester", Interface::CommandLine), now }
+    Context::machine("tester", Interface::CommandLine, now)
 }
 
 pub(crate) fn organization(id: &str) -> OrganizationId {
@@ -145,5 +145,6 @@ pub(crate) fn new_key(name: &str) -> NewKey {
         expires_at: None,
         allowed_networks: Vec::<Network>::new(),
         allowed_models: None,
+        owner: None,
     }
 }

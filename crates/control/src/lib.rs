@@ -12,13 +12,15 @@ pub mod app;
 mod context;
 mod error;
 mod mint;
+mod password;
 pub mod plan;
 pub mod propagation;
 pub mod recorder;
+mod token;
 mod views;
 
 pub use app::Control;
-pub use context::{Clock, Context};
+pub use context::{Caller, Clock, Context};
 pub use error::ControlError;
 pub use plan::{Plan, StoredCredential};
 pub use propagation::{Propagation, PropagationError};

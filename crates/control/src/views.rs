@@ -3,17 +3,22 @@
 use std::collections::HashMap;
 
 use keyward_api::{
-    ActorView, AuditEntryView, AuditProofView, KeyStateView, KeyView, OrganizationStateView,
-    OrganizationView, SecretStateView, SecretView, SubjectView, UsageView,
+    ActorView, AuditEntryView, AuditProofView, InvitationView, KeyStateView, KeyView, MemberView,
+    OrganizationStateView, OrganizationView, SecretStateView, SecretView, SessionView, SubjectView,
+    UsageView, UserView,
 };
 use keyward_core::{
     id::SecretId,
     key::{Key, KeyState, Secret},
+    member::{Membership, User},
     organization::{Organization, OrganizationState},
     time::Timestamp,
     usage::LastUse,
 };
-use keyward_store::{AuditEntry, AuditId, AuditProof, KeyRecord, UsageTotal};
+use keyward_store::{
+    AuditEntry, AuditId, AuditProof, Invitation, InvitationState, InvitedAs, KeyRecord, Session,
+    UsageTotal,
+};
 
 const SECONDS_PER_MINUTE: u64 = 60;
 
@@ -86,6 +91,58 @@ pub(crate) fn organization(organization: &Organization) -> OrganizationView {
         model_ids: organization.model_ids.iter().map(ToString::to_string).collect(),
         allowed_models: organization.allowed_models.clone(),
         created_at: organization.created_at.to_string(),
+    }
+}
+
+pub(crate) fn user(user: &User) -> UserView {
+    UserView {
+        id: user.id.to_string(),
+        email: user.email.to_string(),
+        name: user.name.clone(),
+        operator: user.operator,
+        created_at: user.created_at.to_string(),
+    }
+}
+
+pub(crate) fn member(who: &User, place: &Membership) -> MemberView {
+    MemberView {
+        user: user(who),
+        role: place.role.as_str().to_owned(),
+        member_since: place.created_at.to_string(),
+    }
+}
+
+pub(crate) fn session(session: &Session, current: bool) -> SessionView {
+    SessionView {
+        id: session.id.to_string(),
+        device: session.device.clone(),
+        begun_from: session.from.to_string(),
+        created_at: session.created_at.to_string(),
+        expires_at: session.expires_at.to_string(),
+        last_used_at: session.last_used_at.map(|at| at.to_string()),
+        current,
+    }
+}
+
+pub(crate) fn invitation(invitation: &Invitation, now: Timestamp) -> InvitationView {
+    let (organization_id, role) = match &invitation.to {
+        InvitedAs::Member { organization, role } => {
+            (Some(organization.to_string()), Some(role.as_str().to_owned()))
+        }
+        InvitedAs::Operator => (None, None),
+    };
+    let state = match invitation.state {
+        InvitationState::Open if invitation.expires_at <= now => "expired",
+        state => state.as_str(),
+    };
+    InvitationView {
+        id: invitation.id.to_string(),
+        email: invitation.email.to_string(),
+        organization_id,
+        role,
+        state: state.to_owned(),
+        created_at: invitation.created_at.to_string(),
+        expires_at: invitation.expires_at.to_string(),
     }
 }
 

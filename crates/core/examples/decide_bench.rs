@@ -284,6 +284,7 @@ impl World {
             state: KeyState::Active,
             created_at: NOW,
             expires_at: None,
+            owner: None,
         };
         let secret = Secret {
             id: SecretId::from_bits([0; 16]),

@@ -417,6 +417,7 @@ mod tests {
             state: KeyState::Active,
             created_at: Timestamp::default(),
             expires_at: None,
+            owner: None,
         };
         let secret = Secret {
             id: SecretId::from_bits(bits),

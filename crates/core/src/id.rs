@@ -122,6 +122,23 @@ random_id!(
     SecretId, b"sec_", "a secret's id", "it is `sec_` and 26 characters, as `keyward keys show` shows it"
 );
 
+random_id!(
+    /// A person who may log in.
+    UserId, b"usr_", "a person's id", "it is `usr_` and 26 characters, as members are listed"
+);
+random_id!(
+    /// A login, from one device.
+    SessionId, b"ses_", "a session's id", "it is `ses_` and 26 characters, as sessions are listed"
+);
+random_id!(
+    /// An invitation to an organization.
+    InvitationId, b"inv_", "an invitation's id", "it is `inv_` and 26 characters, as invitations are listed"
+);
+random_id!(
+    /// A member's request for a key.
+    KeyRequestId, b"krq_", "a key request's id", "it is `krq_` and 26 characters, as key requests are listed"
+);
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*

@@ -16,6 +16,7 @@ pub mod explain;
 pub mod id;
 pub mod json;
 pub mod key;
+pub mod member;
 pub mod network;
 pub mod organization;
 pub mod path;

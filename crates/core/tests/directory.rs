@@ -93,6 +93,7 @@ fn key(number: u64) -> Key {
         state: KeyState::Active,
         created_at: Timestamp::default(),
         expires_at: None,
+        owner: None,
     }
 }
 

@@ -148,6 +148,7 @@ fn new_key(at: usize) -> anyhow::Result<NewKey> {
         expires_at: None,
         allowed_networks: vec![],
         allowed_models: None,
+        owner: None,
     })
 }
 

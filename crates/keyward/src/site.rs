@@ -8,7 +8,7 @@ use std::{path::Path, sync::Arc};
 use anyhow::Context as _;
 use keyward_control::{Context, Control, propagation::Source};
 use keyward_core::{key::Peppers, policy::Policy};
-use keyward_store::{Actor, DataFolder, Interface};
+use keyward_store::{DataFolder, Interface};
 use nix::unistd::{Uid, User};
 
 use crate::{
@@ -75,5 +75,5 @@ impl Site {
 pub fn operator() -> Context {
     let user = User::from_uid(Uid::effective()).ok().flatten();
     let name = user.map_or_else(|| format!("uid {}", Uid::effective()), |user| user.name);
-    Context { actor: Actor::operator(name, Interface::CommandLine), now: clock::now() }
+    Context::machine(name, Interface::CommandLine, clock::now())
 }

@@ -61,6 +61,7 @@ fn creation(organization: &OrganizationId) -> Result<Change, Failed> {
         state: KeyState::Active,
         created_at: NOW,
         expires_at: None,
+        owner: None,
     };
     let secret = Secret {
         id: SecretId::from_bits(bits),

@@ -94,6 +94,7 @@ fn creation(organization: &OrganizationId, peppers: &Peppers) -> Result<(KeyId, 
         state: KeyState::Active,
         created_at: NOW,
         expires_at: None,
+        owner: None,
     };
     let secret = Secret {
         id: SecretId::from_bits((!bits).to_be_bytes()),

@@ -7,15 +7,16 @@
 use std::net::IpAddr;
 
 use keyward_core::{
-    id::{KeyId, ModelId, OrganizationId, SecretId},
+    id::{KeyId, ModelId, OrganizationId, SecretId, UserId},
     key::{Key, KeyState, Secret},
+    member::User,
     organization::{Organization, OrganizationState},
     time::Timestamp,
 };
 
 pub use keyward_core::snapshot::Revision;
 
-use crate::seal::SealedBytes;
+use crate::{people::PeopleChange, seal::SealedBytes};
 
 /// What kind of someone acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,10 @@ pub enum ActorKind {
     Operator,
     /// Keyward itself, where a rule that the operator set asks for it.
     System,
+    /// A person in an organization.
+    Member,
+    /// Somebody who is not known yet: who signs up, logs in, or shows a token.
+    Visitor,
 }
 
 impl ActorKind {
@@ -32,11 +37,15 @@ impl ActorKind {
         match self {
             Self::Operator => "operator",
             Self::System => "system",
+            Self::Member => "member",
+            Self::Visitor => "visitor",
         }
     }
 
     pub(crate) fn from_word(word: &str) -> Option<Self> {
-        [Self::Operator, Self::System].into_iter().find(|kind| kind.as_str() == word)
+        [Self::Operator, Self::System, Self::Member, Self::Visitor]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
     }
 }
 
@@ -73,21 +82,34 @@ impl Interface {
 pub struct Actor {
     /// What kind of someone.
     pub kind: ActorKind,
-    /// By which name: the account for an operator, the part of Keyward for the system.
+    /// By which name: a person's id, the account for an operator of the machine, the part of Keyward for the system.
     pub name: String,
     /// From where.
     pub interface: Interface,
+    /// Which person, where it is one who is known here. Their rights are looked up when a change is done, and bound it.
+    pub person: Option<UserId>,
 }
 
 impl Actor {
     /// A person who runs this Keyward.
     pub fn operator(name: impl Into<String>, interface: Interface) -> Self {
-        Self { kind: ActorKind::Operator, name: name.into(), interface }
+        Self { kind: ActorKind::Operator, name: name.into(), interface, person: None }
+    }
+
+    /// Somebody who logged in: as one who runs this Keyward, or as a member of organizations.
+    pub fn person(user: &User, interface: Interface) -> Self {
+        let kind = if user.operator { ActorKind::Operator } else { ActorKind::Member };
+        Self { kind, name: user.id.to_string(), interface, person: Some(user.id) }
+    }
+
+    /// Somebody who is not known yet; `name` says what they call themselves.
+    pub fn visitor(name: impl Into<String>, interface: Interface) -> Self {
+        Self { kind: ActorKind::Visitor, name: name.into(), interface, person: None }
     }
 
     /// Keyward itself.
     pub fn system(part: impl Into<String>, interface: Interface) -> Self {
-        Self { kind: ActorKind::System, name: part.into(), interface }
+        Self { kind: ActorKind::System, name: part.into(), interface, person: None }
     }
 }
 
@@ -182,6 +204,8 @@ pub enum Change {
         /// Whether it is disabled.
         disable: bool,
     },
+    /// People, and what they log in with.
+    People(PeopleChange),
 }
 
 /// What a change was about: what a reader of the feed has to read again.
@@ -193,6 +217,12 @@ pub enum Subject {
     Organization(OrganizationId),
     /// The credential of an upstream.
     UpstreamCredential(String),
+    /// A person.
+    User(UserId),
+    /// A person's place in an organization; keys they own are as good as their role.
+    Member(OrganizationId, UserId),
+    /// Who runs this Keyward.
+    Setup,
 }
 
 impl Subject {
@@ -202,6 +232,9 @@ impl Subject {
             Self::Key(_) => "key",
             Self::Organization(_) => "organization",
             Self::UpstreamCredential(_) => "upstream_credential",
+            Self::User(_) => "user",
+            Self::Member(..) => "member",
+            Self::Setup => "setup",
         }
     }
 
@@ -211,6 +244,9 @@ impl Subject {
             Self::Key(key) => key.to_string(),
             Self::Organization(organization) => organization.to_string(),
             Self::UpstreamCredential(upstream) => upstream.clone(),
+            Self::User(user) => user.to_string(),
+            Self::Member(organization, user) => format!("{organization}/{user}"),
+            Self::Setup => "keyward".to_owned(),
         }
     }
 
@@ -219,6 +255,12 @@ impl Subject {
             "key" => id.parse().ok().map(Self::Key),
             "organization" => id.parse().ok().map(Self::Organization),
             "upstream_credential" => Some(Self::UpstreamCredential(id.to_owned())),
+            "user" => id.parse().ok().map(Self::User),
+            "member" => {
+                let (organization, user) = id.split_once('/')?;
+                Some(Self::Member(organization.parse().ok()?, user.parse().ok()?))
+            }
+            "setup" => Some(Self::Setup),
             _ => None,
         }
     }

@@ -5,7 +5,10 @@
 
 use std::path::PathBuf;
 
-use keyward_core::id::{ApiName, KeyId, ModelId, OrganizationId, SecretId};
+use keyward_core::{
+    id::{ApiName, InvitationId, KeyId, ModelId, OrganizationId, SecretId, UserId},
+    member::{Email, Right},
+};
 
 /// Why the store did not do what was asked. Nothing of the change was kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +66,47 @@ pub enum StoreError {
         /// How many it may have that are not revoked.
         most: u32,
     },
+    /// No person of this id.
+    #[error("there is no person {0}")]
+    NoSuchUser(UserId),
+    /// No member of this id in this organization.
+    #[error("{user} is no member of organization `{organization}`: list its members to see who is")]
+    NoSuchMember {
+        /// Where.
+        organization: OrganizationId,
+        /// Who.
+        user: UserId,
+    },
+    /// No invitation of this id.
+    #[error("there is no invitation {0}")]
+    NoSuchInvitation(InvitationId),
+    /// A token that opens nothing: it never did, was used, was taken back, or its time is over. Which is not said.
+    #[error("this token opens nothing (any more): ask for a new one")]
+    UnknownToken,
+    /// Somebody runs this Keyward already.
+    #[error("this Keyward is set up already: log in, or ask an operator for an invitation")]
+    SetUpAlready,
+    /// Somebody with this address is known here.
+    #[error("{0} is known here already: log in with it")]
+    EmailTaken(Email),
+    /// The person belongs there.
+    #[error("{0} is a member already")]
+    AlreadyMember(Email),
+    /// An invitation to the same place is open.
+    #[error("{0} is invited already: withdraw that invitation to send another")]
+    AlreadyInvited(Email),
+    /// It was accepted, and cannot be taken back.
+    #[error("invitation {0} was accepted: remove the member instead")]
+    AlreadyAccepted(InvitationId),
+    /// Nobody of the invited address is known here yet.
+    #[error("nobody with the address {0} is known here yet: choose a name and a password")]
+    NewcomerExpected(Email),
+    /// An organization keeps at least one owner.
+    #[error("organization `{0}` would have no owner: make somebody else an owner first")]
+    LastOwner(OrganizationId),
+    /// Whoever acts may not, or no longer.
+    #[error("you may not do this{}: ask somebody who may", .0.map_or_else(String::new, |right| format!(" (it takes `{}`)", right.permission())))]
+    NotAllowed(Option<Right>),
     /// Revoked is final.
     #[error("key {0} is revoked, which is final: make a new key")]
     AlreadyRevoked(KeyId),

@@ -1,8 +1,11 @@
 //! What can be asked of the truth, and the shape of the answers.
 
+use std::borrow::Cow;
+
 use keyward_core::{
-    id::{ApiName, KeyId, OrganizationId},
+    id::{ApiName, KeyId, OrganizationId, UserId},
     key::{Key, KeyState, Secret},
+    member::{Right, Role},
     organization::Organization,
     time::Timestamp,
     usage::UsageSums,
@@ -18,8 +21,22 @@ use crate::{
 pub struct KeyRecord {
     /// The key.
     pub key: Key,
+    /// What its owner is in its organization now; `None` where it has no owner, or a former member for one.
+    pub owner_role: Option<Role>,
     /// Its secrets.
     pub secrets: Vec<Secret>,
+}
+
+impl KeyRecord {
+    /// The key as it counts: as good as its owner's role lets it be. A viewer, or somebody who left, holds no keys.
+    pub fn in_force(&self) -> Cow<'_, Key> {
+        let may_hold = |role: Role| role.has(Right::WriteOwnKeys);
+        let is_held = self.key.owner.is_none() || self.owner_role.is_some_and(may_hold);
+        if is_held || self.key.state != KeyState::Active {
+            return Cow::Borrowed(&self.key);
+        }
+        Cow::Owned(Key { state: KeyState::Disabled, ..self.key.clone() })
+    }
 }
 
 /// Which keys to list; what is `None` does not narrow.
@@ -31,6 +48,8 @@ pub struct KeyFilter {
     pub api: Option<ApiName>,
     /// In this state.
     pub state: Option<KeyState>,
+    /// Owned by this person.
+    pub owner: Option<UserId>,
 }
 
 /// A piece of a list. The cursor is the id of the last item seen; an id that is not in the list gives an error, not a

@@ -3,11 +3,15 @@
 //! Pure functions, so that SQLite and PostgreSQL cannot come to mean different things by "rotate". An engine reads,
 //! asks here, and writes what it is told. `None` says that what was asked for is so already.
 
+pub(crate) mod authority;
+pub(crate) mod people;
+
 use std::net::IpAddr;
 
 use keyward_core::{
-    id::{KeyId, ModelId, OrganizationId},
+    id::{KeyId, ModelId, OrganizationId, UserId},
     key::{Key, KeyState, Secret},
+    member::{Membership, Right},
     organization::{Organization, OrganizationState},
     time::Timestamp,
 };
@@ -40,7 +44,7 @@ pub(crate) const fn organization_state_word(state: OrganizationState) -> &'stati
     }
 }
 
-fn name_fits(name: &str) -> Result<(), StoreError> {
+pub(crate) fn name_fits(name: &str) -> Result<(), StoreError> {
     let chars = name.chars().count();
     if chars == 0 {
         let remedy = format!("give it 1 to {LONGEST_NAME} printable characters");
@@ -168,6 +172,24 @@ pub(crate) fn new_key(key: &Key, secret: &Secret) -> Result<Entry, StoreError> {
         before: None,
         after: Some(after),
     })
+}
+
+/// May this person own the key?
+pub(crate) fn key_owner(
+    key: &Key,
+    owner: UserId,
+    place: Option<&Membership>,
+) -> Result<(), StoreError> {
+    match place {
+        Some(place) if place.role.has(Right::WriteOwnKeys) => Ok(()),
+        Some(place) => Err(StoreError::invalid(
+            format!("{owner} would own the key, and is {} there", place.role.as_str()),
+            "give them the role developer first, or choose another owner",
+        )),
+        None => {
+            Err(StoreError::NoSuchMember { organization: key.organization.clone(), user: owner })
+        }
+    }
 }
 
 /// Disable, enable or revoke.
@@ -328,6 +350,7 @@ mod tests {
             state,
             created_at: moment(0),
             expires_at: None,
+            owner: None,
         }
     }
 
@@ -353,7 +376,7 @@ mod tests {
         ) {
             let secrets: Vec<Secret> =
                 ends.iter().zip(2..).map(|(end, n)| secret(n, end.map(moment))).collect();
-            let before = KeyRecord { key: key(KeyState::Active), secrets: secrets.clone() };
+            let before = KeyRecord { key: key(KeyState::Active), owner_role: None, secrets: secrets.clone() };
             let (ending, _) = rotation(&before, &secret(1, None), moment(until), moment(now)).unwrap();
             for old in secrets {
                 let after = ending.iter().find(|s| s.id == old.id).unwrap_or(&old).expires_at;
@@ -371,7 +394,7 @@ mod tests {
         assert_eq!(key_state(&revoked, KeyState::Active), Err(refused.clone()));
         assert_eq!(key_state(&revoked, KeyState::Disabled), Err(refused.clone()));
         assert_eq!(retirement(&revoked, &secret(2, None), moment(1)), Err(refused.clone()));
-        let record = KeyRecord { key: revoked, secrets: vec![] };
+        let record = KeyRecord { key: revoked, owner_role: None, secrets: vec![] };
         assert_eq!(rotation(&record, &secret(2, None), moment(1), moment(0)), Err(refused));
     }
 

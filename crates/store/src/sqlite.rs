@@ -6,12 +6,14 @@
 
 mod apply;
 mod audit;
+mod authority;
 mod connection;
 mod faults;
 mod hints;
 mod load;
 mod migrations;
 mod opening;
+mod people;
 mod readers;
 mod reads;
 mod record;
@@ -22,7 +24,8 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use keyward_core::{
-    id::{ApiName, KeyId, OrganizationId},
+    id::{ApiName, InvitationId, KeyId, OrganizationId, SessionId, UserId},
+    member::{Email, Membership, User},
     organization::Organization,
     time::Timestamp,
     usage::{LastUse, UsageBatch},
@@ -38,6 +41,7 @@ use crate::{
     chain::{AuditHead, AuditProof, ChainKey},
     change::{Actor, Change, Feed, Revision},
     error::StoreError,
+    people::{Invitation, Session, TokenDigest, UserRecord},
     query::{
         AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, UpstreamCredential, UsageFilter,
         UsageTotal,
@@ -167,6 +171,65 @@ impl Store for SqliteStore {
 
     async fn load(&self, sink: &mut (dyn FnMut(Loaded) + Send)) -> Result<Revision, StoreError> {
         self.readers.walk(sink, load::everything).await
+    }
+
+    async fn user(&self, id: UserId) -> Result<Option<UserRecord>, StoreError> {
+        self.readers.ask(move |connection| people::user_by_id(connection, id)).await
+    }
+
+    async fn user_by_email(&self, email: &Email) -> Result<Option<UserRecord>, StoreError> {
+        let email = email.clone();
+        self.readers.ask(move |connection| people::user_by_email(connection, &email)).await
+    }
+
+    async fn has_operator(&self) -> Result<bool, StoreError> {
+        self.readers.ask(people::has_operator).await
+    }
+
+    async fn session(
+        &self,
+        token: &TokenDigest,
+    ) -> Result<Option<(Session, UserRecord)>, StoreError> {
+        let token = *token;
+        self.readers.ask(move |connection| people::session_by_token(connection, &token)).await
+    }
+
+    async fn sessions(&self, user: UserId) -> Result<Vec<Session>, StoreError> {
+        self.readers.ask(move |connection| people::sessions(connection, user)).await
+    }
+
+    async fn touch_sessions(&self, used: Vec<(SessionId, Timestamp)>) -> Result<(), StoreError> {
+        let work = move |connection: &_| people::touch_sessions(connection, &used);
+        self.writer.run(Tell::Nobody, work).await
+    }
+
+    async fn members(
+        &self,
+        organization: &OrganizationId,
+    ) -> Result<Vec<(User, Membership)>, StoreError> {
+        let organization = organization.clone();
+        self.readers.ask(move |connection| people::members(connection, &organization)).await
+    }
+
+    async fn invitations(
+        &self,
+        organization: Option<&OrganizationId>,
+    ) -> Result<Vec<Invitation>, StoreError> {
+        let organization = organization.cloned();
+        let question = move |connection: &_| people::invitations(connection, organization.as_ref());
+        self.readers.ask(question).await
+    }
+
+    async fn invitation(&self, id: InvitationId) -> Result<Option<Invitation>, StoreError> {
+        self.readers.ask(move |connection| people::invitation_by_id(connection, id)).await
+    }
+
+    async fn invitation_by_token(
+        &self,
+        token: &TokenDigest,
+    ) -> Result<Option<Invitation>, StoreError> {
+        let token = *token;
+        self.readers.ask(move |connection| people::invitation_by_token(connection, &token)).await
     }
 
     async fn record(&self, batch: UsageBatch) -> Result<(), StoreError> {

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use keyward_core::{
-    id::{ApiName, KeyId, OrganizationId},
+    id::{ApiName, InvitationId, KeyId, OrganizationId, SessionId, UserId},
+    member::{Email, Membership, User},
     organization::Organization,
     time::Timestamp,
     usage::{LastUse, UsageBatch},
@@ -12,6 +13,7 @@ use crate::{
     chain::{AuditHead, AuditProof},
     change::{Actor, Change, Feed, Revision},
     error::StoreError,
+    people::{Invitation, Session, TokenDigest, UserRecord},
     query::{
         AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, UpstreamCredential, UsageFilter,
         UsageTotal,
@@ -126,6 +128,48 @@ pub trait Store: Send + Sync {
     /// not there are ignored. So are the batch's exposures: they are changes, and their caller
     /// commits each as [`Change::MarkKeyExposed`].
     async fn record(&self, batch: UsageBatch) -> Result<(), StoreError>;
+
+    /// A person by id.
+    async fn user(&self, id: UserId) -> Result<Option<UserRecord>, StoreError>;
+
+    /// A person by what they log in by.
+    async fn user_by_email(&self, email: &Email) -> Result<Option<UserRecord>, StoreError>;
+
+    /// Whether somebody runs this Keyward already.
+    async fn has_operator(&self) -> Result<bool, StoreError>;
+
+    /// A session by its token, with its person. Whether its time is over is the caller's to see.
+    async fn session(
+        &self,
+        token: &TokenDigest,
+    ) -> Result<Option<(Session, UserRecord)>, StoreError>;
+
+    /// A person's sessions, newest first.
+    async fn sessions(&self, user: UserId) -> Result<Vec<Session>, StoreError>;
+
+    /// Notes when sessions were last used, in one transaction without revision or audit entry.
+    async fn touch_sessions(&self, used: Vec<(SessionId, Timestamp)>) -> Result<(), StoreError>;
+
+    /// The members of an organization, in the order they came.
+    async fn members(
+        &self,
+        organization: &OrganizationId,
+    ) -> Result<Vec<(User, Membership)>, StoreError>;
+
+    /// Invitations to an organization, or to run this Keyward, newest first.
+    async fn invitations(
+        &self,
+        organization: Option<&OrganizationId>,
+    ) -> Result<Vec<Invitation>, StoreError>;
+
+    /// One invitation.
+    async fn invitation(&self, id: InvitationId) -> Result<Option<Invitation>, StoreError>;
+
+    /// The invitation that a token is of, whatever became of it.
+    async fn invitation_by_token(
+        &self,
+        token: &TokenDigest,
+    ) -> Result<Option<Invitation>, StoreError>;
 
     /// Returns when there is *probably* a revision other than `known`. A hint: it may come for nothing, and it may get lost,
     /// so callers also ask now and then.

@@ -57,6 +57,7 @@ async fn use_it(folder: &DataFolder) {
         state: KeyState::Active,
         created_at: NOW,
         expires_at: None,
+        owner: None,
     };
     let pepper = folder.peppers().current();
     let secret = Secret {
@@ -365,7 +366,10 @@ fn unchain(database: &Path) {
     rusqlite::Connection::open(database)
         .unwrap()
         .execute_batch(
-            "CREATE TABLE bare AS SELECT * FROM audit; ALTER TABLE bare DROP COLUMN chain; \
+            // What later steps added goes too: the database is as before all of them.
+            "DROP INDEX keys_of_owner; ALTER TABLE keys DROP COLUMN owner; DROP TABLE setup; \
+            DROP TABLE invitations; DROP TABLE sessions; DROP TABLE memberships; DROP TABLE users; \
+            CREATE TABLE bare AS SELECT * FROM audit; ALTER TABLE bare DROP COLUMN chain; \
             DROP TABLE audit; DROP TABLE audit_head; ALTER TABLE bare RENAME TO audit; \
             UPDATE audit SET actor_name = 'eve'; PRAGMA user_version = 1",
         )

@@ -4,27 +4,32 @@ use keyward_api::{AuditEntryView, AuditProofView, Page};
 use keyward_store::{AuditHead, AuditId, Page as StorePage};
 
 use super::Control;
-use crate::{error::ControlError, views};
+use crate::{context::Context, error::ControlError, views};
 
 impl Control {
     /// The newest entries, or those behind `after`; newest first, `limit` (1 to 1,000) at most.
     pub async fn list_audit_entries(
         &self,
+        context: &Context,
         after: Option<AuditId>,
         limit: u32,
     ) -> Result<Page<AuditEntryView>, ControlError> {
+        context.require_operator()?;
         let limit = limit.clamp(1, 1000);
         let entries = self.store.audit(StorePage { after, limit }).await?;
         let full = entries.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
         let next = entries.last().filter(|_| full).map(|entry| entry.id.get().to_string());
         Ok(Page { items: entries.into_iter().map(views::audit_entry).collect(), next })
     }
+
     /// Reads the whole log and says whether it is what was written, and holds what was once `noted` of it.
     /// A log that is broken is an answer, not an error.
     pub async fn verify_audit(
         &self,
+        context: &Context,
         noted: Option<AuditHead>,
     ) -> Result<AuditProofView, ControlError> {
+        context.require_operator()?;
         Ok(views::audit_proof(&self.store.verify_audit(noted).await?))
     }
 }

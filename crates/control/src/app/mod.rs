@@ -1,4 +1,4 @@
-//! What can be asked for, a file a resource: [`keys`], [`organizations`], [`models`], [`upstreams`], [`audit`].
+//! What can be asked for, a file a resource: [`keys`], [`organizations`], [`people`], [`models`], [`upstreams`], [`audit`].
 //!
 //! The command line calls these functions, and so will the management API: what is allowed and how a mistake is told is
 //! decided here once. Each takes a [`crate::Context`] and makes at most one change of the store.
@@ -7,6 +7,7 @@ pub mod audit;
 pub mod keys;
 pub mod models;
 pub mod organizations;
+pub mod people;
 pub mod upstreams;
 
 use std::sync::Arc;

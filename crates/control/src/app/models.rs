@@ -1,7 +1,10 @@
 //! Model ids: what an organization's requests may name as theirs.
 
 use keyward_api::ModelIdView;
-use keyward_core::id::{ModelId, OrganizationId, mint_model_id};
+use keyward_core::{
+    id::{ModelId, OrganizationId, mint_model_id},
+    member::Right,
+};
 use keyward_store::Change;
 
 use super::Control;
@@ -41,11 +44,19 @@ impl Control {
     /// Model ids of one organization, or of all.
     pub async fn list_model_ids(
         &self,
+        context: &Context,
         organization: Option<&OrganizationId>,
     ) -> Result<Vec<ModelIdView>, ControlError> {
         let organizations = match organization {
-            Some(id) => vec![self.existing_organization(id).await?],
-            None => self.store.organizations().await?,
+            Some(id) => {
+                context.require(Right::ReadOrganization, id)?;
+                vec![self.existing_organization(id).await?]
+            }
+            None => {
+                let mut all = self.store.organizations().await?;
+                all.retain(|one| context.require(Right::ReadOrganization, &one.id).is_ok());
+                all
+            }
         };
         let of_each = organizations
             .iter()

@@ -3,6 +3,7 @@
 use keyward_api::OrganizationView;
 use keyward_core::{
     id::{OrganizationId, mint_organization_id},
+    member::Right,
     organization::{Organization, OrganizationState},
 };
 use keyward_store::Change;
@@ -36,16 +37,24 @@ impl Control {
         Ok(view)
     }
 
-    /// All organizations, in the order they were made.
-    pub async fn list_organizations(&self) -> Result<Vec<OrganizationView>, ControlError> {
-        Ok(self.store.organizations().await?.iter().map(views::organization).collect())
+    /// The organizations that the caller belongs to, or all, in the order they were made.
+    pub async fn list_organizations(
+        &self,
+        context: &Context,
+    ) -> Result<Vec<OrganizationView>, ControlError> {
+        let all = self.store.organizations().await?;
+        let seen =
+            all.iter().filter(|one| context.require(Right::ReadOrganization, &one.id).is_ok());
+        Ok(seen.map(views::organization).collect())
     }
 
     /// One organization.
     pub async fn show_organization(
         &self,
+        context: &Context,
         id: &OrganizationId,
     ) -> Result<OrganizationView, ControlError> {
+        context.require(Right::ReadOrganization, id)?;
         Ok(views::organization(&self.existing_organization(id).await?))
     }
 
@@ -75,7 +84,7 @@ impl Control {
     ) -> Result<OrganizationView, ControlError> {
         let change = Change::SetOrganizationState { organization: id.clone(), state };
         self.store.commit(&context.actor, context.now, change).await?;
-        self.show_organization(id).await
+        self.show_organization(context, id).await
     }
 
     /// Which models its keys may ask for; `None` means every model. A key's own list narrows it further.
@@ -89,6 +98,6 @@ impl Control {
         let change =
             Change::SetOrganizationAllowedModels { organization: id.clone(), allowed_models };
         self.store.commit(&context.actor, context.now, change).await?;
-        self.show_organization(id).await
+        self.show_organization(context, id).await
     }
 }

@@ -4,10 +4,13 @@ use std::collections::HashSet;
 
 use keyward_core::{
     directory::Directory,
-    id::{KeyId, OrganizationId},
+    id::{KeyId, OrganizationId, UserId},
     policy::Policy,
 };
-use keyward_store::{ChangeEntry, Store, StoreError, Subject};
+use keyward_store::{ChangeEntry, KeyFilter, KeyRecord, Page, Store, StoreError, Subject};
+
+/// Keys that are read at once.
+const HANDFUL: u32 = 1_000;
 
 /// What of the changes concerns more than the directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,15 +35,48 @@ pub(super) async fn apply(
         match subject {
             Subject::Organization(id) => organization(store, directory, id).await?,
             Subject::UpstreamCredential(_) => applied.credentials = true,
-            Subject::Key(_) => {}
+            // Of people, the data plane knows nothing but what their keys are good for.
+            Subject::Key(_) | Subject::User(_) | Subject::Member(..) | Subject::Setup => {}
         }
     }
     for subject in subjects {
-        if let Subject::Key(id) = subject {
-            key(store, directory, policy, *id).await?;
+        match subject {
+            Subject::Key(id) => key(store, directory, policy, *id).await?,
+            Subject::Member(organization, user) => {
+                keys_of(store, directory, policy, organization, *user).await?;
+            }
+            _ => {}
         }
     }
     Ok(applied)
+}
+
+/// A member's role changed, or they left: so did what their keys are good for.
+async fn keys_of(
+    store: &dyn Store,
+    directory: &Directory,
+    policy: &Policy,
+    organization: &OrganizationId,
+    owner: UserId,
+) -> Result<(), StoreError> {
+    let filter = KeyFilter {
+        organization: Some(organization.clone()),
+        owner: Some(owner),
+        ..KeyFilter::default()
+    };
+    let mut page = Page::first(HANDFUL);
+    loop {
+        let records = store.keys(&filter, page).await?;
+        for record in &records {
+            put(store, directory, policy, record).await?;
+        }
+        match records.last() {
+            Some(last) if records.len() >= HANDFUL as usize => {
+                page = Page::after(last.key.id, HANDFUL);
+            }
+            _ => return Ok(()),
+        }
+    }
 }
 
 pub(super) async fn organization(
@@ -67,12 +103,22 @@ pub(super) async fn key(
         tracing::error!(key = %id, "the change feed names a key that is not there");
         return Ok(());
     };
-    if directory.put_key(policy, &record.key, &record.secrets).is_ok() {
+    put(store, directory, policy, &record).await
+}
+
+async fn put(
+    store: &dyn Store,
+    directory: &Directory,
+    policy: &Policy,
+    record: &KeyRecord,
+) -> Result<(), StoreError> {
+    let key = record.in_force();
+    if directory.put_key(policy, &key, &record.secrets).is_ok() {
         return Ok(());
     }
-    organization(store, directory, &record.key.organization).await?;
-    if let Err(orphan) = directory.put_key(policy, &record.key, &record.secrets) {
-        tracing::error!(key = %id, "{orphan}: the key is left as it was");
+    organization(store, directory, &key.organization).await?;
+    if let Err(orphan) = directory.put_key(policy, &key, &record.secrets) {
+        tracing::error!(key = %key.id, "{orphan}: the key is left as it was");
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ pub async fn load(
             Loaded::Organization(organization) => builder.organization(organization),
             Loaded::UpstreamCredential(credential) => sealed.push(credential),
             Loaded::Key(record) => {
-                if let Err(orphan) = builder.key(&record.key, &record.secrets) {
+                if let Err(orphan) = builder.key(&record.in_force(), &record.secrets) {
                     tracing::error!(key = %record.key.id, "{orphan}: it is left out, and refused as unknown");
                 }
             }

@@ -121,9 +121,9 @@ async fn a_key_seen_in_the_clear_is_marked_once_and_disabled_where_that_was_chos
     recorder.sink().submit(UsageBatch { exposures, ..UsageBatch::default() });
     finish(recorder);
 
-    let state = async |key| control.show_key(key, NOW).await.unwrap().key.state.as_str();
+    let state = async |key| control.show_key(&at(NOW), key).await.unwrap().key.state.as_str();
     assert_eq!((state(one).await, state(two).await), ("active", "disabled"));
-    let entries = control.list_audit_entries(None, 2).await.unwrap().items;
+    let entries = control.list_audit_entries(&at(NOW), None, 2).await.unwrap().items;
     assert!(entries.iter().all(|entry| entry.actor.interface == "gateway"), "{entries:?}");
     let mut subjects: Vec<_> = entries.into_iter().map(|entry| entry.subject.id).collect();
     subjects.sort();

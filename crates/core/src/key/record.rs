@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Digest, PepperVersion};
 use crate::{
-    id::{ApiName, KeyId, OrganizationId, SecretId},
+    id::{ApiName, KeyId, OrganizationId, SecretId, UserId},
     network::Network,
     time::Timestamp,
 };
@@ -116,6 +116,9 @@ pub struct Key {
     pub created_at: Timestamp,
     /// From when on it is refused, if ever.
     pub expires_at: Option<Timestamp>,
+    /// The member who answers for it: it is as good as their role. `None` where who runs this Keyward made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<UserId>,
 }
 
 /// One secret of a key: what is kept of it.

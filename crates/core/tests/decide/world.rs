@@ -211,6 +211,7 @@ impl World {
             state: KeyState::Active,
             created_at: moment("2026-01-01T00:00:00Z"),
             expires_at: None,
+            owner: None,
         };
         let mut secret = self.secret(&key, &text, self.snapshot.peppers().current());
         change(&mut key, &mut secret);

@@ -286,6 +286,7 @@ impl World {
             state: KeyState::Active,
             created_at: Timestamp::default(),
             expires_at: None,
+            owner: None,
         };
         change(&mut key);
         let plaintext = plaintext.expose().to_owned();

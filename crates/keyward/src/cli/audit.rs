@@ -9,7 +9,7 @@ use keyward_store::{AuditHead, AuditId};
 
 use crate::{
     output::{Output, table},
-    site::Site,
+    site::{Site, operator},
 };
 
 const PAGE: u32 = 1000;
@@ -54,7 +54,7 @@ impl Audit {
 async fn list(control: &Control, limit: usize, output: Output) -> anyhow::Result<()> {
     let (mut entries, mut after) = (Vec::new(), None);
     while entries.len() < limit {
-        let page = control.list_audit_entries(after, PAGE).await?;
+        let page = control.list_audit_entries(&operator(), after, PAGE).await?;
         entries.extend(page.items);
         match page.next {
             Some(next) => after = Some(AuditId::new(next.parse()?)),
@@ -66,7 +66,7 @@ async fn list(control: &Control, limit: usize, output: Output) -> anyhow::Result
 }
 
 async fn verify(control: &Control, noted: Option<AuditHead>, output: Output) -> anyhow::Result<()> {
-    let proof = control.verify_audit(noted).await?;
+    let proof = control.verify_audit(&operator(), noted).await?;
     match &proof {
         AuditProofView::Whole { entries, head, .. } => output.show(&proof, |_| {
             let also = if noted.is_some() { " and holds what was noted" } else { "" };

@@ -135,7 +135,7 @@ impl Keys {
             Self::Create(create) => create.run(&site, output).await,
             Self::List(list) => list.run(&control, output).await,
             Self::Show { id } => {
-                let details = control.show_key(id, context.now).await?;
+                let details = control.show_key(&context, id).await?;
                 output.show(&details, shown)
             }
             Self::Disable { id } => said(
@@ -177,6 +177,7 @@ impl Create {
             expires_at: self.expires.map(|moment| moment.after(operator().now)),
             allowed_networks: self.allowed_networks.clone(),
             allowed_models: (!models.is_empty()).then(|| models.clone()),
+            owner: None,
         }
     }
 
@@ -210,7 +211,6 @@ impl Create {
 
 impl List {
     async fn run(self, control: &Control, output: Output) -> anyhow::Result<()> {
-        let now = operator().now;
         let mut query = KeyQuery {
             api: self.api,
             organization: self.organization,
@@ -220,11 +220,12 @@ impl List {
                 State::Expired => KeyStateView::Expired,
                 State::Revoked => KeyStateView::Revoked,
             }),
+            owner: None,
             after: None,
         };
         let mut keys = Vec::new();
         loop {
-            let page = control.list_keys(&query, PAGE, now).await?;
+            let page = control.list_keys(&operator(), &query, PAGE).await?;
             keys.extend(page.items);
             match page.next {
                 Some(next) => query.after = Some(next.parse()?),
@@ -243,7 +244,7 @@ async fn example(
 ) -> anyhow::Result<Option<String>> {
     let key = issued.key();
     let Some(api) = site.policy.api(key.api.as_str()) else { return Ok(None) };
-    let organization = control.show_organization(&key.organization).await?;
+    let organization = control.show_organization(&operator(), &key.organization).await?;
     let models = key.allowed_models.as_ref().or(organization.allowed_models.as_ref());
     let owner = Owner {
         organization: key.organization.as_str(),

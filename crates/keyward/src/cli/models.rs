@@ -75,7 +75,8 @@ impl Models {
                 })
             }
             Self::List { organization } => {
-                let all = Page::whole(control.list_model_ids(organization.as_ref()).await?);
+                let all =
+                    Page::whole(control.list_model_ids(&context, organization.as_ref()).await?);
                 output.show(&all, |page| listed(&page.items))
             }
             Self::Allow { organization, models, all } => {

@@ -57,10 +57,12 @@ impl Orgs {
                 })
             }
             Self::List => {
-                let all = Page::whole(control.list_organizations().await?);
+                let all = Page::whole(control.list_organizations(&context).await?);
                 output.show(&all, |page| listed(&page.items))
             }
-            Self::Show { id } => output.show(&control.show_organization(&id).await?, shown),
+            Self::Show { id } => {
+                output.show(&control.show_organization(&context, &id).await?, shown)
+            }
             Self::Suspend { id } => {
                 let view = control.suspend_organization(&context, &id).await?;
                 output.show(&view, |org| {

@@ -27,7 +27,7 @@ pub(super) async fn prepare(site: &Site, one: &Demonstration) -> anyhow::Result<
 async fn organization(control: &Control, one: &Demonstration) -> anyhow::Result<OrganizationId> {
     let wanted = &one.demo.organization;
     let id: OrganizationId = wanted.id.parse()?;
-    let known = control.list_organizations().await?;
+    let known = control.list_organizations(&operator()).await?;
     let known = known.into_iter().find(|known| known.id == wanted.id);
     let owned = known.as_ref().map(|known| known.model_ids.clone()).unwrap_or_default();
     if known.is_none() {
@@ -51,9 +51,10 @@ async fn key(
         api: Some(api.clone()),
         organization: Some(organization.clone()),
         state: None,
+        owner: None,
         after: None,
     };
-    let known = control.list_keys(&query, 1000, operator().now).await?.items;
+    let known = control.list_keys(&operator(), &query, 1000).await?.items;
     let mut known =
         known.into_iter().filter(|key| key.name == KEY_NAME && key.state != KeyStateView::Revoked);
     // There is one at most: names are unique among keys that are not revoked.
@@ -75,6 +76,7 @@ async fn key(
         expires_at: None,
         allowed_networks: vec![],
         allowed_models: None,
+        owner: None,
     };
     Ok(control.create_key(&operator(), new).await?)
 }

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use keyward_core::{
-    id::{KeyId, ModelId, OrganizationId, SecretId},
+    id::{KeyId, ModelId, OrganizationId, SecretId, UserId},
     key::{Key, KeyState, Secret},
     organization::{Organization, OrganizationState},
     time::Timestamp,
@@ -14,7 +14,9 @@ use rusqlite::{Connection, Params, params};
 
 use super::{
     audit::{self, Done},
+    authority,
     faults::{fault, is_collision},
+    people,
     reads::{self, Held},
     rows::{self, millis},
 };
@@ -28,7 +30,11 @@ use crate::{
 };
 
 /// Runs one writing statement; gives how many rows it touched.
-fn write(connection: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
+pub(super) fn write(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+) -> rusqlite::Result<usize> {
     connection.prepare_cached(sql)?.execute(params)
 }
 
@@ -40,6 +46,7 @@ pub(super) fn commit(
     at: Timestamp,
     change: Change,
 ) -> Result<Revision, StoreError> {
+    authority::check(connection, actor, &change)?;
     match apply(connection, at, change)? {
         Some(entry) => note(connection, chain, actor, at, &entry).map_err(fault),
         None => reads::revision(connection),
@@ -102,6 +109,7 @@ fn apply(
         Change::MarkKeyExposed { key, at, from, disable } => {
             mark_key_exposed(connection, key, at, from, disable)
         }
+        Change::People(change) => people::apply(connection, at, change),
     }
 }
 
@@ -110,14 +118,20 @@ fn organization(connection: &Connection, id: &OrganizationId) -> Result<Organiza
 }
 
 /// For what concerns an organization but reads nothing of it.
-fn organization_stands(connection: &Connection, id: &OrganizationId) -> Result<(), StoreError> {
+pub(super) fn organization_stands(
+    connection: &Connection,
+    id: &OrganizationId,
+) -> Result<(), StoreError> {
     match reads::is_organization(connection, id)? {
         true => Ok(()),
         false => Err(StoreError::NoSuchOrganization(id.clone())),
     }
 }
 
-fn create_organization(connection: &Connection, new: &Organization) -> Result<Entry, StoreError> {
+pub(super) fn create_organization(
+    connection: &Connection,
+    new: &Organization,
+) -> Result<Entry, StoreError> {
     let entry = rules::new_organization(new)?;
     let models = new.allowed_models.as_ref().map(rows::json).transpose()?;
     write(
@@ -220,6 +234,10 @@ fn create_key(
 ) -> Result<Entry, StoreError> {
     let entry = rules::new_key(key, secret)?;
     organization_stands(connection, &key.organization)?;
+    if let Some(owner) = key.owner {
+        let place = people::member(connection, &key.organization, owner)?;
+        rules::key_owner(key, owner, place.as_ref())?;
+    }
     if reads::held_key(connection, key.id)?.is_some() {
         return Err(StoreError::KeyExists(key.id));
     }
@@ -235,8 +253,8 @@ fn create_key(
     write(
         connection,
         "INSERT INTO keys (id, organization, api, name, environment, permissions, \
-         allowed_networks, allowed_models, state, created_at, expires_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+         allowed_networks, allowed_models, state, created_at, expires_at, owner) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         params![
             key.id.bits(),
             key.organization.as_str(),
@@ -249,6 +267,7 @@ fn create_key(
             key.state.as_str(),
             millis(key.created_at),
             key.expires_at.map(millis),
+            key.owner.map(UserId::bits),
         ],
     )
     .map_err(fault)?;
@@ -326,7 +345,7 @@ fn rotate_key(
     let held = held(connection, id)?;
     let secrets = reads::secrets(connection, &held)?;
     let seq = held.seq;
-    let before = KeyRecord { key: held.key, secrets };
+    let before = KeyRecord { key: held.key, owner_role: held.owner_role, secrets };
     let (ending, entry) = rules::rotation(&before, secret, old_expires_at, now)?;
     for old in ending {
         write_end(connection, old.id, old.expires_at)?;

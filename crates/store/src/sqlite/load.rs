@@ -38,7 +38,8 @@ fn keys(connection: &Connection, handing: &mut Handing) -> Result<(), StoreError
         let key = rows::key(row)?;
         let seq = Cells::of("keys", row).integer(rows::KEY_SEQ, "seq")?;
         let secrets = secrets.of(seq, key.id)?;
-        handing.give(Loaded::Key(KeyRecord { key, secrets }))
+        let owner_role = rows::owner_role(row)?;
+        handing.give(Loaded::Key(KeyRecord { key, owner_role, secrets }))
     })
 }
 

@@ -20,7 +20,7 @@ use crate::{
 const FOUNDATION: &str = include_str!("migrations/0001_foundation.sql");
 const AUDIT_CHAIN: &str = include_str!("migrations/0002_audit_chain.sql");
 /// The steps behind the chain, in order.
-const LATER: &[&str] = &[];
+const LATER: &[&str] = &[include_str!("migrations/0003_people.sql")];
 const NEWEST: i64 = 2 + LATER.len() as i64;
 /// Tells our databases from others: "Kwrd".
 const APPLICATION_ID: i64 = 0x4b77_7264;
@@ -76,6 +76,14 @@ pub(super) fn lay_foundation(connection: &mut Connection, path: &Path) -> Result
     step.execute_batch(FOUNDATION).map_err(fault)?;
     step.pragma_update(None, "application_id", APPLICATION_ID).map_err(fault)?;
     end(step, 1)
+}
+
+/// The newest schema, for tests that ask how it is walked.
+#[cfg(test)]
+pub(super) fn everything(connection: &Connection) {
+    for sql in [FOUNDATION, AUDIT_CHAIN].iter().chain(LATER) {
+        connection.execute_batch(sql).unwrap();
+    }
 }
 
 /// Brings the schema to the newest step. Gives the key that the audit log is chained under.

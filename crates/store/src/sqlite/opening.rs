@@ -16,12 +16,7 @@ use super::{
     Chaining, SqliteStore, connection, hints::Hints, migrations, readers::Readers, reads, record,
     writer::Writer,
 };
-use crate::{
-    chain::ChainKeys,
-    error::StoreError,
-    query::{KeyFilter, Page},
-    store::MaterialCheck,
-};
+use crate::{chain::ChainKeys, error::StoreError, store::MaterialCheck};
 
 /// A database whose foundation stands, and that nobody else is setting up meanwhile.
 pub struct Opening {
@@ -51,8 +46,7 @@ impl Opening {
 
     /// Whether there is any key, also a revoked one.
     pub fn holds_keys(&self) -> Result<bool, StoreError> {
-        let keys = reads::keys(&self.connection, &KeyFilter::default(), &Page::first(1))?;
-        Ok(!keys.is_empty())
+        reads::holds_keys(&self.connection)
     }
 
     /// Whether some secret's digest was made under this pepper.

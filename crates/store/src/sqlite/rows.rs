@@ -6,8 +6,9 @@
 use std::{net::IpAddr, str::FromStr};
 
 use keyward_core::{
-    id::{KeyId, OrganizationId, SecretId},
+    id::{KeyId, OrganizationId, SecretId, UserId},
     key::{Digest, Key, KeyState, PepperVersion, Secret},
+    member::Role,
     organization::{Organization, OrganizationState},
     time::Timestamp,
     usage::{LastUse, UsageSums},
@@ -79,7 +80,7 @@ impl<'r> Cells<'r> {
         self.text(at, what)?.parse().map_err(|_| self.corrupt(what))
     }
 
-    fn word<T>(
+    pub(super) fn word<T>(
         &self,
         at: usize,
         what: &str,
@@ -132,6 +133,28 @@ impl<'r> Cells<'r> {
         self.moment(at, what).map(Some)
     }
 
+    pub(super) fn optional_text(
+        &self,
+        at: usize,
+        what: &str,
+    ) -> Result<Option<&'r str>, StoreError> {
+        if self.cell(at)? == ValueRef::Null {
+            return Ok(None);
+        }
+        self.text(at, what).map(Some)
+    }
+
+    pub(super) fn optional_bits<const N: usize>(
+        &self,
+        at: usize,
+        what: &str,
+    ) -> Result<Option<[u8; N]>, StoreError> {
+        if self.cell(at)? == ValueRef::Null {
+            return Ok(None);
+        }
+        self.bits(at, what).map(Some)
+    }
+
     fn bytes(&self, at: usize, what: &str) -> Result<&'r [u8], StoreError> {
         self.cell(at)?.as_blob().map_err(|_| self.corrupt(what))
     }
@@ -166,9 +189,13 @@ pub(super) fn organization(row: &Row<'_>) -> Result<Organization, StoreError> {
 
 /// The cells that [`key`] reads; `seq` stands at [`KEY_SEQ`], behind them.
 pub(super) const KEY: &str = "id, organization, api, name, environment, permissions, \
-    allowed_networks, allowed_models, state, created_at, expires_at, seq, exposed_at";
+    allowed_networks, allowed_models, state, created_at, expires_at, seq, exposed_at, owner, \
+    CASE WHEN owner IS NOT NULL THEN (SELECT role FROM memberships \
+    WHERE memberships.organization = keys.organization AND user = owner) END";
 /// Where [`KEY`] has the key's place in the order of keys.
 pub(super) const KEY_SEQ: usize = 11;
+/// Where [`KEY`] has the role that the key's owner has now.
+pub(super) const KEY_OWNER_ROLE: usize = 14;
 /// Where [`KEY`] has the moment of the last audited exposure.
 pub(super) const KEY_EXPOSED_AT: usize = 12;
 
@@ -186,7 +213,15 @@ pub(super) fn key(row: &Row<'_>) -> Result<Key, StoreError> {
         state: cells.word(8, "state", |word| KeyState::from_str(word).ok())?,
         created_at: cells.moment(9, "created_at")?,
         expires_at: cells.optional_moment(10, "expires_at")?,
+        owner: cells.optional_bits(13, "owner")?.map(UserId::from_bits),
     })
+}
+
+/// The role that the owner of a row of [`KEY`] has.
+pub(super) fn owner_role(row: &Row<'_>) -> Result<Option<Role>, StoreError> {
+    let cells = Cells::of("keys", row);
+    let role = cells.optional_text(KEY_OWNER_ROLE, "role of the owner")?;
+    role.map(|_| cells.parsed(KEY_OWNER_ROLE, "role of the owner")).transpose()
 }
 
 /// The cells that [`secret`] reads; `key_seq` stands at [`SECRET_KEY_SEQ`], behind them.
@@ -247,6 +282,7 @@ pub(super) fn audit_entry(row: &Row<'_>) -> Result<AuditEntry, StoreError> {
             kind: cells.word(2, "actor_kind", ActorKind::from_word)?,
             name: cells.text(3, "actor_name")?.to_owned(),
             interface: cells.word(4, "interface", Interface::from_word)?,
+            person: cells.text(3, "actor_name")?.parse().ok(),
         },
         action: cells.text(5, "action")?.to_owned(),
         subject: cells.word(6, "subject", |kind| Subject::from_words(kind, subject))?,

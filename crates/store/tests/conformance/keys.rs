@@ -15,7 +15,7 @@ use super::{
 pub(crate) async fn a_created_key_is_there_whole(bed: Bed) {
     with_organization(&bed.store).await;
     let revision = commit(&bed.store, creation(1)).await.unwrap();
-    let record = KeyRecord { key: key(1), secrets: vec![secret(1)] };
+    let record = KeyRecord { key: key(1), owner_role: None, secrets: vec![secret(1)] };
     assert_eq!(bed.store.key(key_id(1)).await.unwrap(), Some(record.clone()));
     assert_eq!(bed.store.revision().await.unwrap(), revision);
     let organization = organization_id("org");
@@ -52,7 +52,7 @@ pub(crate) async fn every_field_reads_back(bed: Bed) {
     let change = Change::CreateKey { key: key.clone(), secret: secret.clone(), most_active: None };
     commit(&bed.store, change).await.unwrap();
     let record = bed.store.key(key_id(1)).await.unwrap();
-    assert_eq!(record, Some(KeyRecord { key, secrets: vec![secret] }));
+    assert_eq!(record, Some(KeyRecord { key, owner_role: None, secrets: vec![secret] }));
 }
 
 pub(crate) async fn a_key_needs_its_organization(bed: Bed) {

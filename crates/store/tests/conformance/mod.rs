@@ -8,6 +8,7 @@ pub(crate) mod feed;
 pub(crate) mod keys;
 pub(crate) mod loading;
 pub(crate) mod organizations;
+pub(crate) mod people;
 pub(crate) mod usage;
 pub(crate) mod waking;
 
@@ -75,6 +76,18 @@ macro_rules! every_promise {
                 an_empty_store_loads_as_nothing,
                 load_gives_everything_with_old_secrets_and_revoked_keys,
                 load_is_of_exactly_its_revision;
+            people:
+                the_setup_token_makes_one_operator_once,
+                who_signs_up_owns_an_organization_of_their_own,
+                a_session_is_found_by_its_token_until_it_is_ended,
+                a_new_password_ends_the_other_sessions,
+                an_invitation_opens_one_door_once,
+                an_invitation_can_be_taken_back_and_its_end_makes_room,
+                an_organization_keeps_an_owner,
+                a_key_is_as_good_as_its_owners_role,
+                no_token_and_no_password_is_told_of,
+                what_a_person_may_is_looked_up_when_a_change_is_done,
+                who_belongs_elsewhere_is_told_that_nothing_is_there;
             usage:
                 usage_is_added_up_per_scope,
                 usage_is_narrowed_by_every_filter,
@@ -162,6 +175,7 @@ pub(crate) fn key(number: u64) -> Key {
         state: KeyState::Active,
         created_at: NOW,
         expires_at: None,
+        owner: None,
     }
 }
 

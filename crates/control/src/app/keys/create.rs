@@ -3,17 +3,22 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use keyward_core::{
-    id::{ApiName, KeyId, OrganizationId},
+    id::{ApiName, KeyId, OrganizationId, UserId},
     key::{Environment, Key, KeyState},
+    member::Right,
     network::Network,
     policy::Api,
-    profile::Preset,
+    profile::{IssuanceMode, Preset},
     time::Timestamp,
 };
-use keyward_store::{Change, KeyRecord};
+use keyward_store::Change;
 
-use super::{super::Control, Issued};
-use crate::{context::Context, error::ControlError, mint};
+use super::{super::Control, Issued, right_to};
+use crate::{
+    context::{Caller, Context},
+    error::ControlError,
+    mint,
+};
 
 const LONGEST_MODEL_NAME: usize = 200;
 /// What ends later was mistyped; far beyond, a moment can no longer be written and would look like none.
@@ -40,12 +45,17 @@ pub struct NewKey {
     pub allowed_networks: Vec<Network>,
     /// Models it may ask for; `None` means every model.
     pub allowed_models: Option<Vec<String>>,
+    /// The member who answers for it; left out, whoever makes it.
+    pub owner: Option<UserId>,
 }
 
 impl Control {
     /// Makes a key with its first secret.
     pub async fn create_key(&self, context: &Context, new: NewKey) -> Result<Issued, ControlError> {
+        let owner = new.owner.or_else(|| context.user());
+        context.require(right_to(context, owner), &new.organization)?;
         let api = self.api(&new.api)?;
+        check_mode(context, api)?;
         let preset = new.preset.as_deref().map(|name| preset(api, name)).transpose()?;
         let permissions = permissions(api, &new.permissions, preset)?;
         check_expiry(new.expires_at, context.now)?;
@@ -66,6 +76,7 @@ impl Control {
             state: KeyState::Active,
             created_at: context.now,
             expires_at: new.expires_at,
+            owner,
         };
         let minted = mint::secret(key.id, &api.profile.key_format, &self.peppers, context.now)?;
         let change = Change::CreateKey {
@@ -74,11 +85,18 @@ impl Control {
             most_active: api.profile.issuance.keys_per_organization,
         };
         self.store.commit(&context.actor, context.now, change).await?;
-        Ok(Issued {
-            plaintext: minted.plaintext,
-            secret: minted.secret.id,
-            record: KeyRecord { key, secrets: vec![minted.secret] },
-        })
+        let record = self.existing_key(key.id).await?;
+        Ok(Issued { plaintext: minted.plaintext, secret: minted.secret.id, record })
+    }
+}
+
+/// Where keys are given out by staff, or asked for and approved, members do not make them.
+fn check_mode(context: &Context, api: &Api) -> Result<(), ControlError> {
+    match (api.profile.issuance.mode, &context.caller) {
+        (IssuanceMode::SelfService, _) | (_, Caller::Operator(_)) => Ok(()),
+        (IssuanceMode::Request | IssuanceMode::Staff, _) => {
+            Err(ControlError::Forbidden(Right::Operate))
+        }
     }
 }
 

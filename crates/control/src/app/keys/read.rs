@@ -2,15 +2,16 @@
 
 use keyward_api::{KeyDetailsView, KeyStateView, KeyView, Page};
 use keyward_core::{
-    id::{ApiName, KeyId, OrganizationId},
+    id::{ApiName, KeyId, OrganizationId, UserId},
     key::KeyState,
+    member::Right,
     organization::OrganizationState,
     time::Timestamp,
 };
 use keyward_store::{KeyFilter, KeyRecord, Page as StorePage, UsageFilter};
 
 use super::super::Control;
-use crate::{error::ControlError, views};
+use crate::{context::Context, error::ControlError, views};
 
 const SECONDS_PER_DAY: u64 = 24 * 3600;
 
@@ -23,6 +24,8 @@ pub struct KeyQuery {
     pub organization: Option<OrganizationId>,
     /// In this state; active ones that have expired are expired.
     pub state: Option<KeyStateView>,
+    /// Owned by this person.
+    pub owner: Option<UserId>,
     /// Behind this one.
     pub after: Option<KeyId>,
 }
@@ -31,16 +34,22 @@ impl Control {
     /// Keys in the order they were made, `limit` (1 to 1,000) at most.
     pub async fn list_keys(
         &self,
+        context: &Context,
         query: &KeyQuery,
         limit: u32,
-        now: Timestamp,
     ) -> Result<Page<KeyView>, ControlError> {
+        match &query.organization {
+            Some(organization) => context.require(Right::ReadKeys, organization)?,
+            None => context.require_operator()?,
+        }
+        let now = context.now;
         let limit = limit.clamp(1, 1000);
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         let filter = KeyFilter {
             organization: query.organization.clone(),
             api: query.api.clone(),
             state: query.state.map(stored_state),
+            owner: query.owner,
         };
         let mut items = Vec::new();
         let mut after = query.after;
@@ -81,10 +90,11 @@ impl Control {
     /// One key with its secrets, their last uses, and its usage over all time.
     pub async fn show_key(
         &self,
+        context: &Context,
         id: KeyId,
-        now: Timestamp,
     ) -> Result<KeyDetailsView, ControlError> {
-        let record = self.existing_key(id).await?;
+        let now = context.now;
+        let record = self.seen_key(context, id).await?;
         let last_uses = self.store.last_uses(id).await?;
         let mut filter = UsageFilter::minutes(0, now.as_minutes().saturating_add(2));
         filter.key = Some(id);

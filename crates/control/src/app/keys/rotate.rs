@@ -21,7 +21,7 @@ impl Control {
         id: KeyId,
         overlap: Duration,
     ) -> Result<Issued, ControlError> {
-        let before = self.existing_key(id).await?;
+        let before = self.writable_key(context, id).await?;
         if overlap > LONGEST_OVERLAP {
             return Err(ControlError::invalid(
                 "the old secret would be good for more than 366 days",
@@ -55,7 +55,7 @@ impl Control {
         id: KeyId,
         secret: SecretId,
     ) -> Result<KeyView, ControlError> {
-        let before = self.existing_key(id).await?;
+        let before = self.writable_key(context, id).await?;
         if !before.secrets.iter().any(|one| one.id == secret) {
             return Err(StoreError::NoSuchSecret(secret).into());
         }

@@ -29,6 +29,7 @@ impl Control {
         id: KeyId,
         state: KeyState,
     ) -> Result<KeyView, ControlError> {
+        self.writable_key(context, id).await?;
         let change = Change::SetKeyState { key: id, state };
         self.store.commit(&context.actor, context.now, change).await?;
         let record = self.existing_key(id).await?;

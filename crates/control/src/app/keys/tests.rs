@@ -94,7 +94,7 @@ async fn mistakes_say_what_would_be_right() {
         let refused = control.create_key(&at(NOW), new).await.err().unwrap();
         assert_eq!(refused.to_string(), message);
     }
-    let none = control.list_keys(&KeyQuery::default(), 10, NOW).await.unwrap();
+    let none = control.list_keys(&at(NOW), &KeyQuery::default(), 10).await.unwrap();
     assert!(none.items.is_empty(), "a refused key leaves nothing behind");
 }
 
@@ -126,7 +126,7 @@ async fn rotation_overlaps_and_retiring_ends_it_early() {
     let states = |now| {
         let control = control.clone();
         async move {
-            let shown = control.show_key(id, now).await.unwrap();
+            let shown = control.show_key(&at(now), id).await.unwrap();
             shown.key.secrets.iter().map(|secret| secret.state).collect::<Vec<_>>()
         }
     };
@@ -160,7 +160,7 @@ async fn rotation_shows_who_still_uses_the_old_secret() {
     let batch = UsageBatch { rows: vec![row], last_uses: vec![used], exposures: vec![] };
     fixture.folder.store().record(batch).await.unwrap();
 
-    let shown = control.show_key(id, later).await.unwrap();
+    let shown = control.show_key(&at(later), id).await.unwrap();
     let old = &shown.key.secrets[0];
     assert_eq!(old.last_used_from.as_deref(), Some("192.0.2.7"));
     assert_eq!(old.last_used_at.as_deref(), Some("2027-01-15T08:01:00Z"));
@@ -223,7 +223,7 @@ async fn disabled_keys_come_back_and_revoked_ones_do_not() {
     assert_eq!(control.revoke_key(&context, id).await.unwrap().state, KeyStateView::Revoked);
     assert_eq!(control.revoke_key(&context, id).await.unwrap().state, KeyStateView::Revoked);
     assert_eq!(control.enable_key(&context, id).await.unwrap_err().code(), ErrorCode::Conflict);
-    let entries = control.list_audit_entries(None, 10).await.unwrap().items;
+    let entries = control.list_audit_entries(&at(NOW), None, 10).await.unwrap().items;
     let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
     assert_eq!(actions[..4], ["key.revoke", "key.enable", "key.disable", "key.create"]);
     assert_eq!(entries[0].actor.name, "tester");
@@ -242,7 +242,7 @@ async fn lists_are_narrowed_and_paged_with_expiry_taken_for_a_state() {
         let mut query = KeyQuery { state, ..KeyQuery::default() };
         let mut pages = vec![];
         loop {
-            let page = control.list_keys(&query, limit, NOW.plus(DAY)).await?;
+            let page = control.list_keys(&at(NOW.plus(DAY)), &query, limit).await?;
             pages.push(page.items.into_iter().map(|key| key.name).collect());
             match page.next {
                 Some(next) => query.after = Some(next.parse().unwrap()),
@@ -269,7 +269,7 @@ async fn a_rotation_that_is_due_is_told() {
         ..new_key("a")
     };
     let id = control.create_key(&at(NOW), new).await.unwrap().record.key.id;
-    assert!(control.show_key(id, NOW.plus(DAY * 89)).await.unwrap().notes.is_empty());
-    let notes = control.show_key(id, NOW.plus(DAY * 90)).await.unwrap().notes;
+    assert!(control.show_key(&at(NOW.plus(DAY * 89)), id).await.unwrap().notes.is_empty());
+    let notes = control.show_key(&at(NOW.plus(DAY * 90)), id).await.unwrap().notes;
     assert!(notes[0].contains("older than 90 days"), "{notes:?}");
 }

@@ -6,15 +6,20 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use keyward_core::{
     directory::KeyEntry,
-    id::KeyId,
-    key::{Digest, KeyState, PepperVersion, Secret},
+    id::{KeyId, OrganizationId},
+    key::{Digest, KeyState, PepperVersion, Plaintext, Secret},
+    member::Role,
     policy::PolicyError,
 };
-use keyward_store::DataFolder;
+use keyward_store::{DataFolder, Interface};
 
 use super::{Propagation, PropagationError, Source, Timing, compare};
 use crate::{
-    app::keys::{Issued, NewKey},
+    Context,
+    app::{
+        keys::{Issued, NewKey},
+        people::Newcomer,
+    },
     fixture::{DEFAULT, Faulty, Fixture, NOW, api, at, new_key, organization, plan, profile},
     plan::{Credentials, Plan},
 };
@@ -89,6 +94,48 @@ async fn what_another_process_commits_shows_at_once() {
     let rotated = control.rotate_key(&at(NOW), issued.key().id, Duration::ZERO).await.unwrap();
     until(|| entry(&propagation, &rotated.record.secrets[1].digest).is_some()).await;
     assert_eq!(entry(&propagation, &digest_of(&issued)).unwrap().expires_at, NOW);
+}
+
+#[tokio::test]
+async fn a_key_follows_its_owners_role() {
+    let fixture = Fixture::new().await;
+    let control = fixture.control();
+    let visitor = Context::visitor("ada", Interface::ManagementApi, NOW);
+    let newcomer = Newcomer {
+        email: "ada@example.com".parse().unwrap(),
+        name: "Ada".to_owned(),
+        password: Plaintext::new("correct horse battery".to_owned()),
+    };
+    let (user, own) = control.sign_up(&visitor, newcomer, "Ada's".to_owned()).await.unwrap();
+    let (owner, organization) = (user.id.parse().unwrap(), own.id.parse().unwrap());
+    let new = |name: &str, owner| NewKey {
+        organization: OrganizationId::clone(&organization),
+        owner,
+        ..new_key(name)
+    };
+    let hers = control.create_key(&at(NOW), new("hers", Some(owner))).await.unwrap();
+    let nobodys = control.create_key(&at(NOW), new("nobody's", None)).await.unwrap();
+    let propagation = start(&fixture, BY_HINT).await;
+    let state = |issued: &Issued| entry(&propagation, &digest_of(issued)).map(|found| found.state);
+    assert_eq!(state(&hers), Some(KeyState::Active));
+
+    // Somebody else becomes an owner, so that she need not stay one.
+    let email = "bob@example.com".parse().unwrap();
+    let to = Some((organization.clone(), Role::Owner));
+    let invited = control.invite(&at(NOW), to, email).await.unwrap();
+    let bob = ("Bob".to_owned(), Plaintext::new("correct horse battery".to_owned()));
+    control.accept_invitation(&visitor, &invited.token, Some(bob)).await.unwrap();
+    control.set_role(&at(NOW), &organization, owner, Role::Viewer).await.unwrap();
+    until(|| state(&hers) == Some(KeyState::Disabled)).await;
+    control.set_role(&at(NOW), &organization, owner, Role::Developer).await.unwrap();
+    until(|| state(&hers) == Some(KeyState::Active)).await;
+    control.remove_member(&at(NOW), &organization, owner).await.unwrap();
+    until(|| state(&hers) == Some(KeyState::Disabled)).await;
+    assert_eq!(state(&nobodys), Some(KeyState::Active));
+    // A start finds the same.
+    let second = start(&fixture, BY_HINT).await;
+    let found = entry(&second, &digest_of(&hers)).map(|found| found.state);
+    assert_eq!(found, Some(KeyState::Disabled));
 }
 
 #[tokio::test]
@@ -262,6 +309,7 @@ fn a_directory_grows_with_what_is_loaded() {
             state: KeyState::Active,
             created_at: NOW,
             expires_at: None,
+            owner: None,
         };
         let secret = Secret {
             id: keyward_core::id::SecretId::from_bits(bits),

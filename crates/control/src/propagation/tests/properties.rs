@@ -101,7 +101,7 @@ async fn act(control: &Control, keys: &mut Vec<KeyId>, number: usize, step: &Ste
         }
         Step::Retire(at) => {
             if let Some(key) = chosen(at) {
-                let shown = control.show_key(key, NOW).await.unwrap();
+                let shown = control.show_key(&crate::fixture::at(NOW), key).await.unwrap();
                 let oldest = shown.key.secrets[0].id.parse().unwrap();
                 let _ = control.retire_secret(&context, key, oldest).await;
             }

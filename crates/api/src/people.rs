@@ -1,0 +1,79 @@
+//! People: who may log in, where they belong, who was asked to come.
+
+use serde::{Deserialize, Serialize};
+
+/// A person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserView {
+    /// Their id.
+    pub id: String,
+    /// What they log in by.
+    pub email: String,
+    /// What people call them.
+    pub name: String,
+    /// Whether they run this Keyward.
+    pub operator: bool,
+    /// When they were first known here.
+    pub created_at: String,
+}
+
+/// A person's place in an organization.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaceView {
+    /// Where.
+    pub organization_id: String,
+    /// As what: viewer, developer, administrator or owner.
+    pub role: String,
+    /// Since when.
+    pub created_at: String,
+}
+
+/// A member of an organization.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberView {
+    /// Who.
+    #[serde(flatten)]
+    pub user: UserView,
+    /// As what: viewer, developer, administrator or owner.
+    pub role: String,
+    /// Since when.
+    pub member_since: String,
+}
+
+/// A login from one device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionView {
+    /// Its id.
+    pub id: String,
+    /// What the device called itself.
+    pub device: String,
+    /// The address it was begun from.
+    pub begun_from: String,
+    /// When it was begun.
+    pub created_at: String,
+    /// From when on it is refused.
+    pub expires_at: String,
+    /// When it was last used, some minutes late.
+    pub last_used_at: Option<String>,
+    /// Whether it is the one that asks.
+    pub current: bool,
+}
+
+/// An invitation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvitationView {
+    /// Its id.
+    pub id: String,
+    /// Whom it was sent to.
+    pub email: String,
+    /// Where to; `null` where it is to run this Keyward.
+    pub organization_id: Option<String>,
+    /// As what; `null` where it is to run this Keyward.
+    pub role: Option<String>,
+    /// open, accepted, withdrawn or expired.
+    pub state: String,
+    /// When it was sent.
+    pub created_at: String,
+    /// From when on it is refused.
+    pub expires_at: String,
+}

@@ -1,0 +1,175 @@
+//! What a change to people means: who may come, go, and be what.
+
+use keyward_core::{
+    id::SessionId,
+    member::{Membership, Role, User},
+    organization::Organization,
+    time::Timestamp,
+};
+use serde_json::json;
+
+use super::Entry;
+pub(crate) use super::name_fits;
+use crate::{
+    change::Subject,
+    error::StoreError,
+    people::{Invitation, InvitationState, InvitedAs, Session, TokenDigest},
+};
+
+fn entry(action: &'static str, subject: Subject) -> Entry {
+    Entry { action, subject, before: None, after: None }
+}
+
+/// A setup token was shown on the console.
+pub(crate) fn setup_offer(expires_at: Timestamp) -> Entry {
+    Entry {
+        after: Some(json!({ "expires_at": expires_at })),
+        ..entry("setup.offer", Subject::Setup)
+    }
+}
+
+/// May whoever shows `token` become the first operator?
+pub(crate) fn set_up(
+    offered: Option<(TokenDigest, Timestamp)>,
+    token: &TokenDigest,
+    at: Timestamp,
+    user: &User,
+) -> Result<Entry, StoreError> {
+    match offered {
+        Some((offered, expires_at)) if offered == *token && at < expires_at => {}
+        _ => return Err(StoreError::UnknownToken),
+    }
+    name_fits(&user.name)?;
+    if !user.operator {
+        return Err(StoreError::invalid(
+            "the first person would not be an operator",
+            "set up with one who is",
+        ));
+    }
+    Ok(Entry { after: Some(json!(user)), ..entry("setup.complete", Subject::User(user.id)) })
+}
+
+/// May this person come with this organization?
+pub(crate) fn sign_up(user: &User, organization: &Organization) -> Result<Entry, StoreError> {
+    name_fits(&user.name)?;
+    name_fits(&organization.name)?;
+    if user.operator {
+        return Err(StoreError::invalid(
+            "nobody becomes an operator by signing up",
+            "ask an operator for an invitation",
+        ));
+    }
+    let subject = Subject::Organization(organization.id.clone());
+    let after = json!({ "organization": organization, "owner": user });
+    Ok(Entry { after: Some(after), ..entry("organization.sign_up", subject) })
+}
+
+/// A password was set. It is not told, nor is its hash.
+pub(crate) fn password(user: &User, sessions_ended: usize) -> Entry {
+    let after = json!({ "password": "set", "sessions_ended": sessions_ended });
+    Entry { after: Some(after), ..entry("user.set_password", Subject::User(user.id)) }
+}
+
+/// Somebody logged in.
+pub(crate) fn login(user: &User, session: &Session) -> Entry {
+    let after = json!({
+        "session": session.id,
+        "from": session.from,
+        "device": session.device,
+        "expires_at": session.expires_at,
+    });
+    Entry { after: Some(after), ..entry("session.start", Subject::User(user.id)) }
+}
+
+/// Somebody logged out, here or everywhere.
+pub(crate) fn logout(user: &User, session: Option<SessionId>, ended: usize) -> Entry {
+    let before = json!({ "session": session, "sessions_ended": ended });
+    Entry { before: Some(before), ..entry("session.end", Subject::User(user.id)) }
+}
+
+fn place_of(to: &InvitedAs) -> (Subject, serde_json::Value) {
+    match to {
+        InvitedAs::Member { organization, role } => {
+            (Subject::Organization(organization.clone()), json!(role))
+        }
+        InvitedAs::Operator => (Subject::Setup, json!("operator")),
+    }
+}
+
+fn shown(invitation: &Invitation) -> serde_json::Value {
+    let (_, role) = place_of(&invitation.to);
+    json!({
+        "invitation": invitation.id,
+        "email": invitation.email,
+        "role": role,
+        "expires_at": invitation.expires_at,
+    })
+}
+
+/// Somebody is invited.
+pub(crate) fn invitation(new: &Invitation) -> Entry {
+    let (subject, _) = place_of(&new.to);
+    Entry { after: Some(shown(new)), ..entry("invitation.create", subject) }
+}
+
+/// An invitation is taken back.
+pub(crate) fn withdrawal(held: &Invitation) -> Result<Option<Entry>, StoreError> {
+    let (subject, _) = place_of(&held.to);
+    match held.state {
+        InvitationState::Withdrawn => Ok(None),
+        InvitationState::Accepted => Err(StoreError::AlreadyAccepted(held.id)),
+        InvitationState::Open => {
+            Ok(Some(Entry { before: Some(shown(held)), ..entry("invitation.withdraw", subject) }))
+        }
+    }
+}
+
+/// The invitation that a token opens, if it still does. One answer for every way in which it does not.
+pub(crate) fn acceptable(
+    held: Option<Invitation>,
+    at: Timestamp,
+) -> Result<Invitation, StoreError> {
+    held.filter(|held| held.state == InvitationState::Open && at < held.expires_at)
+        .ok_or(StoreError::UnknownToken)
+}
+
+/// Somebody accepted.
+pub(crate) fn acceptance(held: &Invitation, user: &User) -> Entry {
+    let (subject, role) = place_of(&held.to);
+    let after = json!({ "invitation": held.id, "user": user, "role": role });
+    Entry { after: Some(after), ..entry("invitation.accept", subject) }
+}
+
+/// An organization without an owner could never be given one by its members again.
+fn is_last_owner(before: &Membership, owners: u64) -> bool {
+    before.role == Role::Owner && owners <= 1
+}
+
+/// Another role for a member; `owners` there are now.
+pub(crate) fn role(
+    before: &Membership,
+    to: Role,
+    owners: u64,
+) -> Result<Option<Entry>, StoreError> {
+    if before.role == to {
+        return Ok(None);
+    }
+    if is_last_owner(before, owners) {
+        return Err(StoreError::LastOwner(before.organization.clone()));
+    }
+    let subject = Subject::Member(before.organization.clone(), before.user);
+    Ok(Some(Entry {
+        before: Some(json!({ "role": before.role })),
+        after: Some(json!({ "role": to })),
+        ..entry("member.set_role", subject)
+    }))
+}
+
+/// A member goes; `owners` there are now.
+pub(crate) fn removal(before: &Membership, owners: u64) -> Result<Entry, StoreError> {
+    if is_last_owner(before, owners) {
+        return Err(StoreError::LastOwner(before.organization.clone()));
+    }
+    let subject = Subject::Member(before.organization.clone(), before.user);
+    Ok(Entry { before: Some(json!({ "role": before.role })), ..entry("member.remove", subject) })
+}
