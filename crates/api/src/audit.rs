@@ -1,9 +1,10 @@
 //! Who did what to what, and when.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Who acted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ActorView {
     /// `operator` or `system`.
     pub kind: String,
@@ -14,7 +15,7 @@ pub struct ActorView {
 }
 
 /// What was acted on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SubjectView {
     /// `key`, `organization` or `upstream_credential`.
     pub kind: String,
@@ -23,7 +24,7 @@ pub struct SubjectView {
 }
 
 /// One entry of the audit log.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AuditEntryView {
     /// Its place in the log.
     pub id: u64,
@@ -46,7 +47,7 @@ pub struct AuditEntryView {
 }
 
 /// What a check of the audit log found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum AuditProofView {
     /// Every entry is as it was written, and none is missing.

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The kind of a failure. New kinds may come; the meaning of one never changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// What was asked for contradicts itself, a bound, or the API's profile.
@@ -16,6 +17,8 @@ pub enum ErrorCode {
     Unauthenticated,
     /// The caller sees it, and may not do this to it.
     Forbidden,
+    /// The path does not take the method.
+    MethodNotAllowed,
     /// It exists already, or its name is taken.
     Conflict,
     /// A count that the profile bounds is reached.
@@ -36,11 +39,26 @@ impl ErrorCode {
             Self::NotFound => "not_found",
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
+            Self::MethodNotAllowed => "method_not_allowed",
             Self::Conflict => "conflict",
             Self::LimitReached => "limit_reached",
             Self::Configuration => "configuration",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",
+        }
+    }
+
+    /// The words of its status (RFC 9110).
+    pub const fn title(self) -> &'static str {
+        match self.status() {
+            400 => "Bad Request",
+            401 => "Unauthorized",
+            403 => "Forbidden",
+            404 => "Not Found",
+            405 => "Method Not Allowed",
+            409 => "Conflict",
+            503 => "Service Unavailable",
+            _ => "Internal Server Error",
         }
     }
 
@@ -51,6 +69,7 @@ impl ErrorCode {
             Self::Unauthenticated => 401,
             Self::Forbidden => 403,
             Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
             Self::Conflict | Self::LimitReached => 409,
             Self::Configuration | Self::Internal => 500,
             Self::Unavailable => 503,
@@ -64,8 +83,38 @@ impl fmt::Display for ErrorCode {
     }
 }
 
+/// A failure as the management API sends it (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// What kind of problem, as a URI; of ours there is nothing more to read than the code.
+    #[serde(rename = "type")]
+    #[schema(example = "about:blank")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The status.
+    pub status: u16,
+    /// The kind of failure, stable.
+    pub code: ErrorCode,
+    /// What happened, to what, and what to do.
+    pub detail: String,
+}
+
+impl Problem {
+    /// A problem of this kind.
+    pub fn new(code: ErrorCode, detail: String) -> Self {
+        Self {
+            kind: "about:blank".to_owned(),
+            title: code.title().to_owned(),
+            status: code.status(),
+            code,
+            detail,
+        }
+    }
+}
+
 /// A failure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorView {
     /// Its kind.
     pub code: ErrorCode,
@@ -84,6 +133,7 @@ mod tests {
             ErrorCode::NotFound,
             ErrorCode::Unauthenticated,
             ErrorCode::Forbidden,
+            ErrorCode::MethodNotAllowed,
             ErrorCode::Conflict,
             ErrorCode::LimitReached,
             ErrorCode::Configuration,

@@ -1,9 +1,10 @@
 //! Why a request would be refused, step by step.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StepView {
     /// Which.
     pub check: String,
@@ -14,7 +15,7 @@ pub struct StepView {
 }
 
 /// What is decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictView {
     /// It would be forwarded.
@@ -26,7 +27,7 @@ pub enum VerdictView {
 }
 
 /// A header of an answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HeaderView {
     /// Its name, in lower case.
     pub name: String,
@@ -35,7 +36,7 @@ pub struct HeaderView {
 }
 
 /// The answer a client would see.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RefusalView {
     /// Keyward's name of the reason, like `expired_key`.
     pub reason: String,
@@ -48,7 +49,7 @@ pub struct RefusalView {
 }
 
 /// A decision with its steps.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ExplanationView {
     /// The checks that were made, in order; the last one refuses if the verdict does.
     pub steps: Vec<StepView>,

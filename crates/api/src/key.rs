@@ -1,11 +1,12 @@
 //! Keys and their secrets, as people and programs see them.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::UsageView;
 
 /// Whether a key may be used, expiry included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyStateView {
     /// It may be used.
@@ -34,7 +35,7 @@ impl KeyStateView {
 }
 
 /// Whether a secret still opens its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretStateView {
     /// The newest one, good as long as the key is.
@@ -57,7 +58,7 @@ impl SecretStateView {
 }
 
 /// One secret of a key, without the secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SecretView {
     /// Its id.
     pub id: String,
@@ -76,7 +77,7 @@ pub struct SecretView {
 }
 
 /// A key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeyView {
     /// Its id.
     pub id: String,
@@ -105,7 +106,7 @@ pub struct KeyView {
 }
 
 /// A key with what it was used for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeyDetailsView {
     /// The key.
     #[serde(flatten)]
@@ -117,7 +118,7 @@ pub struct KeyDetailsView {
 }
 
 /// A key in the clear, on its way to the one who asked for it. No `Debug`: it must not end up in a log by accident.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct PlaintextView(String);
 
@@ -134,7 +135,7 @@ impl PlaintextView {
 }
 
 /// The answer to a creation or a rotation: the one place and time where a key stands in the clear.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreatedKey {
     /// The key, in the clear. It is shown once.
     pub secret: PlaintextView,

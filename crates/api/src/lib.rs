@@ -7,6 +7,7 @@
 mod audit;
 mod error;
 mod explanation;
+mod input;
 mod key;
 mod organization;
 mod people;
@@ -14,20 +15,26 @@ mod profile;
 mod usage;
 
 pub use audit::{ActorView, AuditEntryView, AuditProofView, SubjectView};
-pub use error::{ErrorCode, ErrorView};
+pub use error::{ErrorCode, ErrorView, Problem};
 pub use explanation::{ExplanationView, HeaderView, RefusalView, StepView, VerdictView};
+pub use input::{
+    AcceptInvitationInput, ChangeMemberInput, CreateInvitationInput, CreateKeyInput,
+    CreateOrganizationInput, CreatedInvitation, ListKeysQuery, RotateKeyInput, SetPasswordInput,
+    SetUpInput, SignUpInput, SignedUp, StartSessionInput, StartedSession,
+};
 pub use key::{
     CreatedKey, KeyDetailsView, KeyStateView, KeyView, PlaintextView, SecretStateView, SecretView,
 };
 pub use organization::{ModelIdView, OrganizationStateView, OrganizationView};
-pub use people::{InvitationView, MemberView, PlaceView, SessionView, UserView};
+pub use people::{AccountView, InvitationView, MemberView, PlaceView, SessionView, UserView};
 pub use profile::{BindingView, ProfileView, RouteView, UpstreamView};
 pub use usage::UsageView;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A piece of a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
     /// The items, in the list's order.
     pub items: Vec<T>,

@@ -1,9 +1,10 @@
 //! Organizations and the model ids that are assigned to them.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Whether an organization's keys work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OrganizationStateView {
     /// They do.
@@ -23,7 +24,7 @@ impl OrganizationStateView {
 }
 
 /// An organization.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrganizationView {
     /// The id its requests carry.
     pub id: String,
@@ -40,7 +41,7 @@ pub struct OrganizationView {
 }
 
 /// A model id and whose it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModelIdView {
     /// The model id.
     pub id: String,

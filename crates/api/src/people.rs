@@ -1,9 +1,10 @@
 //! People: who may log in, where they belong, who was asked to come.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UserView {
     /// Their id.
     pub id: String,
@@ -18,7 +19,7 @@ pub struct UserView {
 }
 
 /// A person's place in an organization.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlaceView {
     /// Where.
     pub organization_id: String,
@@ -29,7 +30,7 @@ pub struct PlaceView {
 }
 
 /// A member of an organization.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MemberView {
     /// Who.
     #[serde(flatten)]
@@ -40,8 +41,17 @@ pub struct MemberView {
     pub member_since: String,
 }
 
+/// Who somebody is, and where they belong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AccountView {
+    /// The person.
+    pub user: UserView,
+    /// Their places, in the order they came there.
+    pub places: Vec<PlaceView>,
+}
+
 /// A login from one device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SessionView {
     /// Its id.
     pub id: String,
@@ -60,7 +70,7 @@ pub struct SessionView {
 }
 
 /// An invitation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InvitationView {
     /// Its id.
     pub id: String,

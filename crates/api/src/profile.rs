@@ -1,9 +1,10 @@
 //! Profiles, routes and upstreams, as a listing shows them.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A profile.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProfileView {
     /// Its name.
     pub name: String,
@@ -24,7 +25,7 @@ pub struct ProfileView {
 }
 
 /// A request field that must belong to the key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BindingView {
     /// What it must belong to: `organization`, `model_id` or `model`.
     pub kind: String,
@@ -37,7 +38,7 @@ pub struct BindingView {
 }
 
 /// A route of an API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RouteView {
     /// The API.
     pub api: String,
@@ -54,7 +55,7 @@ pub struct RouteView {
 }
 
 /// Where requests go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UpstreamView {
     /// Its name.
     pub name: String,

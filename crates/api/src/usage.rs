@@ -1,9 +1,10 @@
 //! What was used, in sums.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The sums of one key at one route with one status.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UsageView {
     /// The API.
     pub api: String,

@@ -11,6 +11,7 @@
 pub mod app;
 mod context;
 mod error;
+pub mod http;
 mod mint;
 mod password;
 pub mod plan;

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use keyward_api::{
-    ActorView, AuditEntryView, AuditProofView, InvitationView, KeyStateView, KeyView, MemberView,
-    OrganizationStateView, OrganizationView, SecretStateView, SecretView, SessionView, SubjectView,
-    UsageView, UserView,
+    AccountView, ActorView, AuditEntryView, AuditProofView, InvitationView, KeyStateView, KeyView,
+    MemberView, OrganizationStateView, OrganizationView, PlaceView, SecretStateView, SecretView,
+    SessionView, SubjectView, UsageView, UserView,
 };
 use keyward_core::{
     id::SecretId,
@@ -17,7 +17,7 @@ use keyward_core::{
 };
 use keyward_store::{
     AuditEntry, AuditId, AuditProof, Invitation, InvitationState, InvitedAs, KeyRecord, Session,
-    UsageTotal,
+    UsageTotal, UserRecord,
 };
 
 const SECONDS_PER_MINUTE: u64 = 60;
@@ -102,6 +102,15 @@ pub(crate) fn user(user: &User) -> UserView {
         operator: user.operator,
         created_at: user.created_at.to_string(),
     }
+}
+
+pub(crate) fn account(record: &UserRecord) -> AccountView {
+    let place = |place: &Membership| PlaceView {
+        organization_id: place.organization.to_string(),
+        role: place.role.as_str().to_owned(),
+        created_at: place.created_at.to_string(),
+    };
+    AccountView { user: user(&record.user), places: record.memberships.iter().map(place).collect() }
 }
 
 pub(crate) fn member(who: &User, place: &Membership) -> MemberView {

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use keyward_api::InvitationView;
+use keyward_api::{AccountView, InvitationView};
 use keyward_core::{
     id::{InvitationId, OrganizationId},
     key::Plaintext,
     member::{Email, Right, Role},
 };
-use keyward_store::{
-    Change, Invitation, InvitationState, InvitedAs, PeopleChange, StoreError, UserRecord,
-};
+use keyward_store::{Change, Invitation, InvitationState, InvitedAs, PeopleChange, StoreError};
 
 use super::{super::Control, Newcomer};
 use crate::{
@@ -102,7 +100,7 @@ impl Control {
         context: &Context,
         token: &Plaintext,
         newcomer: Option<(String, Plaintext)>,
-    ) -> Result<UserRecord, ControlError> {
+    ) -> Result<AccountView, ControlError> {
         let token = token::digest(token.expose());
         let held = self.store.invitation_by_token(&token).await?;
         let held = held.ok_or(StoreError::UnknownToken)?;
@@ -120,6 +118,6 @@ impl Control {
         let change = Change::People(PeopleChange::AcceptInvitation { token, newcomer });
         self.store.commit(&context.actor, context.now, change).await?;
         let accepted = self.store.user_by_email(&held.email).await?;
-        accepted.ok_or(ControlError::Interrupted)
+        accepted.map(|record| views::account(&record)).ok_or(ControlError::Interrupted)
     }
 }

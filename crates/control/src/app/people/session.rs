@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use keyward_api::{SessionView, UserView};
+use keyward_api::{AccountView, SessionView, UserView};
 use keyward_core::{id::SessionId, key::Plaintext, member::Email};
 use keyward_store::{Change, Interface, PeopleChange, Session, StoreError};
 
@@ -84,6 +84,13 @@ impl Control {
         let found = self.store.session(&token::digest(token)).await?;
         let found = found.filter(|(session, _)| now < session.expires_at);
         Ok(found.map(|(session, user)| (session.id, Context::person(user, interface, now))))
+    }
+
+    /// Who asks, and where they belong.
+    pub async fn show_account(&self, context: &Context) -> Result<AccountView, ControlError> {
+        let user = context.user().ok_or(StoreError::NotAllowed(None))?;
+        let record = self.store.user(user).await?.ok_or(StoreError::NoSuchUser(user))?;
+        Ok(views::account(&record))
     }
 
     /// The sessions of whoever asks, newest first; `current` is the one they ask by.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use keyward_api::{ErrorCode, InvitationView};
+use keyward_api::{AccountView, ErrorCode, InvitationView};
 use keyward_core::{
     id::{KeyId, OrganizationId, UserId},
     key::{KeyState, Plaintext},
     member::Role,
     time::Timestamp,
 };
-use keyward_store::{Interface, StoreError, UserRecord};
+use keyward_store::{Interface, StoreError};
 
 use super::{Newcomer, session::Device};
 use crate::{
@@ -64,7 +64,7 @@ async fn join(
     organization: &OrganizationId,
     name: &str,
     role: Role,
-) -> UserRecord {
+) -> AccountView {
     let email = format!("{name}@example.com").parse().unwrap();
     let to = Some((organization.clone(), role));
     let invited = control.invite(inviting, to, email).await.unwrap();

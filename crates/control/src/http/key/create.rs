@@ -1,0 +1,45 @@
+//! `POST /v1/organizations/{organization}/keys`.
+
+use axum::{Json, extract::State, http::StatusCode};
+use keyward_api::{CreateKeyInput, CreatedKey};
+
+use super::super::{
+    Management,
+    caller::Caller,
+    input::{Body, Segments, id, read},
+    problem::{Refusal, Refusals},
+};
+use crate::app::keys::NewKey;
+
+/// Make a key. Its secret stands in this answer, and nowhere else ever again.
+#[utoipa::path(
+    post,
+    path = "/v1/organizations/{organization}/keys",
+    tag = "keys",
+    params(("organization" = String, Path, description = "The organization's id")),
+    request_body = CreateKeyInput,
+    responses((status = 201, description = "The key, and its secret in the clear", body = CreatedKey), Refusals),
+    security(("session" = [])),
+)]
+pub(in crate::http) async fn create_key(
+    State(management): State<Management>,
+    caller: Caller,
+    Segments(organization): Segments<String>,
+    Body(input): Body<CreateKeyInput>,
+) -> Result<(StatusCode, Json<CreatedKey>), Refusal> {
+    let networks = input.allowed_networks.iter().map(|one| read("allowed_networks", one));
+    let new = NewKey {
+        api: read("api", &input.api)?,
+        organization: id(&organization)?,
+        name: input.name,
+        environment: input.environment.map(|one| read("environment", &one)).transpose()?,
+        permissions: input.permissions,
+        preset: input.preset,
+        expires_at: input.expires_at.map(|at| read("expires_at", &at)).transpose()?,
+        allowed_networks: networks.collect::<Result<_, _>>()?,
+        allowed_models: input.allowed_models,
+        owner: input.owner.map(|owner| read("owner", &owner)).transpose()?,
+    };
+    let issued = management.control().create_key(&caller.context, new).await?;
+    Ok((StatusCode::CREATED, Json(issued.view(caller.context.now))))
+}

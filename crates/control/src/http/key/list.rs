@@ -1,0 +1,40 @@
+//! `GET /v1/organizations/{organization}/keys`.
+
+use axum::{Json, extract::State};
+use keyward_api::{KeyView, ListKeysQuery, Page};
+
+use super::super::{
+    Management,
+    caller::Caller,
+    input::{Asked, Segments, id, read},
+    problem::{Refusal, Refusals},
+};
+use crate::app::keys::KeyQuery;
+
+const PAGE: u32 = 100;
+
+/// List an organization's keys, in the order they were made.
+#[utoipa::path(
+    get,
+    path = "/v1/organizations/{organization}/keys",
+    tag = "keys",
+    params(("organization" = String, Path, description = "The organization's id"), ListKeysQuery),
+    responses((status = 200, description = "A page of keys", body = Page<KeyView>), Refusals),
+    security(("session" = [])),
+)]
+pub(in crate::http) async fn list_keys(
+    State(management): State<Management>,
+    caller: Caller,
+    Segments(organization): Segments<String>,
+    Asked(asked): Asked<ListKeysQuery>,
+) -> Result<Json<Page<KeyView>>, Refusal> {
+    let query = KeyQuery {
+        api: asked.api.map(|api| read("api", &api)).transpose()?,
+        organization: Some(id(&organization)?),
+        state: asked.state,
+        owner: asked.owner.map(|owner| read("owner", &owner)).transpose()?,
+        after: asked.after.map(|after| read("after", &after)).transpose()?,
+    };
+    let limit = asked.limit.unwrap_or(PAGE);
+    Ok(Json(management.control().list_keys(&caller.context, &query, limit).await?))
+}

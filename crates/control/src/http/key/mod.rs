@@ -1,0 +1,10 @@
+//! Keys: made, seen, rotated and ended.
+
+pub(super) mod create;
+pub(super) mod disable;
+pub(super) mod enable;
+pub(super) mod list;
+pub(super) mod retire;
+pub(super) mod revoke;
+pub(super) mod rotate;
+pub(super) mod show;

@@ -1,0 +1,32 @@
+//! `POST /v1/keys/{key}/secrets/{secret}/retire`.
+
+use axum::{Json, extract::State};
+use keyward_api::KeyView;
+
+use super::super::{
+    Management,
+    caller::Caller,
+    input::{Segments, id},
+    problem::{Refusal, Refusals},
+};
+
+/// End one secret of a key now. The last good one cannot be ended: disable or revoke the key instead.
+#[utoipa::path(
+    post,
+    path = "/v1/keys/{key}/secrets/{secret}/retire",
+    tag = "keys",
+    params(
+        ("key" = String, Path, description = "The key's id"),
+        ("secret" = String, Path, description = "The secret's id"),
+    ),
+    responses((status = 200, description = "The key", body = KeyView), Refusals),
+    security(("session" = [])),
+)]
+pub(in crate::http) async fn retire_secret(
+    State(management): State<Management>,
+    caller: Caller,
+    Segments((key, secret)): Segments<(String, String)>,
+) -> Result<Json<KeyView>, Refusal> {
+    let (key, secret) = (id(&key)?, id(&secret)?);
+    Ok(Json(management.control().retire_secret(&caller.context, key, secret).await?))
+}

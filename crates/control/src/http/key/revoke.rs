@@ -1,0 +1,28 @@
+//! `POST /v1/keys/{key}/revoke`.
+
+use axum::{Json, extract::State};
+use keyward_api::KeyView;
+
+use super::super::{
+    Management,
+    caller::Caller,
+    input::{Segments, id},
+    problem::{Refusal, Refusals},
+};
+
+/// End a key for good. Its name is free again.
+#[utoipa::path(
+    post,
+    path = "/v1/keys/{key}/revoke",
+    tag = "keys",
+    params(("key" = String, Path, description = "The key's id")),
+    responses((status = 200, description = "The key", body = KeyView), Refusals),
+    security(("session" = [])),
+)]
+pub(in crate::http) async fn revoke_key(
+    State(management): State<Management>,
+    caller: Caller,
+    Segments(key): Segments<String>,
+) -> Result<Json<KeyView>, Refusal> {
+    Ok(Json(management.control().revoke_key(&caller.context, id(&key)?).await?))
+}

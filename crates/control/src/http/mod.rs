@@ -1,0 +1,149 @@
+//! The management API, `/v1`. This file is its table of contents: one folder a resource, one file an endpoint.
+//!
+//! An endpoint reads what it was asked, calls one operation of [`crate::app`] with a [`Context`](crate::Context) that says who acts,
+//! and words the answer. What is allowed is decided there and in the store, never here. Who acts comes from the session's token alone;
+//! unknown fields are refused; and what belongs to another organization is answered like what does not exist.
+
+mod account;
+mod caller;
+mod input;
+mod invitation;
+mod key;
+mod member;
+mod organization;
+mod problem;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::{
+    Json, Router,
+    extract::Request,
+    http::{HeaderValue, header},
+    middleware::{self, Next},
+    response::Response,
+    routing::get,
+};
+use keyward_core::time::Timestamp;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{Clock, Control};
+
+/// What the operator chose about people who come by themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Whether anybody may sign up with an organization of their own.
+    pub sign_up: bool,
+}
+
+/// What endpoints work on.
+#[derive(Clone)]
+pub struct Management {
+    control: Arc<ArcSwap<Control>>,
+    clock: Clock,
+    terms: Terms,
+}
+
+impl Management {
+    /// Operations on what `control` is now.
+    pub fn new(control: Control, clock: Clock, terms: Terms) -> Self {
+        Self { control: Arc::new(ArcSwap::from_pointee(control)), clock, terms }
+    }
+
+    /// The configuration was read again.
+    pub fn replace(&self, control: Control) {
+        self.control.store(Arc::new(control));
+    }
+
+    fn control(&self) -> Arc<Control> {
+        self.control.load_full()
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Keyward management API",
+        description = "API keys for AI APIs: organizations, their people, and their keys. \
+            Errors are problem details (RFC 9457) with a stable `code`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    modifiers(&Sessions),
+)]
+struct Document;
+
+/// How callers show who they are.
+struct Sessions;
+
+impl Modify for Sessions {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("A session's token, as `POST /v1/sessions` gives it."))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("session", SecurityScheme::Http(scheme));
+    }
+}
+
+fn endpoints() -> OpenApiRouter<Management> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(account::set_up::set_up))
+        .routes(routes!(account::sign_up::sign_up))
+        .routes(routes!(account::show::show_account))
+        .routes(routes!(account::set_password::set_password))
+        .routes(routes!(session::start::start_session, session::list::list_sessions))
+        .routes(routes!(session::end::end_session))
+        .routes(routes!(
+            organization::create::create_organization,
+            organization::list::list_organizations
+        ))
+        .routes(routes!(organization::show::show_organization))
+        .routes(routes!(member::list::list_members))
+        .routes(routes!(member::change::change_member, member::remove::remove_member))
+        .routes(routes!(invitation::create::create_invitation, invitation::list::list_invitations))
+        .routes(routes!(invitation::accept::accept_invitation))
+        .routes(routes!(invitation::withdraw::withdraw_invitation))
+        .routes(routes!(key::create::create_key, key::list::list_keys))
+        .routes(routes!(key::show::show_key))
+        .routes(routes!(key::disable::disable_key))
+        .routes(routes!(key::enable::enable_key))
+        .routes(routes!(key::revoke::revoke_key))
+        .routes(routes!(key::rotate::rotate_key))
+        .routes(routes!(key::retire::retire_secret))
+}
+
+/// The API's description, as it is served and committed.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    endpoints().split_for_parts().1
+}
+
+/// Everything under `/v1`.
+pub fn router(management: Management) -> Router {
+    let (router, document) = endpoints().split_for_parts();
+    router
+        .route("/v1/openapi.json", get(async move || Json(document)))
+        .fallback(problem::no_such_endpoint)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(middleware::from_fn(nothing_is_kept))
+        .with_state(management)
+}
+
+/// No answer is for a cache: some hold what is shown once.
+async fn nothing_is_kept(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(header::CACHE_CONTROL, no_store);
+    response
+}

@@ -1,0 +1,29 @@
+//! `GET /v1/organizations/{organization}`: one of them.
+
+use axum::{Json, extract::State};
+use keyward_api::OrganizationView;
+
+use super::super::{
+    Management,
+    caller::Caller,
+    input::{Segments, id},
+    problem::{Refusal, Refusals},
+};
+
+/// Show an organization.
+#[utoipa::path(
+    get,
+    path = "/v1/organizations/{organization}",
+    tag = "organizations",
+    params(("organization" = String, Path, description = "The organization's id")),
+    responses((status = 200, description = "The organization", body = OrganizationView), Refusals),
+    security(("session" = [])),
+)]
+pub(in crate::http) async fn show_organization(
+    State(management): State<Management>,
+    caller: Caller,
+    Segments(organization): Segments<String>,
+) -> Result<Json<OrganizationView>, Refusal> {
+    let organization = id(&organization)?;
+    Ok(Json(management.control().show_organization(&caller.context, &organization).await?))
+}

@@ -1,0 +1,95 @@
+//! Errors as they are sent: problem details (RFC 9457), with a code that programs can tell apart.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use keyward_api::{ErrorCode, Problem};
+use utoipa::IntoResponses;
+
+use crate::ControlError;
+
+/// Why a request was not done.
+#[derive(Debug)]
+pub(super) struct Refusal(Problem);
+
+impl Refusal {
+    pub(super) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self(Problem::new(code, detail.into()))
+    }
+
+    pub(super) fn unauthenticated() -> Self {
+        Self::new(
+            ErrorCode::Unauthenticated,
+            "nobody showed who they are: send `Authorization: Bearer` with a session's token",
+        )
+    }
+}
+
+impl From<ControlError> for Refusal {
+    fn from(error: ControlError) -> Self {
+        let code = error.code();
+        if code.status() >= 500 {
+            tracing::error!(%error, "a request of the management API failed");
+        }
+        // What is wrong inside is the operator's to know.
+        let detail = match code {
+            ErrorCode::Internal | ErrorCode::Configuration => {
+                "something is wrong on the server's side: its log says what".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        Self::new(code, detail)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status =
+            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self.0)).into_response();
+        let problem = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, problem);
+        if status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer realm=\"keyward management\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+/// For the description: how any request can be refused.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "read by the generator of the description alone")]
+pub(super) enum Refusals {
+    /// The request does not say what it should.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Invalid(#[to_schema] Problem),
+    /// Nobody showed who they are, or what they showed is wrong.
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthenticated(#[to_schema] Problem),
+    /// The caller sees it, and may not do this to it.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(#[to_schema] Problem),
+    /// It does not exist, or is another organization's: the two are not told apart.
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(#[to_schema] Problem),
+    /// It exists already, its name is taken, or a bound is reached.
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(#[to_schema] Problem),
+    /// It cannot be done now; later it can.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(#[to_schema] Problem),
+}
+
+pub(super) async fn no_such_endpoint() -> Refusal {
+    Refusal::new(ErrorCode::NotFound, "there is no such endpoint: see /v1/openapi.json")
+}
+
+pub(super) async fn no_such_method() -> Refusal {
+    Refusal::new(
+        ErrorCode::MethodNotAllowed,
+        "this path does not take the method: see /v1/openapi.json",
+    )
+}

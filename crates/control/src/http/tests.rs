@@ -1,0 +1,456 @@
+//! Every endpoint, asked by everybody who may not; and the way of a newcomer through all of them.
+//!
+//! [`OPERATIONS`] is held against the API's own description: an endpoint without a line here fails the tests.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, StatusCode},
+};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::{Management, Terms, openapi, router};
+use crate::{
+    Clock,
+    fixture::{Fixture, NOW, at},
+};
+
+const PASSWORD: &str = "correct horse battery";
+
+/// Who may, of those who belong to the organization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum May {
+    /// Everybody, known or not.
+    Anybody,
+    /// Whoever logged in.
+    Oneself,
+    /// Those whose role is at least this.
+    From(Role),
+    /// Those who run this Keyward.
+    Operators,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    Viewer,
+    Developer,
+    Administrator,
+}
+
+use May::{Anybody, From, Oneself, Operators};
+use Role::{Administrator, Developer, Viewer};
+
+/// Method, path, a good body, and who may. `{…}` stand for things of the organization `ours`.
+const OPERATIONS: &[(&str, &str, &str, May)] = &[
+    (
+        "POST",
+        "/v1/setup",
+        r#"{"token":"x","email":"a@b.c","name":"A","password":"PASSWORD"}"#,
+        Anybody,
+    ),
+    (
+        "POST",
+        "/v1/signup",
+        r#"{"email":"new@b.c","name":"A","password":"PASSWORD","organization":"O"}"#,
+        Anybody,
+    ),
+    ("POST", "/v1/sessions", r#"{"email":"a@b.c","password":"x"}"#, Anybody),
+    ("POST", "/v1/invitations/accept", r#"{"token":"x"}"#, Anybody),
+    ("GET", "/v1/account", "", Oneself),
+    ("PUT", "/v1/account/password", r#"{"old":"PASSWORD","new":"PASSWORD"}"#, Oneself),
+    ("GET", "/v1/sessions", "", Oneself),
+    ("DELETE", "/v1/sessions/{session}", "", Oneself),
+    ("GET", "/v1/organizations", "", Oneself),
+    ("POST", "/v1/organizations", r#"{"name":"O"}"#, Operators),
+    ("GET", "/v1/organizations/{organization}", "", From(Viewer)),
+    ("GET", "/v1/organizations/{organization}/members", "", From(Viewer)),
+    (
+        "PATCH",
+        "/v1/organizations/{organization}/members/{user}",
+        r#"{"role":"viewer"}"#,
+        From(Administrator),
+    ),
+    ("DELETE", "/v1/organizations/{organization}/members/{user}", "", From(Administrator)),
+    ("GET", "/v1/organizations/{organization}/invitations", "", From(Administrator)),
+    (
+        "POST",
+        "/v1/organizations/{organization}/invitations",
+        r#"{"email":"n@b.c","role":"viewer"}"#,
+        From(Administrator),
+    ),
+    ("DELETE", "/v1/invitations/{invitation}", "", From(Administrator)),
+    ("GET", "/v1/organizations/{organization}/keys", "", From(Viewer)),
+    (
+        "POST",
+        "/v1/organizations/{organization}/keys",
+        r#"{"api":"main","name":"another","permissions":["read"]}"#,
+        From(Developer),
+    ),
+    ("GET", "/v1/keys/{key}", "", From(Viewer)),
+    ("POST", "/v1/keys/{key}/disable", "", From(Administrator)),
+    ("POST", "/v1/keys/{key}/enable", "", From(Administrator)),
+    ("POST", "/v1/keys/{key}/rotate", r#"{"overlap_seconds":60}"#, From(Administrator)),
+    ("POST", "/v1/keys/{key}/secrets/{secret}/retire", "", From(Administrator)),
+    ("POST", "/v1/keys/{key}/revoke", "", From(Administrator)),
+];
+
+struct World {
+    router: Router,
+    _fixture: Fixture,
+}
+
+/// An answer, read to its end.
+#[derive(Clone, Debug, PartialEq)]
+struct Answer {
+    status: StatusCode,
+    kind: String,
+    body: Value,
+}
+
+impl World {
+    async fn new() -> Self {
+        let fixture = Fixture::new().await;
+        let clock: Clock = Arc::new(|| NOW);
+        let management = Management::new(fixture.control(), clock, Terms { sign_up: true });
+        Self { router: router(management), _fixture: fixture }
+    }
+
+    async fn ask(&self, token: Option<&str>, method: &str, path: &str, body: &str) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        let request = request.body(Body::from(body.replace("PASSWORD", PASSWORD))).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.headers()["cache-control"], "no-store", "{method} {path}");
+        let status = response.status();
+        let kind = response.headers().get("content-type").map_or("", |kind| kind.to_str().unwrap());
+        let kind = kind.to_owned();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let body =
+            if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        Answer { status, kind, body }
+    }
+
+    /// Does what must succeed.
+    async fn done(&self, token: Option<&str>, method: &str, path: &str, body: &Value) -> Value {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let answer = self.ask(token, method, path, &body).await;
+        assert!(answer.status.is_success(), "{method} {path}: {answer:?}");
+        answer.body
+    }
+
+    async fn log_in(&self, name: &str) -> String {
+        let body = json!({ "email": format!("{name}@example.com"), "password": PASSWORD });
+        text(&self.done(None, "POST", "/v1/sessions", &body).await, "/token")
+    }
+
+    /// Signs up, and gives the organization and a session.
+    async fn sign_up(&self, name: &str) -> (String, String) {
+        let email = format!("{name}@example.com");
+        let body =
+            json!({ "email": email, "name": name, "password": PASSWORD, "organization": name });
+        let made = self.done(None, "POST", "/v1/signup", &body).await;
+        (text(&made, "/organization/id"), self.log_in(name).await)
+    }
+
+    /// Invites somebody new; gives their id and a session.
+    async fn join(&self, by: &str, organization: &str, name: &str, role: &str) -> (String, String) {
+        let path = format!("/v1/organizations/{organization}/invitations");
+        let body = json!({ "email": format!("{name}@example.com"), "role": role });
+        let invited = self.done(Some(by), "POST", &path, &body).await;
+        let body = json!({ "token": text(&invited, "/token"), "name": name, "password": PASSWORD });
+        let joined = self.done(None, "POST", "/v1/invitations/accept", &body).await;
+        (text(&joined, "/user/id"), self.log_in(name).await)
+    }
+
+    /// A key of whoever asks, and its secret.
+    async fn key(&self, by: &str, organization: &str, name: &str) -> (String, String) {
+        let path = format!("/v1/organizations/{organization}/keys");
+        let body = json!({ "api": "main", "name": name, "permissions": ["read"] });
+        let made = self.done(Some(by), "POST", &path, &body).await;
+        (text(&made, "/id"), text(&made, "/secret_id"))
+    }
+}
+
+fn text(value: &Value, pointer: &str) -> String {
+    let found = value.pointer(pointer).and_then(Value::as_str);
+    found.unwrap_or_else(|| panic!("no {pointer} in {value}")).to_owned()
+}
+
+/// Things to ask for, in place of a path's parameters.
+struct Things(Vec<(&'static str, String)>);
+
+impl Things {
+    fn put_into(&self, path: &str) -> String {
+        self.0.iter().fold(path.to_owned(), |path, (name, id)| path.replace(name, id))
+    }
+
+    /// An answer without the ids that were asked for.
+    fn blot_out(&self, answer: &Answer) -> (StatusCode, String, String) {
+        let body = self
+            .0
+            .iter()
+            .fold(answer.body.to_string(), |body, (name, id)| body.replace(id.as_str(), name));
+        (answer.status, answer.kind.clone(), body)
+    }
+
+    /// Such as nothing has.
+    fn nowhere() -> Self {
+        let none = "0".repeat(26);
+        Self(vec![
+            ("{organization}", "org_nowhere".to_owned()),
+            ("{user}", format!("usr_{none}")),
+            ("{invitation}", format!("inv_{none}")),
+            ("{key}", format!("key_{none}")),
+            ("{secret}", format!("sec_{none}")),
+            ("{session}", format!("ses_{none}")),
+        ])
+    }
+}
+
+/// An organization with somebody of each role, and all that can be asked for in it.
+struct Ours {
+    viewer: String,
+    developer: String,
+    things: Things,
+}
+
+async fn ours(world: &World) -> Ours {
+    let (organization, owner) = world.sign_up("ada").await;
+    let (_, viewer) = world.join(&owner, &organization, "vic", "viewer").await;
+    let (_, developer) = world.join(&owner, &organization, "dev", "developer").await;
+    let (user, _) = world.join(&owner, &organization, "bob", "developer").await;
+    let path = format!("/v1/organizations/{organization}/invitations");
+    let body = json!({ "email": "open@example.com", "role": "viewer" });
+    let invited = world.done(Some(&owner), "POST", &path, &body).await;
+    let (key, secret) = world.key(&owner, &organization, "ada's").await;
+    let sessions = world.done(Some(&owner), "GET", "/v1/sessions", &Value::Null).await;
+    let things = Things(vec![
+        ("{organization}", organization),
+        ("{user}", user),
+        ("{invitation}", text(&invited, "/id")),
+        ("{key}", key),
+        ("{secret}", secret),
+        ("{session}", text(&sessions, "/items/0/id")),
+    ]);
+    Ours { viewer, developer, things }
+}
+
+fn code(answer: &Answer) -> &str {
+    answer.body.pointer("/code").and_then(Value::as_str).unwrap_or("none")
+}
+
+#[test]
+fn every_endpoint_is_in_the_table() {
+    let document = serde_json::to_value(openapi()).unwrap();
+    let mut described = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            assert!(operation["summary"].is_string(), "{method} {path} says what it does");
+            described.push(format!("{} {path}", method.to_uppercase()));
+            let open = operation.get("security").is_none_or(|security| security[0] == json!({}));
+            let row =
+                OPERATIONS.iter().find(|row| row.0.eq_ignore_ascii_case(method) && row.1 == path);
+            assert_eq!(row.map(|row| row.3 == Anybody), Some(open), "{method} {path}");
+        }
+    }
+    let mut tested: Vec<_> = OPERATIONS.iter().map(|row| format!("{} {}", row.0, row.1)).collect();
+    described.sort();
+    tested.sort();
+    assert_eq!(tested, described);
+}
+
+#[tokio::test]
+async fn who_shows_nothing_or_nonsense_is_told_to_log_in() {
+    let world = World::new().await;
+    let things = Things::nowhere();
+    for (method, path, body, may) in OPERATIONS {
+        let path = things.put_into(path);
+        for token in [None, Some("kwses_nonsense"), Some("")] {
+            let answer = world.ask(token, method, &path, body).await;
+            let refused =
+                (answer.status, code(&answer)) == (StatusCode::UNAUTHORIZED, "unauthenticated");
+            let open = *may == Anybody && token.is_none() && path != "/v1/sessions";
+            assert_eq!(refused, !open, "{method} {path} {token:?}: {answer:?}");
+            assert!(answer.status.is_success() || answer.kind == "application/problem+json");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_belongs_elsewhere_gets_the_answer_for_what_is_nowhere() {
+    let world = World::new().await;
+    let ours = ours(&world).await;
+    let (_, eve) = world.sign_up("eve").await;
+    let nowhere = Things::nowhere();
+    for (method, path, body, may) in OPERATIONS {
+        if !path.contains('{') || *path == "/v1/sessions/{session}" {
+            assert!(matches!(may, Anybody | Oneself | Operators), "{method} {path}");
+            continue;
+        }
+        let there = world.ask(Some(&eve), method, &ours.things.put_into(path), body).await;
+        let none = world.ask(Some(&eve), method, &nowhere.put_into(path), body).await;
+        assert_eq!(
+            (there.status, code(&there)),
+            (StatusCode::NOT_FOUND, "not_found"),
+            "{method} {path}"
+        );
+        assert_eq!(ours.things.blot_out(&there), nowhere.blot_out(&none), "{method} {path}");
+    }
+    // One's own sessions are all there are: another's is not ended, and not told of.
+    let path = ours.things.put_into("/v1/sessions/{session}");
+    assert_eq!(world.ask(Some(&eve), "DELETE", &path, "").await.status, StatusCode::NO_CONTENT);
+    let still = world.log_in("ada").await;
+    let sessions = world.done(Some(&still), "GET", "/v1/sessions", &Value::Null).await;
+    assert_eq!(sessions["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_role_that_is_too_low_is_forbidden() {
+    let world = World::new().await;
+    let ours = ours(&world).await;
+    for (role, token) in [(Viewer, &ours.viewer), (Developer, &ours.developer)] {
+        for (method, path, body, may) in OPERATIONS {
+            let path = ours.things.put_into(path);
+            let forbidden = match may {
+                From(least) => *least > role,
+                Operators => true,
+                Anybody | Oneself => continue,
+            };
+            if !forbidden {
+                continue;
+            }
+            let answer = world.ask(Some(token), method, &path, body).await;
+            let told = (answer.status, code(&answer));
+            assert_eq!(told, (StatusCode::FORBIDDEN, "forbidden"), "{role:?} {method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_wrongly_is_told_how_it_would_be_right() {
+    let world = World::new().await;
+    let (organization, ada) = world.sign_up("ada").await;
+    let keys = format!("/v1/organizations/{organization}/keys");
+    for (method, path, body, status, told) in [
+        ("GET", "/v1/nothing", "", 404, "openapi.json"),
+        ("PUT", "/v1/account", "", 405, "openapi.json"),
+        ("POST", "/v1/sessions", "", 400, "application/json"),
+        ("POST", "/v1/sessions", "{", 400, "EOF"),
+        ("POST", "/v1/sessions", r#"{"email":"a@b.c"}"#, 400, "password"),
+        ("POST", "/v1/sessions", r#"{"email":"a","password":"x"}"#, 400, "name@example.com"),
+        ("POST", "/v1/sessions", r#"{"email":"a@b.c","password":"x","role":"owner"}"#, 400, "role"),
+        ("POST", &keys, r#"{"api":"main","name":"a","permissions":["fly"]}"#, 400, "use some of"),
+        ("POST", &keys, r#"{"api":"none","name":"a"}"#, 400, "use one of main"),
+        ("POST", &keys, r#"{"api":"main","name":"","permissions":["read"]}"#, 400, "1 to 100"),
+        ("POST", &keys, r#"{"api":"main","name":"a","organization":"other"}"#, 400, "organization"),
+        ("GET", &format!("{keys}?state=odd"), "", 400, "odd"),
+        ("GET", &format!("{keys}?limit=a"), "", 400, "limit"),
+        ("GET", "/v1/keys/key_odd", "", 404, "key_odd"),
+        (
+            "POST",
+            "/v1/signup",
+            r#"{"email":"x@b.c","name":"A","password":"short","organization":"O"}"#,
+            400,
+            "10 or more",
+        ),
+        (
+            "POST",
+            "/v1/signup",
+            r#"{"email":"ada@example.com","name":"A","password":"PASSWORD","organization":"O"}"#,
+            409,
+            "log in",
+        ),
+    ] {
+        let answer = world.ask(Some(&ada), method, path, body).await;
+        let answer =
+            if path == "/v1/sessions" { world.ask(None, method, path, body).await } else { answer };
+        assert_eq!(answer.status.as_u16(), status, "{method} {path} {body}: {answer:?}");
+        assert!(text(&answer.body, "/detail").contains(told), "{method} {path} {body}: {answer:?}");
+        assert_eq!(answer.body["status"], status);
+        assert_eq!(answer.kind, "application/problem+json");
+    }
+}
+
+#[tokio::test]
+async fn a_newcomer_gets_from_the_console_to_a_revoked_key() {
+    let world = World::new().await;
+    let token = world._fixture.control().offer_setup(&at(NOW)).await.unwrap().unwrap();
+    let operator = json!({
+        "token": token.expose(), "email": "ops@example.com", "name": "Ops", "password": PASSWORD,
+    });
+    assert_eq!(world.done(None, "POST", "/v1/setup", &operator).await["operator"], true);
+    let ops = world.log_in("ops").await;
+    let acme = json!({ "id": "org_acme", "name": "Acme" });
+    world.done(Some(&ops), "POST", "/v1/organizations", &acme).await;
+    let (ada_id, ada) = world.join(&ops, "org_acme", "ada", "owner").await;
+    let (_, dev) = world.join(&ada, "org_acme", "dev", "developer").await;
+    let account = world.done(Some(&ada), "GET", "/v1/account", &Value::Null).await;
+    assert_eq!(
+        (text(&account, "/user/id"), text(&account, "/places/0/role")),
+        (ada_id, "owner".into())
+    );
+
+    let path = "/v1/organizations/org_acme/keys";
+    let body = json!({ "api": "main", "name": "ci", "preset": "Read-only" });
+    let made = world.done(Some(&dev), "POST", path, &body).await;
+    let secret = text(&made, "/secret");
+    assert!(secret.starts_with("kw_"));
+    let (key, first) = (text(&made, "/id"), text(&made, "/secret_id"));
+    let listed =
+        world.done(Some(&ada), "GET", &format!("{path}?limit=1&state=active"), &Value::Null).await;
+    assert_eq!(
+        (text(&listed, "/items/0/id"), listed.to_string().contains(&secret)),
+        (key.clone(), false)
+    );
+    let overlap = json!({ "overlap_seconds": 3600 });
+    let rotated = world.done(Some(&dev), "POST", &format!("/v1/keys/{key}/rotate"), &overlap).await;
+    assert_ne!(text(&rotated, "/secret"), secret);
+    assert_eq!(text(&rotated, "/secrets/0/state"), "retiring");
+    let retire = format!("/v1/keys/{key}/secrets/{first}/retire");
+    let retired = world.done(Some(&dev), "POST", &retire, &Value::Null).await;
+    assert_eq!(text(&retired, "/secrets/0/state"), "expired");
+    for (verb, state) in [("disable", "disabled"), ("enable", "active"), ("revoke", "revoked")] {
+        let path = format!("/v1/keys/{key}/{verb}");
+        assert_eq!(
+            text(&world.done(Some(&ada), "POST", &path, &Value::Null).await, "/state"),
+            state
+        );
+    }
+    let shown = world.done(Some(&dev), "GET", &format!("/v1/keys/{key}"), &Value::Null).await;
+    assert_eq!(text(&shown, "/state"), "revoked");
+
+    let members =
+        world.done(Some(&ada), "GET", "/v1/organizations/org_acme/members", &Value::Null).await;
+    let member = format!("/v1/organizations/org_acme/members/{}", text(&members, "/items/1/id"));
+    let role = json!({ "role": "administrator" });
+    assert_eq!(
+        text(&world.done(Some(&ada), "PATCH", &member, &role).await, "/role"),
+        "administrator"
+    );
+    world.done(Some(&ada), "DELETE", &member, &Value::Null).await;
+    assert_eq!(world.ask(Some(&dev), "GET", path, "").await.status, StatusCode::NOT_FOUND);
+    world.done(Some(&dev), "DELETE", "/v1/sessions/current", &Value::Null).await;
+    assert_eq!(
+        world.ask(Some(&dev), "GET", "/v1/account", "").await.status,
+        StatusCode::UNAUTHORIZED
+    );
+}
+
+#[tokio::test]
+async fn who_may_not_sign_up_is_told_so() {
+    let fixture = Fixture::new().await;
+    let clock: Clock = Arc::new(|| NOW);
+    let management = Management::new(fixture.control(), clock, Terms::default());
+    let world = World { router: router(management), _fixture: fixture };
+    let body = r#"{"email":"a@b.c","name":"A","password":"PASSWORD","organization":"O"}"#;
+    let answer = world.ask(None, "POST", "/v1/signup", body).await;
+    assert_eq!((answer.status, code(&answer)), (StatusCode::FORBIDDEN, "forbidden"));
+}
