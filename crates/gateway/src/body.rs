@@ -244,6 +244,11 @@ impl Answer {
         Self { source: Source::Upstream(call), ticket: Some(ticket) }
     }
 
+    /// Whether it is one of ours.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self.source, Source::Own(_))
+    }
+
     /// The next piece, or the trailers.
     pub(crate) fn poll_frame(
         &mut self,
@@ -259,6 +264,14 @@ impl Answer {
             ticket.sums.bytes_out += u64::try_from(bytes).unwrap_or_default();
         }
         Poll::Ready(frame)
+    }
+
+    /// Lets the rest of the request go on while nobody takes the answer.
+    pub(crate) fn send_on(&mut self, cx: &mut Context<'_>) -> Result<(), ()> {
+        match &mut self.source {
+            Source::Upstream(call) => call.send_on(cx),
+            _ => Ok(()),
+        }
     }
 
     /// Whether no more of it is to come.

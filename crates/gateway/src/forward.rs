@@ -70,14 +70,15 @@ pub(crate) async fn forward(
     let mut call = Call::new(lease, request, way.worker.spare_watch());
     let answer = match poll_fn(|cx| call.poll_head(cx)).await {
         // One stale connection says little of the next, but a second try must not find another.
-        Err(CallFault::Stale) if call.again_on(Box::pin(connect(&way, upstream)).await?) => {
+        Err(CallFault::Stale) => {
+            call.again_on(Box::pin(connect(&way, upstream)).await?);
             poll_fn(|cx| call.poll_head(cx)).await
         }
         answer => answer,
     };
     let AnswerHead { head, lines } = answer.map_err(|fault| call_denial(upstream, &fault))?;
     let switches = head.status == SWITCHING_PROTOCOLS;
-    if switches && upgrade.is_none() {
+    if switches && (upgrade.is_none() || !call.is_sent()) {
         return Err(no_answer(upstream, &"it changed protocols unasked"));
     }
     let number = &way.api.profile.request_id.header;

@@ -210,10 +210,14 @@ pub(crate) fn toward_upstream(
             raw_line(out, name, value);
         }
     }
-    if !is_named(b"cookie") {
+    let ours = |name: &str| {
+        is_key_slot(name.as_bytes(), api)
+            || lines.credential_name.as_ref().is_some_and(|own| own.as_str() == name)
+    };
+    if !is_named(b"cookie") && !ours("cookie") {
         join_cookies(out, head);
     }
-    if !is_named(b"sec-websocket-protocol") {
+    if !is_named(b"sec-websocket-protocol") && !ours("sec-websocket-protocol") {
         keep_subprotocols(out, head, api);
     }
 
@@ -247,13 +251,17 @@ fn may_pass(name: &[u8], api: &Api, settings: &Compiled) -> bool {
     {
         return false;
     }
-    let is_credential = |slot: &Slot| match slot {
+    !settings.is_identity(name) && !is_key_slot(name, api)
+}
+
+/// Whether a key may stand in this header.
+fn is_key_slot(name: &[u8], api: &Api) -> bool {
+    api.profile.slots.iter().any(|slot| match slot {
         Slot::Header { header, .. } | Slot::Scheme { header, .. } => {
             name.eq_ignore_ascii_case(header.as_bytes())
         }
         Slot::Query { .. } | Slot::Subprotocol { .. } => false,
-    };
-    !settings.is_identity(name) && !api.profile.slots.iter().any(is_credential)
+    })
 }
 
 /// What `Connection` names in vain: how content is framed and how it is read was decided on, and stays so.
@@ -340,12 +348,12 @@ pub(crate) fn toward_client(
             }
             b"content-length" => continue,
             b"x-accel-buffering" if head.streams => continue,
-            b"date" => told.date = true,
             _ => {}
         }
         if is_hop_by_hop(&lowered) || named.iter().any(|named| named.eq_ignore_ascii_case(name)) {
             continue;
         }
+        told.date |= lowered.whole() == b"date";
         told.request_id |= name.eq_ignore_ascii_case(request_id.as_bytes());
         raw_line(out, name, value);
     }

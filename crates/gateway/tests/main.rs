@@ -18,6 +18,7 @@ mod bindings;
 mod breaking;
 mod deadlines;
 mod drain;
+mod engine;
 mod floods;
 mod headers;
 mod recording;

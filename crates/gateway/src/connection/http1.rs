@@ -1,4 +1,7 @@
 //! HTTP/1.1 towards a client: one request after the other, each answered before the next is read.
+//!
+//! A client that closes its half of the connection counts as gone: nobody can tell it from one that is, and an upstream is not kept
+//! busy for nobody.
 
 use std::{
     cell::RefCell,
@@ -12,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 
-use super::Connection;
+use super::{Connection, LATE};
 use crate::{
     body::{Answer, AnswerFault, ClientBody},
     exchange::exchange,
@@ -48,6 +51,7 @@ pub(super) async fn serve(
         head: settings.deadlines.head,
         idle: settings.deadlines.idle,
         stall: settings.deadlines.stall,
+        last_call: LATE,
     };
     let watches = (worker.watchdog.watch(), worker.watchdog.watch());
     let buffers = worker.buffers.clone();
@@ -110,8 +114,11 @@ async fn answer_one(
         .await
     };
     let Some(reply) = reply else { return Next::Gone };
+    wire.borrow_mut().answers();
     let sound = wire.borrow().fault().is_none();
-    let keeps = client.keeps && sound && !reply.close && !worker.is_draining();
+    // An upload that failed was not read to its end.
+    let read = !reply.body.is_ours() || wire.borrow().body_has_ended();
+    let keeps = client.keeps && sound && read && !reply.close && !worker.is_draining();
     if reply.tunnel.is_some() {
         write_head(wire.borrow_mut().out(), &reply, &client, Framing::Nothing, true, worker);
         let flushed = poll_fn(|cx| wire.borrow_mut().poll_flush(cx)).await;
@@ -121,16 +128,27 @@ async fn answer_one(
     let keeps = keeps && framing != Framing::UntilClose;
     write_head(wire.borrow_mut().out(), &reply, &client, framing, keeps, worker);
     let mut writing = Writing::new(reply.body, framing);
+    let mut whole = Whole { wire, cut: framing == Framing::UntilClose };
     let written = poll_fn(|cx| writing.poll(cx, wire)).await;
+    whole.cut &= matches!(written, Err(WriteFault::Answer(_)));
     drop(writing);
     match written {
         Ok(()) if keeps && wire.borrow_mut().may_go_on() => Next::Request,
         Ok(()) => Next::End,
-        Err(fault) => {
-            if framing == Framing::UntilClose && matches!(fault, WriteFault::Answer(_)) {
-                wire.borrow().reset();
-            }
-            Next::Gone
+        Err(_) => Next::Gone,
+    }
+}
+
+/// Where the end of the connection is the end of the answer, one that is cut off, by a drain's deadline too, ends in a reset.
+struct Whole<'w> {
+    wire: &'w RefCell<ClientWire>,
+    cut: bool,
+}
+
+impl Drop for Whole<'_> {
+    fn drop(&mut self) {
+        if self.cut {
+            self.wire.borrow().reset();
         }
     }
 }
@@ -150,7 +168,7 @@ impl Client {
         // HTTP/1.0 asks to go on, HTTP/1.1 to end (RFC 9112, 9.3).
         let keeps = match http11 {
             true => !head.names("connection", "close"),
-            false => head.names("connection", "keep-alive"),
+            false => head.names("connection", "keep-alive") && !head.names("connection", "close"),
         };
         Self {
             http11,
@@ -207,7 +225,7 @@ fn write_head(
         Framing::Length(length) => length_line(out, length),
         Framing::Chunked => headers::line(out, "transfer-encoding", b"chunked"),
         // What a HEAD request would have got; 204 has no length at all (RFC 9110, 8.6).
-        Framing::Nothing if reply.status != 204 => {
+        Framing::Nothing if !matches!(reply.status, 100..=199 | 204) => {
             if let Some(length) = reply.declared {
                 length_line(out, length);
             }
@@ -263,6 +281,9 @@ impl Writing {
     ) -> Poll<Result<(), WriteFault>> {
         loop {
             let waits = self.gather(cx, wire);
+            if !waits && matches!(self.step, Step::Open) && self.body.send_on(cx).is_err() {
+                self.step = Step::Ended(Some(AnswerFault::Upload));
+            }
             let mut wire = wire.borrow_mut();
             if !self.piece.is_empty() {
                 ready!(wire.poll_write(cx, &mut self.piece))?;

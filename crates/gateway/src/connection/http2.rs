@@ -1,12 +1,13 @@
 //! HTTP/2 towards a client: hyper and h2 frame it; each stream is answered on its own.
 
 use std::{
+    cell::RefCell,
     convert::Infallible,
     future::{Future, poll_fn},
     io,
     mem::MaybeUninit,
     pin::{Pin, pin},
-    rc::Rc,
+    rc::{Rc, Weak},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -120,7 +121,7 @@ async fn answer_one(
     request: Request<Incoming>,
 ) -> Result<Response<Streamed>, Infallible> {
     // Before anything is waited for: after that, another stream may be the one that is polled.
-    let deadline = connection.stream();
+    let stream = connection.stream.borrow().clone();
     let stall = worker.settings().deadlines.stall;
     let (parts, incoming) = request.into_parts();
     let head = RequestHead::of_http2(&parts);
@@ -130,16 +131,26 @@ async fn answer_one(
     let body = ClientBody::Http2 { incoming, patience };
     let reply = exchange(worker, connection, head, body, None).await;
     let (response, answer) = reply.into_http2();
-    let taken = deadline.map(|deadline| (deadline, stall));
-    if let Some((deadline, limit)) = &taken {
-        deadline.arm(*limit);
+    let answer = Rc::new(RefCell::new(answer));
+    if let Some(stream) = &stream {
+        stream.deadline.arm(stall);
+        *stream.answer.borrow_mut() = Rc::downgrade(&answer);
     }
+    let taken = stream.map(|stream| (stream.deadline.clone(), stall));
     Ok(response.map(|()| Streamed { answer, taken, fresh: false, fault: None }))
+}
+
+/// What is known of a stream while it is polled.
+pub(super) struct Stream {
+    /// By when its client must take what it is sent.
+    deadline: Deadline,
+    /// Its answer, once there is one.
+    answer: RefCell<Weak<RefCell<Answer>>>,
 }
 
 /// An answer's content as h2 asks for it.
 struct Streamed {
-    answer: Answer,
+    answer: Rc<RefCell<Answer>>,
     /// The deadline by which the client must take the next piece.
     taken: Option<(Deadline, Duration)>,
     /// Whether something was given since there was last nothing to do but flush.
@@ -158,7 +169,7 @@ impl Body for Streamed {
         if let Some(fault) = self.fault.take() {
             return Poll::Ready(Some(Err(fault)));
         }
-        let poll = self.answer.poll_frame(cx);
+        let poll = self.answer.borrow_mut().poll_frame(cx);
         if let Some((deadline, limit)) = &self.taken {
             // Being asked, the client has room: now the upstream is waited for, or the client again.
             if poll.is_pending() { deadline.disarm() } else { deadline.arm(*limit) }
@@ -177,11 +188,19 @@ impl Body for Streamed {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.answer.has_ended()
+        self.answer.borrow().has_ended()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.answer.left().map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.answer.borrow().left().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Stream {
+    /// Sends on what is left of the request: h2 does not ask for more of the answer while the client has no room for it.
+    fn goes_on(&self, cx: &mut Context<'_>) -> bool {
+        let answer = self.answer.borrow().upgrade();
+        answer.is_none_or(|answer| answer.borrow_mut().send_on(cx).is_ok())
     }
 }
 
@@ -200,12 +219,15 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
         let Self { worker, connection } = self.clone();
         tokio::task::spawn_local(async move {
             let watch = worker.spare_watch();
-            let deadline = watch.deadline();
+            let stream = Rc::new(Stream { deadline: watch.deadline(), answer: RefCell::default() });
             let mut future = Box::pin(future);
             poll_fn(|cx| {
-                *connection.stream.borrow_mut() = Some(deadline.clone());
+                *connection.stream.borrow_mut() = Some(stream.clone());
                 let poll = future.as_mut().poll(cx);
                 *connection.stream.borrow_mut() = None;
+                if poll.is_pending() && !stream.goes_on(cx) {
+                    return Poll::Ready(());
+                }
                 match poll {
                     // Dropping the future resets the stream.
                     Poll::Pending if watch.overdue(cx) => Poll::Ready(()),

@@ -19,7 +19,7 @@ use keyward_core::network;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::{watchdog::Deadline, wire::client::ClientStream, worker::Worker};
+use crate::{wire::client::ClientStream, worker::Worker};
 
 /// How long a connection may be silent when the gateway drains.
 const LATE: Duration = Duration::from_millis(500);
@@ -38,8 +38,8 @@ pub(crate) struct Connection {
     in_flight: Rc<Cell<u32>>,
     /// The peer's address as a header's value.
     peer_header: HeaderValue,
-    /// The deadline of the HTTP/2 stream that is being polled.
-    stream: RefCell<Option<Deadline>>,
+    /// The HTTP/2 stream that is being polled.
+    stream: RefCell<Option<Rc<http2::Stream>>>,
 }
 
 /// A request that is being answered.
@@ -62,11 +62,6 @@ impl Connection {
     /// Whether nothing is being answered.
     fn is_idle(&self) -> bool {
         self.in_flight.get() == 0
-    }
-
-    /// The deadline by which the client of the HTTP/2 stream that is being polled must take what it is sent.
-    pub(crate) fn stream(&self) -> Option<Deadline> {
-        self.stream.borrow().clone()
     }
 
     /// A client's address as a header's value, made once for the usual one, the peer's own.

@@ -28,8 +28,8 @@ use crate::{
 /// What is read at once, and once that was filled.
 const READ: usize = 16 * 1024;
 const READ_MUCH: usize = 64 * 1024;
-/// Interim answers before the final one.
-const MOST_INTERIM: usize = 16;
+/// Bytes of interim answers before the final one.
+const MOST_INTERIM: usize = 64 * 1024;
 
 /// What is to be sent.
 pub(crate) struct Request {
@@ -55,6 +55,7 @@ pub(crate) struct Call {
     buffer: BytesMut,
     read: usize,
     reader: HeadReader,
+    /// Bytes of interim answers so far.
     interim: usize,
     /// Present once the answer's head was read.
     content: Option<Content>,
@@ -131,7 +132,7 @@ impl Call {
                 Some((length, head)) if head.is_interim() => {
                     self.buffer.advance(length);
                     self.reader = HeadReader::default();
-                    self.interim += 1;
+                    self.interim += length;
                     if self.interim > MOST_INTERIM {
                         return Poll::Ready(Err(CallFault::Bad(BadAnswer::Interim)));
                     }
@@ -165,17 +166,17 @@ impl Call {
     fn broken(&self, error: io::Error) -> CallFault {
         let silent = self.buffer.is_empty() && self.interim == 0;
         let harmless = self.sending.is_untouched() || self.is_idempotent;
-        match self.lease.reused && silent && harmless {
+        match self.lease.reused && silent && harmless && self.sending.is_whole() {
             true => CallFault::Stale,
             false => CallFault::Io(error),
         }
     }
 
-    /// Puts the request on another connection, if all of it is still there.
-    pub(crate) fn again_on(&mut self, lease: Lease) -> bool {
+    /// Puts a request whose connection was [`CallFault::Stale`] on another.
+    pub(crate) fn again_on(&mut self, lease: Lease) {
         self.lease = lease;
         self.watch.arm(self.limit);
-        self.sending.again()
+        self.sending.again();
     }
 
     /// The next piece of the answer's content, or its trailers. The rest of the request goes on meanwhile.
@@ -212,6 +213,7 @@ impl Call {
                         }
                         Poll::Pending => return Poll::Pending,
                         Poll::Ready(Ok(0)) if content.ends_with_connection() => {
+                            self.keeps = false;
                             *content = Content::Length(0);
                         }
                         Poll::Ready(Ok(0)) => {
@@ -224,6 +226,14 @@ impl Call {
                     }
                 }
             }
+        }
+    }
+
+    /// Sends what can be sent of the rest of the request.
+    pub(crate) fn send_on(&mut self, cx: &mut Context<'_>) -> Result<(), ()> {
+        match self.poll_send(cx) {
+            Err(SendFault::Upload(_)) => Err(()),
+            _ => Ok(()),
         }
     }
 
@@ -259,6 +269,11 @@ impl Call {
             lease.give_back();
         }
         watch
+    }
+
+    /// Whether all of the request left.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.sending.is_done()
     }
 
     /// The connection, once the upstream has agreed to change its protocol.

@@ -40,7 +40,8 @@ pub(super) struct Sending {
     at: usize,
     /// Goes after it.
     piece: Bytes,
-    upload: Upload,
+    /// Present until all of it left: it holds room.
+    upload: Option<Upload>,
     framing: Framing,
     step: Step,
     /// The upstream takes no more of it.
@@ -66,7 +67,7 @@ impl Sending {
             out: head,
             at: 0,
             piece: Bytes::new(),
-            upload,
+            upload: Some(upload),
             framing,
             step: Step::Open,
             broken: false,
@@ -88,7 +89,8 @@ impl Sending {
             self.gather(cx, &mut moved).map_err(SendFault::Upload)?;
             if let Some(rest) = self.out.get(self.at..).filter(|rest| !rest.is_empty()) {
                 self.at += ready!(self::write(cx, stream, rest)).map_err(|e| self.broken(e))?;
-                if self.at == self.out.len() && self.step == Step::Open {
+                if self.at == self.out.len() && (self.step == Step::Open || !self.piece.is_empty())
+                {
                     self.out.clear();
                     self.at = 0;
                     self.whole = false;
@@ -96,6 +98,7 @@ impl Sending {
             } else if !self.piece.is_empty() {
                 let written = ready!(self::write(cx, stream, &self.piece));
                 let written = written.map_err(|error| self.broken(error))?;
+                self.whole &= written == 0;
                 self.piece.advance(written);
                 if self.piece.is_empty() {
                     self.end_piece();
@@ -106,6 +109,8 @@ impl Sending {
                     return Poll::Pending;
                 }
                 self.step = Step::Done;
+                self.upload = None;
+                self.piece = Bytes::new();
                 return Poll::Ready(Ok(()));
             }
         }
@@ -123,7 +128,8 @@ impl Sending {
         moved: &mut impl FnMut(),
     ) -> Result<(), UploadFault> {
         while self.step == Step::Open && self.piece.is_empty() && self.out.len() < GATHERED {
-            match self.upload.poll_piece(cx) {
+            let Some(upload) = &mut self.upload else { return Ok(()) };
+            match upload.poll_piece(cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(None) => {
                     match self.framing {
@@ -158,7 +164,6 @@ impl Sending {
             self.end_piece();
         } else {
             self.piece = piece;
-            self.whole = false;
         }
         Ok(())
     }
@@ -179,16 +184,18 @@ impl Sending {
         self.at == 0 && self.whole
     }
 
-    /// Makes it be sent from its begin once more, if all of it is still there.
-    pub(super) fn again(&mut self) -> bool {
-        if self.whole {
-            self.at = 0;
-            self.broken = false;
-            if self.is_done() {
-                self.step = Step::Ended;
-            }
-        }
+    /// Whether all of it, or all that came of it, is still there to be sent from its begin.
+    pub(super) fn is_whole(&self) -> bool {
         self.whole
+    }
+
+    /// Makes it be sent from its begin once more.
+    pub(super) fn again(&mut self) {
+        self.at = 0;
+        self.broken = false;
+        if self.is_done() {
+            self.step = Step::Ended;
+        }
     }
 
     pub(super) fn into_buffer(self) -> Vec<u8> {

@@ -61,7 +61,13 @@ impl UpstreamStream {
                 .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock),
             Self::Tls(tls) => {
                 let mut cx = Context::from_waker(Waker::noop());
-                Pin::new(&mut **tls).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+                // Without the task's budget: used up, it would make every connection look quiet.
+                let looks = std::future::poll_fn(|cx| {
+                    let poll = Pin::new(&mut **tls).poll_read(cx, &mut ReadBuf::new(&mut byte));
+                    Poll::Ready(poll.is_pending())
+                });
+                let looks = std::pin::pin!(tokio::task::unconstrained(looks));
+                matches!(std::future::Future::poll(looks, &mut cx), Poll::Ready(true))
             }
         }
     }

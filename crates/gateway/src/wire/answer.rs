@@ -18,6 +18,8 @@ use super::{
 pub(crate) const HEAD_BYTES: usize = 64 * 1024;
 /// Lines of a head behind the status line, and of trailers.
 const FIELDS: usize = 128;
+/// Options of one Connection line, which name fields that every other field is held against.
+const OPTIONS: usize = 64;
 
 /// Why bytes are no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -138,6 +140,9 @@ impl Head {
         match name.len() {
             10 if named("connection") => {
                 self.connection = true;
+                if list(value).count() > OPTIONS {
+                    return Err(BadAnswer::TooManyHeaders);
+                }
                 self.close |= list(value).any(|option| option.eq_ignore_ascii_case(b"close"));
             }
             12 if named("content-type") => {

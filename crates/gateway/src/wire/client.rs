@@ -55,6 +55,8 @@ pub(crate) struct Patience {
     pub(crate) head: Duration,
     pub(crate) idle: Duration,
     pub(crate) stall: Duration,
+    /// For a first request, once the gateway drains.
+    pub(crate) last_call: Duration,
 }
 
 /// What is waited for.
@@ -62,6 +64,7 @@ pub(crate) struct Patience {
 enum Waiting {
     Nothing,
     FirstHead,
+    LastCall,
     NextHead,
     RestOfHead,
     RestOfBody,
@@ -145,6 +148,7 @@ impl ClientWire {
             match self.screen.step(&self.buffer) {
                 Step::Head(length) => {
                     self.served = true;
+                    self.expects = false;
                     self.waiting = Waiting::Nothing;
                     return Poll::Ready(Arrival::Head(self.buffer.split_to(length).freeze()));
                 }
@@ -162,12 +166,15 @@ impl ClientWire {
                 Poll::Ready(_) => return Poll::Ready(Arrival::Nothing),
                 Poll::Pending => {
                     let begun = self.screen.phase() == Phase::Head;
-                    if draining() && !begun {
+                    let draining = draining();
+                    if draining && !begun && self.served {
                         return Poll::Ready(Arrival::Nothing);
                     }
                     let waiting = match (begun, self.served) {
                         (true, _) => Waiting::RestOfHead,
                         (false, true) => Waiting::NextHead,
+                        // Who connected just before has a request on its way.
+                        (false, false) if draining => Waiting::LastCall,
                         (false, false) => Waiting::FirstHead,
                     };
                     return match self.is_overdue(waiting, cx) {
@@ -309,11 +316,17 @@ impl ClientWire {
                 _ if same_head => {}
                 Waiting::Nothing => self.read_watch.disarm(),
                 Waiting::FirstHead | Waiting::RestOfHead => self.read_watch.arm(self.patience.head),
+                Waiting::LastCall => self.read_watch.arm(self.patience.last_call),
                 Waiting::NextHead => self.read_watch.arm(self.patience.idle),
                 Waiting::RestOfBody => self.read_watch.arm(self.patience.stall),
             }
         }
         waiting != Waiting::Nothing && self.read_watch.overdue(cx)
+    }
+
+    /// The final answer begins: nobody is told to go on any more.
+    pub(crate) fn answers(&mut self) {
+        self.expects = false;
     }
 
     /// What is to be written next.

@@ -60,7 +60,7 @@ pub fn millis(millis: u64) -> Duration {
 pub const UPSTREAM_SECRET: &str = "Bearer what-the-upstream-knows";
 
 /// The APIs of the world: name, which is its host's first label, and what its profile says beside the default's words.
-const APIS: [(&str, &str); 7] = [
+const APIS: [(&str, &str); 9] = [
     ("bearer", ""),
     ("header", "[credential]\nslots = [{ header = \"X-API-Key\" }]"),
     ("query", "[credential]\nslots = [{ query = \"key\" }]"),
@@ -75,6 +75,8 @@ const APIS: [(&str, &str); 7] = [
         "[transport]\nhttps = \"required\"\nexposed = \"disable\"\n\
          [refusals.reason.insecure_transport]\nbody = '{\"sorry\":\"Only by HTTPS, {{request_id}}.\"}'",
     ),
+    ("cookie", "[credential]\nslots = [{ header = \"Cookie\" }]"),
+    ("protocol", "[credential]\nslots = [{ header = \"Sec-WebSocket-Protocol\" }]"),
     ("numbered", "[request_id]\nheader = \"request-id\"\nprefix = \"num_\""),
 ];
 

@@ -10,6 +10,8 @@ use super::{HeadLimits, Violation};
 
 /// The longest registered method has 17 bytes (UPDATEREDIRECTREF).
 const METHOD_BYTES: usize = 32;
+/// Options of Connection: clients send one or two.
+const OPTIONS: usize = 64;
 /// What a request line has besides method and target: two spaces, the version, CRLF.
 const AROUND_TARGET: usize = 1 + 1 + b"HTTP/1.1".len() + 2;
 
@@ -51,6 +53,8 @@ struct Facts {
     chunked: bool,
     upgrade: bool,
     connection_upgrade: bool,
+    /// Options of Connection, which name fields that every other field is held against.
+    options: usize,
 }
 
 impl Head {
@@ -253,6 +257,10 @@ impl Facts {
 
     fn connection(&mut self, value: &[u8]) -> Result<(), Violation> {
         for option in list(value) {
+            self.options += 1;
+            if self.options > OPTIONS {
+                return Err(Violation::TooManyHeaders);
+            }
             let is = |name: &[u8]| option.eq_ignore_ascii_case(name);
             match option.len() {
                 7 if is(b"upgrade") => self.connection_upgrade = true,

@@ -68,6 +68,7 @@ fn bytes_and_lines() -> Rows {
         (line(b"\"Host\": a"), NameMalformed),
         (line("N\u{e4}me: a".as_bytes()), NameMalformed),
         (line("A: b\r\n".repeat(24).trim().as_bytes()), TooManyHeaders),
+        (line(format!("Connection: {}", ",".repeat(64)).as_bytes()), TooManyHeaders),
         (line(&[b"X: ", &[b'a'; 2048][..]].concat()), HeadTooLarge),
         (line(&[b'a'; 2048]), HeadTooLarge),
         ([&b"GET / HTTP/1.1\r\nHost: a\r\nX: "[..], &[b'a'; 2048]].concat(), HeadTooLarge),
