@@ -12,9 +12,12 @@ mod key;
 mod member;
 mod organization;
 mod problem;
+mod server;
 mod session;
 #[cfg(test)]
 mod tests;
+
+pub use server::Server;
 
 use std::sync::Arc;
 
@@ -79,6 +82,7 @@ impl Management {
             Errors are problem details (RFC 9457) with a stable `code`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
+    components(schemas(keyward_api::Problem, keyward_api::ErrorCode)),
     modifiers(&Sessions),
 )]
 struct Document;

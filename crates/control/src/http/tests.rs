@@ -248,6 +248,20 @@ fn code(answer: &Answer) -> &str {
 }
 
 #[test]
+fn the_description_is_the_committed_one() {
+    let committed = include_str!("../../../../openapi.json");
+    let now = openapi().to_pretty_json().unwrap();
+    let how = "cargo run -p keyward-control --example openapi > openapi.json";
+    assert!(committed.trim_end() == now, "the API has changed: {how}");
+    let document: Value = serde_json::from_str(&now).unwrap();
+    let names =
+        now.split("\"#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next());
+    for name in names {
+        assert!(document["components"]["schemas"].get(name).is_some(), "{name} is described");
+    }
+}
+
+#[test]
 fn every_endpoint_is_in_the_table() {
     let document = serde_json::to_value(openapi()).unwrap();
     let mut described = Vec::new();

@@ -7,6 +7,7 @@
 
 mod apis;
 mod gateway;
+mod management;
 mod source;
 pub mod units;
 mod upstreams;
@@ -33,6 +34,7 @@ use toml::Spanned;
 use self::source::Source;
 use crate::profiles::{Profiles, Unreadable};
 
+pub use management::ManagementConfig;
 pub use upstreams::{ConfiguredUpstream, CredentialOrigin, Unfetched};
 
 /// Where the configuration is looked for.
@@ -80,6 +82,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// What the gateway is started with.
     pub gateway: GatewayConfig,
+    /// Where the management API is, if anywhere.
+    pub management: ManagementConfig,
     /// All profiles there are, used or not.
     pub profiles: Profiles,
     /// What is protected.
@@ -137,6 +141,7 @@ impl Config {
             None => None,
         };
         let gateway = gateway::compile(&reader, source.gateway, source.listeners)?;
+        let management = management::compile(&reader, &source.management)?;
         let upstreams = upstreams::compile(&reader, source.upstreams, &gateway.settings.identity)?;
         let apis = apis::Apis {
             reader: &reader,
@@ -149,6 +154,7 @@ impl Config {
             file: path.to_owned(),
             data_dir,
             gateway,
+            management,
             profiles,
             apis,
             upstreams,
@@ -194,6 +200,10 @@ impl Config {
         if self.gateway.workers != before.gateway.workers {
             changed.push("gateway.workers");
             self.gateway.workers = before.gateway.workers;
+        }
+        if self.management != before.management {
+            changed.push("management");
+            self.management = before.management;
         }
         (self, changed)
     }

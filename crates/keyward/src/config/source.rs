@@ -15,9 +15,18 @@ pub(super) struct Source {
     #[serde(default)]
     pub(super) gateway: GatewaySource,
     #[serde(default)]
+    pub(super) management: ManagementSource,
+    #[serde(default)]
     pub(super) upstreams: Vec<UpstreamSource>,
     #[serde(default)]
     pub(super) apis: Vec<ApiSource>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ManagementSource {
+    pub(super) address: Option<Spanned<String>>,
+    pub(super) sign_up: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]

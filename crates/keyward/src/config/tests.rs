@@ -50,11 +50,19 @@ fn every_mistake_says_where_it_is_and_what_would_be_right() {
     let cases = [
         (
             "data_dirr = \"x\"",
-            "keyward.toml:1: unknown field `data_dirr`, expected one of `data_dir`, `profiles_dir`, `stale_after`, `listeners`, `gateway`, `upstreams`, `apis`; correct this line",
+            "keyward.toml:1: unknown field `data_dirr`, expected one of `data_dir`, `profiles_dir`, `stale_after`, `listeners`, `gateway`, `management`, `upstreams`, `apis`; correct this line",
         ),
         (
             "data_dir = 7",
             "keyward.toml:1: invalid type: integer `7`, expected a string; correct this line",
+        ),
+        (
+            "[management]\naddress = \"0.0.0.0:8081\"",
+            "keyward.toml:2: 0.0.0.0:8081 can be reached from other machines, and the management API speaks without TLS; listen at a loopback address, and put a proxy with TLS in front of it",
+        ),
+        (
+            "[management]\naddress = \"here\"",
+            "keyward.toml:2: `here` is no IP address with a port; write one like 127.0.0.1:8081, or \"off\"",
         ),
         ("data_dir = \"\"", "keyward.toml:1: `data_dir` is empty; name a folder"),
         (

@@ -31,6 +31,8 @@ pub struct ServeArguments {
 #[derive(Serialize)]
 struct Ready {
     listening: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    management: Option<String>,
 }
 
 /// What the process is asked by signals.
@@ -96,6 +98,13 @@ pub async fn run(file: &Path, output: Output, arguments: &ServeArguments) -> any
         () = signals.stop() => return Ok(()),
     };
     announce(&running, output)?;
+    if let (Some(token), Some(address)) = (running.take_setup(), running.management()) {
+        Output::note(&format!(
+            "Nobody runs this Keyward yet. Within an hour, make the first operator with this token, which is shown once:\n\n    \
+             {}\n\n    curl http://{address}/v1/setup --json '{{\"token\":\"…\",\"email\":\"…\",\"name\":\"…\",\"password\":\"…\"}}'",
+            token.expose()
+        ));
+    }
     while signals.next().await == Asked::Reload {
         tokio::select! {
             () = reload(&mut running, file) => {}
@@ -129,8 +138,14 @@ fn announce(running: &Running, output: Output) -> anyhow::Result<()> {
         let scheme = if listener.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{address}")
     });
-    let ready = Ready { listening: listening.collect() };
-    output.show(&ready, |ready| format!("Listening on {}", ready.listening.join(", ")))
+    let management = running.management().map(|address| format!("http://{address}"));
+    let ready = Ready { listening: listening.collect(), management };
+    output.show(&ready, |ready| match &ready.management {
+        Some(management) => {
+            format!("Listening on {}; managed at {management}", ready.listening.join(", "))
+        }
+        None => format!("Listening on {}", ready.listening.join(", ")),
+    })
 }
 
 async fn reload(running: &mut Running, file: &Path) {

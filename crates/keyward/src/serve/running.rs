@@ -6,14 +6,26 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
-use keyward_control::{Propagation, Recorder, propagation::Timing};
+use keyward_control::{
+    Propagation, Recorder,
+    http::{Management, Server},
+    propagation::Timing,
+};
+use keyward_core::key::Plaintext;
 use keyward_gateway::Gateway;
 
-use crate::{config::Config, site::Site};
+use crate::{
+    clock,
+    config::Config,
+    site::{Site, operator},
+};
 
 /// See the module.
 pub struct Running {
     gateway: Gateway,
+    management: Option<Server>,
+    /// For the console, once: how the first operator comes.
+    setup: Option<Plaintext>,
     recorder: Recorder,
     propagation: Propagation,
     site: Site,
@@ -37,7 +49,29 @@ impl Running {
             propagation.snapshot().clone(),
             recorder.sink(),
         )?;
-        Ok(Self { gateway, recorder, propagation, site })
+        let (management, setup) = match site.config.management.address {
+            Some(address) => {
+                let control = site.control();
+                let setup = control.offer_setup(&operator()).await?;
+                let terms = site.config.management.terms;
+                let management = Management::new(control, Arc::new(clock::now), terms);
+                let server = Server::start(address, management)
+                    .with_context(|| format!("the management API cannot listen at {address}"))?;
+                (Some(server), setup)
+            }
+            None => (None, None),
+        };
+        Ok(Self { gateway, management, setup, recorder, propagation, site })
+    }
+
+    /// Where the management API listens.
+    pub fn management(&self) -> Option<SocketAddr> {
+        self.management.as_ref().map(Server::address)
+    }
+
+    /// The token by which the first operator comes, where there is none yet. Given once.
+    pub const fn take_setup(&mut self) -> Option<Plaintext> {
+        self.setup.take()
     }
 
     /// The configuration and the data folder.
@@ -62,12 +96,18 @@ impl Running {
             return Err(error.into());
         }
         (self.site.policy, self.site.config) = (policy, config);
+        if let Some(server) = &self.management {
+            server.management().replace(self.site.control());
+        }
         Ok(needs_restart)
     }
 
     /// Takes no more requests, lets those in flight end, writes what was counted. Blocking.
     pub fn stop(self) {
-        let Self { gateway, recorder, propagation, site } = self;
+        let Self { gateway, management, recorder, propagation, site, .. } = self;
+        if let Some(server) = management {
+            server.stop();
+        }
         gateway.drain();
         recorder.finish();
         propagation.stop();

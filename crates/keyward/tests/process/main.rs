@@ -13,6 +13,7 @@
 
 mod demo;
 mod lifecycle;
+mod management;
 mod refused_upload;
 mod revocation;
 mod secrecy;

@@ -1,0 +1,74 @@
+//! The management API as its users meet it: a script that uses nothing but curl.
+
+use std::process::Command;
+
+use keyward_testkit::{Serve, Upstream};
+use serde_json::Value;
+
+use crate::{KEYWARD, api};
+
+#[test]
+fn a_script_with_nothing_but_curl_gets_from_the_console_to_a_revoked_key() {
+    let upstream = Upstream::json("{}");
+    let keyward = Serve::new(KEYWARD)
+        .api(api(upstream.address()))
+        .settings("\n[management]\naddress = \"127.0.0.1:0\"\nsign_up = true\n")
+        .start();
+    let manage = keyward.process.line("line that says where it is managed", 0, |line| {
+        let ready: Value = serde_json::from_str(line).ok()?;
+        let url = ready.get("management")?.as_str()?;
+        Some(url.strip_prefix("http://")?.to_owned())
+    });
+    let setup = keyward.process.line("setup token", 0, |line| {
+        line.trim().starts_with("kwset_").then(|| line.trim().to_owned())
+    });
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/process/management.sh");
+    let done = Command::new("bash")
+        .arg(script)
+        .env("MANAGE", manage)
+        .env("GATEWAY", keyward.address.to_string())
+        .env("SETUP", setup)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
+    for told in [
+        "the gateway says 200\n",
+        "rotated; the gateway says 200 to the old secret and 200 to the new",
+        "the old secret was last used from 127.0.0.1",
+        "retired; the gateway says 401 to the old secret and 200 to the new",
+        "revoked; the gateway says 401",
+    ] {
+        assert!(said.contains(told), "{told} in\n{said}");
+    }
+    // Who did what stands in the audit log, which is whole.
+    let log = keyward.cli.json("audit --limit 100");
+    let actions: Vec<_> = log["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|one| one["action"].as_str().unwrap())
+        .collect();
+    for action in [
+        "setup.offer",
+        "setup.complete",
+        "organization.sign_up",
+        "session.start",
+        "invitation.create",
+        "invitation.accept",
+        "key.create",
+        "key.rotate",
+        "secret.retire",
+        "key.revoke",
+    ] {
+        assert!(actions.contains(&action), "{action} in {actions:?}");
+    }
+    assert!(keyward.cli.run("audit verify").status.success());
+    let (status, stopped) = keyward.terminate();
+    assert!(status.success());
+    // Set up once, no token is shown again.
+    let again = stopped.start();
+    let output = again.process.output();
+    assert!(!output.contains("kwset_"), "{output}");
+}
