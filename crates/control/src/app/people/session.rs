@@ -18,6 +18,8 @@ use crate::{
 /// How long a login lasts, used or not.
 const SESSION: Duration = Duration::from_secs(12 * 3600);
 const LONGEST_DEVICE: usize = 200;
+/// That a session is used is noted this often.
+const USED_EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// A login. Here, and nowhere else, its token stands in the clear.
 pub struct Started {
@@ -82,8 +84,16 @@ impl Control {
             return Ok(None);
         }
         let found = self.store.session(&token::digest(token)).await?;
-        let found = found.filter(|(session, _)| now < session.expires_at);
-        Ok(found.map(|(session, user)| (session.id, Context::person(user, interface, now))))
+        let Some((session, user)) = found.filter(|(session, _)| now < session.expires_at) else {
+            return Ok(None);
+        };
+        if session.last_used_at.is_none_or(|last| now.since(last) >= USED_EVERY)
+            && let Err(error) = self.store.touch_sessions(vec![(session.id, now)]).await
+        {
+            // Who may only look can still do that while nothing can be written.
+            tracing::warn!(%error, session = %session.id, "that a session was used could not be noted");
+        }
+        Ok(Some((session.id, Context::person(user, interface, now))))
     }
 
     /// Who asks, and where they belong.

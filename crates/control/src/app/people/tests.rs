@@ -129,6 +129,16 @@ async fn who_logs_in_is_known_by_the_token_until_it_ends() {
     let sessions = control.list_sessions(&ada, Some(session)).await.unwrap();
     let current: Vec<_> = sessions.iter().map(|session| session.current).collect();
     assert_eq!(current, [false, true]);
+    let used = async || {
+        let sessions = control.list_sessions(&ada, None).await.unwrap();
+        sessions.last().unwrap().last_used_at.clone()
+    };
+    assert_eq!(used().await, Some(NOW.to_string()));
+    who(first.token.expose(), NOW.plus(Duration::from_secs(299))).await.unwrap();
+    assert_eq!(used().await, Some(NOW.to_string()), "noted every five minutes");
+    let later = NOW.plus(Duration::from_secs(300));
+    who(first.token.expose(), later).await.unwrap();
+    assert_eq!(used().await, Some(later.to_string()));
 
     let change = control.change_password(&ada, Some(session), plain("wrong"), plain("another one"));
     assert_eq!(change.await, Err(ControlError::WrongPassword));
