@@ -3,7 +3,7 @@
 //! One request is one usage record; records that share all but their figures are added up before they leave the
 //! core's thread, so that a store sees some rows a minute instead of thousands a second.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,14 +13,16 @@ use crate::{
 };
 
 /// What requests must share to be counted together.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+///
+/// Its texts are shared: of ten thousand scopes, most name one API and one route.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UsageScope {
     /// Whole minutes since the Unix epoch in which the requests ended.
     pub minute: u64,
     /// The API's name; empty where no API was at the address.
-    pub api: String,
+    pub api: Arc<str>,
     /// The route's pattern; empty where none matched.
-    pub route: String,
+    pub route: Arc<str>,
     /// The key, where one was recognized.
     pub key: Option<KeyId>,
     /// The status that was answered (499 where the client left before an answer).

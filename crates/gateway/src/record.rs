@@ -27,7 +27,7 @@ const MOST_SCOPES: usize = 16_384;
 pub(crate) struct Recorder {
     sink: Arc<dyn UsageSink>,
     minute: u64,
-    label_texts: Vec<(Box<str>, Box<str>)>,
+    label_texts: Vec<(Arc<str>, Arc<str>)>,
     counts: HashMap<Scope, Counts>,
     exposures: Vec<Exposure>,
 }
@@ -119,6 +119,7 @@ impl Recorder {
     pub(crate) fn flush(&mut self, now: Timestamp) {
         let minute = std::mem::replace(&mut self.minute, now.as_minutes());
         let texts = &self.label_texts;
+        let nowhere = ("".into(), "".into());
         let mut rows = Vec::with_capacity(self.counts.len());
         let mut last_uses = Vec::new();
         for (Scope { label, key, secret }, counts) in self.counts.drain() {
@@ -126,9 +127,9 @@ impl Recorder {
                 last_uses.push(LastUse { secret, at, from });
             }
             let text = usize::try_from(label.0).ok().and_then(|at| texts.get(at));
-            let (api, route) = text.map_or(("", ""), |(api, route)| (api, route));
+            let (api, route) = text.unwrap_or(&nowhere);
             for (status, sums) in counts.by_status() {
-                let (api, route) = (api.to_owned(), route.to_owned());
+                let (api, route) = (api.clone(), route.clone());
                 rows.push((UsageScope { minute, api, route, key, status }, sums));
             }
         }

@@ -15,8 +15,8 @@ use crate::fixture::{Faulty, Fixture, NOW, at, new_key};
 fn row(key: Option<KeyId>, status: u16, requests: u64) -> (UsageScope, UsageSums) {
     let scope = UsageScope {
         minute: NOW.as_minutes(),
-        api: "main".to_owned(),
-        route: "/v1/x".to_owned(),
+        api: "main".into(),
+        route: "/v1/x".into(),
         key,
         status,
     };

@@ -13,8 +13,8 @@ const MINUTE: u64 = 30_000_000;
 fn scope(minute: u64, key: Option<u64>, route: &str, status: u16) -> UsageScope {
     UsageScope {
         minute: MINUTE + minute,
-        api: "api".to_owned(),
-        route: route.to_owned(),
+        api: "api".into(),
+        route: route.into(),
         key: key.map(key_id),
         status,
     }

@@ -30,8 +30,8 @@ async fn fill(folder: &Path) {
     }
     let scope = UsageScope {
         minute: 1,
-        api: "api".to_owned(),
-        route: "/".to_owned(),
+        api: "api".into(),
+        route: "/".into(),
         key: Some(key_id(1)),
         status: 200,
     };
