@@ -1,8 +1,9 @@
 //! The recorder: what the data plane tells of requests reaches the store, off the requests' way.
 //!
 //! The data plane never waits: a queue takes its batches, and what does not fit is counted as dropped and told of. One
-//! task merges them into one write. After a write it rests a hundred times as long as the write took, half a minute at most:
-//! a few keys are recorded within the second, ten thousand busy ones cost requests a hundredth of a core, not a quarter.
+//! task merges them and writes a handful at a time. After a write it rests a hundred times as long as the write took, half a minute at most:
+//! a few keys are recorded within the second, ten thousand busy ones cost requests a hundredth of a core, not a quarter, and
+//! never so long at once that requests notice.
 //! What a kill -9 loses is what was gathered in that time. A batch that cannot be written stays and is tried again.
 
 #[cfg(test)]
@@ -35,6 +36,8 @@ const QUEUE: usize = 1024;
 /// After a batch, others are waited for so long, to be written with it.
 const LINGER: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(1);
+/// Sums that are written at once: some milliseconds, on a core that may have requests to serve.
+const HANDFUL: usize = 256;
 /// How often as long as a write took it rests, and the longest rest.
 const REST: u32 = 100;
 const LONGEST_REST: Duration = Duration::from_secs(30);
@@ -70,8 +73,13 @@ impl Recorder {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let (stop, stopping) = watch::channel(false);
         let sink = Arc::new(Sink { queue, dropped: AtomicU64::new(0) });
-        let writer =
-            Writer { store, sink: sink.clone(), pending: Pending::default(), is_away: false };
+        let writer = Writer {
+            store,
+            sink: sink.clone(),
+            pending: Pending::default(),
+            writing: Usage::default(),
+            is_away: false,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
@@ -141,17 +149,39 @@ impl Pending {
         dropped
     }
 
-    fn usage(&self) -> UsageBatch {
-        let last_uses = self.last_uses.iter().map(|(secret, (at, from))| LastUse {
-            secret: *secret,
-            at: *at,
-            from: *from,
-        });
+    /// All that there is of usage, which then is no more here.
+    fn take_usage(&mut self) -> Usage {
+        let last_uses = self.last_uses.drain();
+        Usage {
+            last_uses: last_uses.map(|(secret, (at, from))| LastUse { secret, at, from }).collect(),
+            rows: self.rows.drain().collect(),
+        }
+    }
+}
+
+/// Usage on its way into the store, a handful at a time. What comes meanwhile waits its turn, so that nothing is overtaken for ever.
+#[derive(Default)]
+struct Usage {
+    rows: Vec<(UsageScope, UsageSums)>,
+    last_uses: Vec<LastUse>,
+}
+
+impl Usage {
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.last_uses.is_empty()
+    }
+
+    fn handful(&self) -> UsageBatch {
         UsageBatch {
-            rows: self.rows.iter().map(|(scope, sums)| (scope.clone(), *sums)).collect(),
-            last_uses: last_uses.collect(),
+            rows: self.rows.iter().rev().take(HANDFUL).cloned().collect(),
+            last_uses: self.last_uses.iter().rev().take(HANDFUL).copied().collect(),
             exposures: vec![],
         }
+    }
+
+    fn forget_handful(&mut self) {
+        self.rows.truncate(self.rows.len().saturating_sub(HANDFUL));
+        self.last_uses.truncate(self.last_uses.len().saturating_sub(HANDFUL));
     }
 }
 
@@ -159,6 +189,8 @@ struct Writer {
     store: Arc<dyn Store>,
     sink: Arc<Sink>,
     pending: Pending,
+    /// What is being written.
+    writing: Usage,
     is_away: bool,
 }
 
@@ -175,7 +207,7 @@ impl Writer {
                 _ = stopping.wait_for(|stop| *stop) => break,
                 batch = waiting.recv() => {
                     let Some(batch) = batch else { break };
-                    if self.pending.is_empty() {
+                    if !self.has_work() {
                         due = due.max(Instant::now() + LINGER);
                     }
                     self.add(batch);
@@ -184,7 +216,7 @@ impl Writer {
                         due = due.min(Instant::now());
                     }
                 }
-                () = sleep_until(due), if !self.pending.is_empty() => {
+                () = sleep_until(due), if self.has_work() => {
                     self.take_waiting(&mut waiting);
                     let began = Instant::now();
                     self.write().await;
@@ -195,11 +227,23 @@ impl Writer {
         }
         waiting.close();
         self.take_waiting(&mut waiting);
-        if timeout(LAST_WRITE, self.write()).await.is_err() || !self.pending.is_empty() {
+        let last = timeout(LAST_WRITE, async {
+            while self.has_work() {
+                self.write().await;
+                if self.is_away {
+                    break;
+                }
+            }
+        });
+        if last.await.is_err() || self.has_work() {
             tracing::error!(
                 "the last usage could not be written: the counts of this time are lost"
             );
         }
+    }
+
+    fn has_work(&self) -> bool {
+        !self.pending.is_empty() || !self.writing.is_empty()
     }
 
     fn take_waiting(&mut self, waiting: &mut mpsc::Receiver<UsageBatch>) {
@@ -213,7 +257,7 @@ impl Writer {
         self.sink.dropped.fetch_add(dropped, Ordering::Relaxed);
     }
 
-    /// Writes all that is pending; what fails stays pending.
+    /// Writes what has to be written at once, and a handful of the rest; what fails stays.
     async fn write(&mut self) {
         let written = self.try_write().await;
         match written {
@@ -238,11 +282,12 @@ impl Writer {
 
     async fn try_write(&mut self) -> Result<(), StoreError> {
         self.commit_exposures().await?;
-        let usage = self.pending.usage();
-        if !usage.is_empty() {
-            self.store.record(usage).await?;
-            self.pending.rows.clear();
-            self.pending.last_uses.clear();
+        if self.writing.is_empty() {
+            self.writing = self.pending.take_usage();
+        }
+        if !self.writing.is_empty() {
+            self.store.record(self.writing.handful()).await?;
+            self.writing.forget_handful();
         }
         Ok(())
     }

@@ -88,6 +88,17 @@ async fn what_cannot_be_written_is_kept_until_it_can() {
 }
 
 #[tokio::test]
+async fn more_than_a_handful_is_written_to_the_last() {
+    let fixture = Fixture::with_organizations().await;
+    let recorder = Recorder::start(fixture.folder.store()).unwrap();
+    let many = (0..1_000_u128).map(|n| row(Some(KeyId::from_bits(n.to_be_bytes())), 200, 1));
+    recorder.sink().submit(rows(many.collect()));
+    finish(recorder);
+    let written = requests(&fixture).await;
+    assert_eq!((written.len(), written.iter().map(|(_, count)| count).sum()), (1_000, 1_000));
+}
+
+#[tokio::test]
 async fn the_data_plane_never_waits_for_a_full_queue() {
     let fixture = Fixture::with_organizations().await;
     let store = Arc::new(Faulty::new(fixture.folder.store()));
