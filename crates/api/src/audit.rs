@@ -6,9 +6,12 @@ use utoipa::ToSchema;
 /// Who acted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ActorView {
-    /// `operator` or `system`.
+    /// `operator`, `system`, `member` or `visitor`.
     pub kind: String,
-    /// By which name.
+    /// Which person, where it was one who is known here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// By which name: a person's address, the account of the machine, the part of Keyward.
     pub name: String,
     /// From where: `command_line`, `management_api` or `gateway`.
     pub interface: String,
@@ -17,7 +20,7 @@ pub struct ActorView {
 /// What was acted on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SubjectView {
-    /// `key`, `organization` or `upstream_credential`.
+    /// `key`, `organization`, `upstream_credential`, `user`, `member` or `setup`.
     pub kind: String,
     /// Its id or name.
     pub id: String,

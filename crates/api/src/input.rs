@@ -167,7 +167,7 @@ pub struct CreateKeyInput {
     pub allowed_networks: Vec<String>,
     /// Models it may ask for; left out, every model.
     pub allowed_models: Option<Vec<String>>,
-    /// The member who answers for it; left out, oneself.
+    /// The member who answers for it; left out, oneself, or nobody where an operator makes it.
     pub owner: Option<String>,
 }
 

@@ -173,13 +173,15 @@ pub(crate) fn usage(total: &UsageTotal) -> UsageView {
     }
 }
 
-pub(crate) fn audit_entry(entry: AuditEntry) -> AuditEntryView {
+/// `email` is what the person who acted is known by now, where it was one.
+pub(crate) fn audit_entry(entry: AuditEntry, email: Option<String>) -> AuditEntryView {
     AuditEntryView {
         id: entry.id.get(),
         at: entry.at.to_string(),
         actor: ActorView {
             kind: entry.actor.kind.as_str().to_owned(),
-            name: entry.actor.name,
+            user_id: entry.actor.person.map(|person| person.to_string()),
+            name: email.unwrap_or(entry.actor.name),
             interface: entry.actor.interface.as_str().to_owned(),
         },
         action: entry.action,

@@ -187,7 +187,8 @@ fn own_value<'o>(binding: &Binding, owner: &Owner<'o>) -> Option<&'o str> {
     }
 }
 
-fn or_placeholder<'o>(binding: &Binding, owner: &Owner<'o>) -> &'o str {
+/// Where the owner has no value of its own, the line shows a word in capitals, for whoever pastes it to replace.
+fn value_or_word<'o>(binding: &Binding, owner: &Owner<'o>) -> &'o str {
     own_value(binding, owner).unwrap_or(match binding.kind {
         BindingKind::ModelId => "MODEL_ID",
         _ => "MODEL",
@@ -200,13 +201,13 @@ fn of_route(route: &Route, owner: &Owner<'_>) -> Request {
             BindingPlace::Path(param) => param.as_str() == name,
             _ => false,
         };
-        route.bindings.iter().find(is_bound).map(|binding| or_placeholder(binding, owner))
+        route.bindings.iter().find(is_bound).map(|binding| value_or_word(binding, owner))
     };
     let mut path = filled(route.pattern.as_str(), &bound);
     let mut separator = '?';
     let mut body = serde_json::Map::new();
     for binding in route.bindings.iter().filter(|binding| binding.required) {
-        let value = or_placeholder(binding, owner);
+        let value = value_or_word(binding, owner);
         match &binding.place {
             BindingPlace::Query(name) => {
                 path.push_str(&format!("{separator}{name}={value}"));

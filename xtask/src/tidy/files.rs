@@ -28,7 +28,7 @@ pub(super) fn module_docs(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
-/// A `//!` without a word in it is a placeholder.
+/// A `//!` without a word in it says nothing.
 fn begins_with_doc(file: &SourceFile) -> bool {
     let first = file.text.lines().next().unwrap_or_default();
     first.strip_prefix("//!").is_some_and(|doc| doc.contains(char::is_alphabetic))

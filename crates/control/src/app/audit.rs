@@ -1,7 +1,9 @@
 //! The audit log: who did what to what, and when; and whether it is still what was written.
 
+use std::collections::{HashMap, hash_map::Entry};
+
 use keyward_api::{AuditEntryView, AuditProofView, Page};
-use keyward_store::{AuditHead, AuditId, Page as StorePage};
+use keyward_store::{AuditEntry, AuditHead, AuditId, Page as StorePage};
 
 use super::Control;
 use crate::{context::Context, error::ControlError, views};
@@ -19,7 +21,18 @@ impl Control {
         let entries = self.store.audit(StorePage { after, limit }).await?;
         let full = entries.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
         let next = entries.last().filter(|_| full).map(|entry| entry.id.get().to_string());
-        Ok(Page { items: entries.into_iter().map(views::audit_entry).collect(), next })
+        let mut known = HashMap::new();
+        for person in entries.iter().filter_map(|entry| entry.actor.person) {
+            if let Entry::Vacant(unknown) = known.entry(person) {
+                unknown.insert(self.store.user(person).await?.map(|record| record.user.email));
+            }
+        }
+        let name = |entry: &AuditEntry| known.get(&entry.actor.person?)?.as_ref();
+        let items = entries.into_iter().map(|entry| {
+            let email = name(&entry).map(ToString::to_string);
+            views::audit_entry(entry, email)
+        });
+        Ok(Page { items: items.collect(), next })
     }
 
     /// Reads the whole log and says whether it is what was written, and holds what was once `noted` of it.

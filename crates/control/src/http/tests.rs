@@ -15,7 +15,7 @@ use tower::ServiceExt as _;
 use super::{Management, Terms, openapi, router};
 use crate::{
     Clock,
-    fixture::{Fixture, NOW, at},
+    fixture::{Fixture, NOW},
 };
 
 const PASSWORD: &str = "correct horse battery";
@@ -396,7 +396,7 @@ async fn what_is_asked_wrongly_is_told_how_it_would_be_right() {
 #[tokio::test]
 async fn a_newcomer_gets_from_the_console_to_a_revoked_key() {
     let world = World::new().await;
-    let token = world._fixture.control().offer_setup(&at(NOW)).await.unwrap().unwrap();
+    let token = world._fixture.control().offer_setup(NOW).await.unwrap().unwrap();
     let operator = json!({
         "token": token.expose(), "email": "ops@example.com", "name": "Ops", "password": PASSWORD,
     });
@@ -424,6 +424,7 @@ async fn a_newcomer_gets_from_the_console_to_a_revoked_key() {
         (text(&listed, "/items/0/id"), listed.to_string().contains(&secret)),
         (key.clone(), false)
     );
+    world.key(&ops, "org_acme", "made by who belongs to no organization").await;
     let overlap = json!({ "overlap_seconds": 3600 });
     let rotated = world.done(Some(&dev), "POST", &format!("/v1/keys/{key}/rotate"), &overlap).await;
     assert_ne!(text(&rotated, "/secret"), secret);

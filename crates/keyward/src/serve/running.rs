@@ -14,11 +14,7 @@ use keyward_control::{
 use keyward_core::key::Plaintext;
 use keyward_gateway::Gateway;
 
-use crate::{
-    clock,
-    config::Config,
-    site::{Site, operator},
-};
+use crate::{clock, config::Config, site::Site};
 
 /// See the module.
 pub struct Running {
@@ -52,7 +48,7 @@ impl Running {
         let (management, setup) = match site.config.management.address {
             Some(address) => {
                 let control = site.control();
-                let setup = control.offer_setup(&operator()).await?;
+                let setup = control.offer_setup(clock::now()).await?;
                 let terms = site.config.management.terms;
                 let management = Management::new(control, Arc::new(clock::now), terms);
                 let server = Server::start(address, management)

@@ -45,14 +45,18 @@ pub struct NewKey {
     pub allowed_networks: Vec<Network>,
     /// Models it may ask for; `None` means every model.
     pub allowed_models: Option<Vec<String>>,
-    /// The member who answers for it; left out, whoever makes it.
+    /// The member who answers for it; left out, the member who makes it, or nobody where an operator does.
     pub owner: Option<UserId>,
 }
 
 impl Control {
     /// Makes a key with its first secret.
     pub async fn create_key(&self, context: &Context, new: NewKey) -> Result<Issued, ControlError> {
-        let owner = new.owner.or_else(|| context.user());
+        // What who runs this Keyward makes is nobody's, unless they say whose: they need not belong to the organization.
+        let owner = new.owner.or(match &context.caller {
+            Caller::Person(user, _) => Some(*user),
+            Caller::Operator(_) | Caller::Visitor => None,
+        });
         context.require(right_to(context, owner), &new.organization)?;
         let api = self.api(&new.api)?;
         check_mode(context, api)?;

@@ -7,8 +7,9 @@ use keyward_core::{
     id::mint_organization_id,
     key::Plaintext,
     organization::{Organization, OrganizationState},
+    time::Timestamp,
 };
-use keyward_store::{Change, PeopleChange};
+use keyward_store::{Actor, Change, Interface, PeopleChange};
 
 use super::{super::Control, Newcomer};
 use crate::{
@@ -25,14 +26,15 @@ const SETUP_TOKEN: Duration = Duration::from_secs(3600);
 impl Control {
     /// A new setup token, where nobody runs this Keyward yet; it takes the place of earlier ones. To be shown on the console and
     /// nowhere else.
-    pub async fn offer_setup(&self, context: &Context) -> Result<Option<Plaintext>, ControlError> {
+    pub async fn offer_setup(&self, now: Timestamp) -> Result<Option<Plaintext>, ControlError> {
         if self.store.has_operator().await? {
             return Ok(None);
         }
         let (plaintext, token) = token::mint(TokenKind::Setup)?;
-        let expires_at = context.now.plus(SETUP_TOKEN);
+        let expires_at = now.plus(SETUP_TOKEN);
         let change = Change::People(PeopleChange::OfferSetup { token, expires_at });
-        self.store.commit(&context.actor, context.now, change).await?;
+        let actor = Actor::system("setup", Interface::ManagementApi);
+        self.store.commit(&actor, now, change).await?;
         Ok(Some(plaintext))
     }
 

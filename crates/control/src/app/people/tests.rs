@@ -15,7 +15,7 @@ use super::{Newcomer, session::Device};
 use crate::{
     Context, Control, ControlError,
     app::keys::{KeyQuery, NewKey},
-    fixture::{Fixture, NOW, at, new_key},
+    fixture::{Fixture, NOW, new_key},
 };
 
 const PASSWORD: &str = "correct horse battery";
@@ -84,7 +84,7 @@ fn key_in(organization: &OrganizationId, name: &str) -> NewKey {
 async fn the_console_makes_the_first_operator_and_nobody_the_second() {
     let fixture = Fixture::with_organizations().await;
     let control = fixture.control();
-    let token = control.offer_setup(&at(NOW)).await.unwrap().unwrap();
+    let token = control.offer_setup(NOW).await.unwrap().unwrap();
     let late = visitor(NOW.plus(Duration::from_secs(3600)));
     let refused = control.set_up(&late, &token, newcomer("ops")).await.map(drop);
     assert_eq!(refused, Err(StoreError::UnknownToken.into()));
@@ -95,7 +95,7 @@ async fn the_console_makes_the_first_operator_and_nobody_the_second() {
     assert!(operator.operator);
     let again = control.set_up(&visitor(NOW), &token, newcomer("second")).await.map(drop);
     assert_eq!(again, Err(StoreError::SetUpAlready.into()));
-    assert!(control.offer_setup(&at(NOW)).await.unwrap().is_none());
+    assert!(control.offer_setup(NOW).await.unwrap().is_none());
     let operator = logged_in(&control, "ops").await;
     assert_eq!(control.list_organizations(&operator).await.unwrap().len(), 2);
 }
