@@ -5,5 +5,5 @@ pub mod record;
 pub mod secret;
 
 pub use format::KeyFormat;
-pub use record::{Environment, Key, KeyState, Secret};
+pub use record::{Environment, Key, KeyState, Labels, Rotation, Secret, UnfitLabel};
 pub use secret::{Digest, Pepper, PepperVersion, Peppers, Plaintext};
