@@ -30,7 +30,7 @@ titel = "b""#,
     (
         r#"[roles]
 developer = ["fly"]"#,
-        "mine.toml:2: permission `fly` is not in the vocabulary; use one of read, write, admin",
+        "mine.toml:2: there is no permission `fly`; use one of read, write, admin",
     ),
     (
         "[issuance]\nrotate_after_days = 0",
