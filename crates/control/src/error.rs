@@ -1,7 +1,7 @@
 //! Why an operation was not done.
 
 use keyward_api::{ErrorCode, ErrorView};
-use keyward_core::member::Right;
+use keyward_core::{id::ApiName, member::Right};
 use keyward_store::StoreError;
 
 /// Why an operation was not done. Nothing of it was kept.
@@ -24,6 +24,17 @@ pub enum ControlError {
     /// The caller may not.
     #[error("you may not do this (it takes `{}`): ask somebody who may", .0.permission())]
     Forbidden(Right),
+    /// Members do not make keys for this API: they ask for them.
+    #[error("keys for API `{0}` are asked for and approved: send a key request instead")]
+    ByRequest(ApiName),
+    /// Members get keys for this API from who runs this Keyward.
+    #[error("keys for API `{0}` are given out by who runs this Keyward: ask them for one")]
+    ByStaff(ApiName),
+    /// A mail that must not be lost could not be taken in.
+    #[error(
+        "too many mails wait to be sent, and this one would be lost: nothing was done, try again later"
+    )]
+    MailFull,
     /// Keyward is ending, or a thread of it failed.
     #[error("this was interrupted: nothing was kept, try again")]
     Interrupted,
@@ -51,10 +62,14 @@ impl ControlError {
                 | S::NoSuchUser(_)
                 | S::NoSuchMember { .. }
                 | S::NoSuchInvitation(_)
+                | S::NoSuchKeyRequest(_)
                 | S::UnknownToken,
             ) => ErrorCode::NotFound,
             Self::WrongPassword => ErrorCode::Unauthenticated,
-            Self::Store(S::NotAllowed(_)) | Self::Forbidden(_) => ErrorCode::Forbidden,
+            Self::Store(S::NotAllowed(_) | S::OwnKeyRequest(_) | S::NotTheRequester(_))
+            | Self::Forbidden(_)
+            | Self::ByRequest(_)
+            | Self::ByStaff(_) => ErrorCode::Forbidden,
             Self::Store(
                 S::OrganizationExists(_)
                 | S::KeyExists(_)
@@ -68,9 +83,12 @@ impl ControlError {
                 | S::AlreadyInvited(_)
                 | S::AlreadyAccepted(_)
                 | S::NewcomerExpected(_)
+                | S::KeyRequestClosed { .. }
                 | S::LastOwner(_),
             ) => ErrorCode::Conflict,
-            Self::Store(S::TooManyKeys { .. }) => ErrorCode::LimitReached,
+            Self::Store(S::TooManyKeys { .. } | S::TooManyKeyRequests { .. }) => {
+                ErrorCode::LimitReached
+            }
             Self::Store(
                 S::NewerSchema { .. }
                 | S::KeyMaterial { .. }
@@ -78,7 +96,9 @@ impl ControlError {
                 | S::AuditChainLost { .. },
             ) => ErrorCode::Configuration,
             Self::Store(S::Corrupt { .. } | S::Sealed { .. }) => ErrorCode::Internal,
-            Self::Randomness(_) | Self::Interrupted | Self::Store(_) => ErrorCode::Unavailable,
+            Self::Randomness(_) | Self::Interrupted | Self::MailFull | Self::Store(_) => {
+                ErrorCode::Unavailable
+            }
         }
     }
 

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use keyward_core::{
-    id::{KeyId, ModelId, OrganizationId, SecretId, UserId},
+    id::{KeyId, KeyRequestId, ModelId, OrganizationId, SecretId, UserId},
     key::{Key, KeyState, Secret},
     member::User,
     organization::{Organization, OrganizationState},
@@ -16,7 +16,7 @@ use keyward_core::{
 
 pub use keyward_core::snapshot::Revision;
 
-use crate::{people::PeopleChange, seal::SealedBytes};
+use crate::{people::PeopleChange, requests::KeyRequestChange, seal::SealedBytes};
 
 /// What kind of someone acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +206,8 @@ pub enum Change {
     },
     /// People, and what they log in with.
     People(PeopleChange),
+    /// Requests for keys.
+    KeyRequest(KeyRequestChange),
 }
 
 /// What a change was about: what a reader of the feed has to read again.
@@ -223,6 +225,8 @@ pub enum Subject {
     Member(OrganizationId, UserId),
     /// Who runs this Keyward.
     Setup,
+    /// A request for a key.
+    KeyRequest(KeyRequestId),
 }
 
 impl Subject {
@@ -235,6 +239,7 @@ impl Subject {
             Self::User(_) => "user",
             Self::Member(..) => "member",
             Self::Setup => "setup",
+            Self::KeyRequest(_) => "key_request",
         }
     }
 
@@ -247,6 +252,7 @@ impl Subject {
             Self::User(user) => user.to_string(),
             Self::Member(organization, user) => format!("{organization}/{user}"),
             Self::Setup => "keyward".to_owned(),
+            Self::KeyRequest(request) => request.to_string(),
         }
     }
 
@@ -261,6 +267,7 @@ impl Subject {
                 Some(Self::Member(organization.parse().ok()?, user.parse().ok()?))
             }
             "setup" => Some(Self::Setup),
+            "key_request" => id.parse().ok().map(Self::KeyRequest),
             _ => None,
         }
     }

@@ -19,6 +19,7 @@ pub mod error;
 pub mod folder;
 pub mod people;
 pub mod query;
+pub mod requests;
 mod rules;
 pub mod seal;
 pub mod sqlite;
@@ -35,6 +36,10 @@ pub use people::{
 pub use query::{
     AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, UpstreamCredential, UsageFilter,
     UsageTotal,
+};
+pub use requests::{
+    KeyGrant, KeyRequest, KeyRequestChange, KeyRequestDecision, KeyRequestFilter, KeyRequestState,
+    KeyTerms,
 };
 pub use seal::{SealContext, SealedBytes, Sealer};
 pub use sqlite::{Chaining, Opening, SqliteStore};

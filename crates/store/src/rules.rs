@@ -5,6 +5,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod people;
+pub(crate) mod requests;
 
 use std::net::IpAddr;
 

@@ -17,6 +17,7 @@ mod people;
 mod readers;
 mod reads;
 mod record;
+mod requests;
 mod rows;
 mod writer;
 
@@ -24,7 +25,7 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use keyward_core::{
-    id::{ApiName, InvitationId, KeyId, OrganizationId, SessionId, UserId},
+    id::{ApiName, InvitationId, KeyId, KeyRequestId, OrganizationId, SessionId, UserId},
     member::{Email, Membership, User},
     organization::Organization,
     time::Timestamp,
@@ -46,6 +47,7 @@ use crate::{
         AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, UpstreamCredential, UsageFilter,
         UsageTotal,
     },
+    requests::{KeyRequest, KeyRequestFilter},
     store::Store,
 };
 
@@ -230,6 +232,19 @@ impl Store for SqliteStore {
     ) -> Result<Option<Invitation>, StoreError> {
         let token = *token;
         self.readers.ask(move |connection| people::invitation_by_token(connection, &token)).await
+    }
+
+    async fn key_request(&self, id: KeyRequestId) -> Result<Option<KeyRequest>, StoreError> {
+        self.readers.ask(move |connection| requests::request_by_id(connection, id)).await
+    }
+
+    async fn key_requests(
+        &self,
+        filter: &KeyRequestFilter,
+        page: Page<KeyRequestId>,
+    ) -> Result<Vec<KeyRequest>, StoreError> {
+        let filter = filter.clone();
+        self.readers.ask(move |connection| requests::requests(connection, &filter, &page)).await
     }
 
     async fn record(&self, batch: UsageBatch) -> Result<(), StoreError> {

@@ -9,6 +9,7 @@ mod caller;
 mod input;
 mod invitation;
 mod key;
+mod key_request;
 mod member;
 mod organization;
 mod problem;
@@ -126,6 +127,15 @@ fn endpoints() -> OpenApiRouter<Management> {
         .routes(routes!(key::revoke::revoke_key))
         .routes(routes!(key::rotate::rotate_key))
         .routes(routes!(key::retire::retire_secret))
+        .routes(routes!(
+            key_request::create::create_key_request,
+            key_request::list::list_key_requests
+        ))
+        .routes(routes!(key_request::show::show_key_request))
+        .routes(routes!(key_request::approve::approve_key_request))
+        .routes(routes!(key_request::deny::deny_key_request))
+        .routes(routes!(key_request::withdraw::withdraw_key_request))
+        .routes(routes!(key_request::claim::claim_key))
 }
 
 /// The API's description, as it is served and committed.

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use keyward_core::{
-    id::{KeyId, ModelId, OrganizationId, SecretId, UserId},
+    id::{ApiName, KeyId, ModelId, OrganizationId, SecretId, UserId},
     key::{Key, KeyState, Secret},
     organization::{Organization, OrganizationState},
     time::Timestamp,
@@ -18,6 +18,7 @@ use super::{
     faults::{fault, is_collision},
     people,
     reads::{self, Held},
+    requests,
     rows::{self, millis},
 };
 use crate::{
@@ -47,7 +48,7 @@ pub(super) fn commit(
     change: Change,
 ) -> Result<Revision, StoreError> {
     authority::check(connection, actor, &change)?;
-    match apply(connection, at, change)? {
+    match apply(connection, actor, at, change)? {
         Some(entry) => note(connection, chain, actor, at, &entry).map_err(fault),
         None => reads::revision(connection),
     }
@@ -75,6 +76,7 @@ fn note(
 
 fn apply(
     connection: &Connection,
+    actor: &Actor,
     at: Timestamp,
     change: Change,
 ) -> Result<Option<Entry>, StoreError> {
@@ -110,6 +112,7 @@ fn apply(
             mark_key_exposed(connection, key, at, from, disable)
         }
         Change::People(change) => people::apply(connection, at, change),
+        Change::KeyRequest(change) => requests::apply(connection, actor, at, change),
     }
 }
 
@@ -226,7 +229,7 @@ fn withdraw_model_id(
     Ok(entry)
 }
 
-fn create_key(
+pub(super) fn create_key(
     connection: &Connection,
     key: &Key,
     secret: &Secret,
@@ -241,9 +244,7 @@ fn create_key(
     if reads::held_key(connection, key.id)?.is_some() {
         return Err(StoreError::KeyExists(key.id));
     }
-    if let Some(other) = reads::key_by_name(connection, &key.organization, &key.api, &key.name)? {
-        return Err(StoreError::NameTaken { name: key.name.clone(), key: other.key.id });
-    }
+    name_is_free(connection, &key.organization, &key.api, &key.name)?;
     if let Some(most) = most_active
         && reads::has_keys(connection, &key.organization, &key.api, most)?
     {
@@ -273,6 +274,19 @@ fn create_key(
     .map_err(fault)?;
     insert_secret(connection, connection.last_insert_rowid(), 1, secret)?;
     Ok(entry)
+}
+
+/// Whether a key could get the name.
+pub(super) fn name_is_free(
+    connection: &Connection,
+    organization: &OrganizationId,
+    api: &ApiName,
+    name: &str,
+) -> Result<(), StoreError> {
+    match reads::key_by_name(connection, organization, api, name)? {
+        Some(other) => Err(StoreError::NameTaken { name: name.to_owned(), key: other.key.id }),
+        None => Ok(()),
+    }
 }
 
 fn insert_secret(
