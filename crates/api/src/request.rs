@@ -98,7 +98,7 @@ pub struct KeyRequestView {
     /// Who asks, and will own the key.
     pub requester: PersonView,
     /// Which API the key opens.
-    #[schema(example = "aiaas")]
+    #[schema(example = "inference")]
     pub api: String,
     /// What people will call the key.
     #[schema(example = "nightly")]
@@ -132,7 +132,7 @@ pub struct KeyRequestView {
 #[serde(deny_unknown_fields)]
 pub struct CreateKeyRequestInput {
     /// Which API it shall open: one whose keys are asked for and approved.
-    #[schema(example = "aiaas")]
+    #[schema(example = "inference")]
     pub api: String,
     /// What people will call it.
     #[schema(example = "nightly")]
