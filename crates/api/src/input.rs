@@ -122,11 +122,12 @@ pub struct CreateInvitationInput {
     pub role: String,
 }
 
-/// An invitation: the one place and time where its token stands in the clear.
+/// An invitation that was made.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub struct CreatedInvitation {
-    /// What the invited person shows.
-    pub token: PlaintextView,
+    /// What the invited person shows, in the clear: here alone, and only where this Keyward sends no mail. Where it does, this is
+    /// `null`, and the token stands in the mail: who shows it has read what was sent to the address.
+    pub token: Option<PlaintextView>,
     /// The invitation.
     #[serde(flatten)]
     pub invitation: InvitationView,

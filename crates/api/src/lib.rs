@@ -12,6 +12,7 @@ mod key;
 mod organization;
 mod people;
 mod profile;
+mod request;
 mod usage;
 
 pub use audit::{ActorView, AuditEntryView, AuditProofView, SubjectView};
@@ -31,6 +32,10 @@ pub use key::{
 pub use organization::{ModelIdView, OrganizationStateView, OrganizationView};
 pub use people::{AccountView, InvitationView, MemberView, PlaceView, SessionView, UserView};
 pub use profile::{BindingView, ProfileView, RouteView, UpstreamView};
+pub use request::{
+    ApproveKeyRequestInput, CreateKeyRequestInput, DenyKeyRequestInput, KeyRequestDecisionView,
+    KeyRequestStateView, KeyRequestView, KeyTermsView, ListKeyRequestsQuery, PersonView,
+};
 pub use usage::UsageView;
 
 use serde::{Deserialize, Serialize};

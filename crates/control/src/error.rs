@@ -1,7 +1,10 @@
 //! Why an operation was not done.
 
 use keyward_api::{ErrorCode, ErrorView};
-use keyward_core::member::{Right, Role};
+use keyward_core::{
+    id::ApiName,
+    member::{Right, Role},
+};
 use keyward_store::StoreError;
 
 /// Why an operation was not done. Nothing of it was kept.
@@ -32,6 +35,17 @@ pub enum ControlError {
         /// The first permission that is too much.
         beyond: String,
     },
+    /// Members do not make keys for this API: they ask for them.
+    #[error("keys for API `{0}` are asked for and approved: send a key request instead")]
+    ByRequest(ApiName),
+    /// Members get keys for this API from who runs this Keyward.
+    #[error("keys for API `{0}` are given out by who runs this Keyward: ask them for one")]
+    ByStaff(ApiName),
+    /// A mail that must not be lost could not be taken in.
+    #[error(
+        "too many mails wait to be sent, and this one would be lost: nothing was done, try again later"
+    )]
+    MailFull,
     /// Keyward is ending, or a thread of it failed.
     #[error("this was interrupted: nothing was kept, try again")]
     Interrupted,
@@ -59,12 +73,15 @@ impl ControlError {
                 | S::NoSuchUser(_)
                 | S::NoSuchMember { .. }
                 | S::NoSuchInvitation(_)
+                | S::NoSuchKeyRequest(_)
                 | S::UnknownToken,
             ) => ErrorCode::NotFound,
             Self::WrongPassword => ErrorCode::Unauthenticated,
-            Self::Store(S::NotAllowed(_)) | Self::Forbidden(_) | Self::BeyondRole { .. } => {
-                ErrorCode::Forbidden
-            }
+            Self::Store(S::NotAllowed(_) | S::OwnKeyRequest(_) | S::NotTheRequester(_))
+            | Self::Forbidden(_)
+            | Self::BeyondRole { .. }
+            | Self::ByRequest(_)
+            | Self::ByStaff(_) => ErrorCode::Forbidden,
             Self::Store(S::Outdated { .. }) => ErrorCode::Outdated,
             Self::Store(S::SecretInUse { .. }) => ErrorCode::SecretInUse,
             Self::Store(
@@ -80,9 +97,12 @@ impl ControlError {
                 | S::AlreadyInvited(_)
                 | S::AlreadyAccepted(_)
                 | S::NewcomerExpected(_)
+                | S::KeyRequestClosed { .. }
                 | S::LastOwner(_),
             ) => ErrorCode::Conflict,
-            Self::Store(S::TooManyKeys { .. }) => ErrorCode::LimitReached,
+            Self::Store(S::TooManyKeys { .. } | S::TooManyKeyRequests { .. }) => {
+                ErrorCode::LimitReached
+            }
             Self::Store(
                 S::NewerSchema { .. }
                 | S::KeyMaterial { .. }
@@ -90,7 +110,9 @@ impl ControlError {
                 | S::AuditChainLost { .. },
             ) => ErrorCode::Configuration,
             Self::Store(S::Corrupt { .. } | S::Sealed { .. }) => ErrorCode::Internal,
-            Self::Randomness(_) | Self::Interrupted | Self::Store(_) => ErrorCode::Unavailable,
+            Self::Randomness(_) | Self::Interrupted | Self::MailFull | Self::Store(_) => {
+                ErrorCode::Unavailable
+            }
         }
     }
 

@@ -41,6 +41,21 @@ keys_per_organization = 1
 rotate_after_days = 90
 "#;
 
+/// Keys are asked for and approved; `admin` implies the rest.
+const ASKED: &str = r#"
+permissions = [
+  { name = "read", description = "Read" },
+  { name = "write", description = "Write" },
+  { name = "admin", description = "All", implies = ["*"] },
+]
+presets = [{ name = "Writer", description = "Write", permissions = ["write"], environment = "staging" }]
+[key]
+prefix = "asked_"
+[issuance]
+mode = "request"
+keys_per_organization = 2
+"#;
+
 pub(crate) fn profile(name: &str, own: &str) -> Arc<Profile> {
     let file = |name: &str, text: &str| (name.to_owned(), File::new(&format!("{name}.toml"), text));
     let files = BTreeMap::from([file("default", DEFAULT), file(name, own)]);
@@ -61,11 +76,15 @@ pub(crate) fn api(name: &str, profile: &Arc<Profile>) -> Api {
     }
 }
 
-/// API `main` on the default profile, API `staff`, and one upstream that wants its credential from the store.
+/// API `main` on the default profile, API `staff`, API `asked`, and one upstream that wants its credential from the store.
 pub(crate) fn plan() -> Plan {
     let main = profile("main", "");
     Plan {
-        apis: vec![api("main", &main), api("staff", &profile("staff", STAFF))],
+        apis: vec![
+            api("main", &main),
+            api("staff", &profile("staff", STAFF)),
+            api("asked", &profile("asked", ASKED)),
+        ],
         upstreams: vec![Upstream {
             name: "models".into(),
             tls: false,

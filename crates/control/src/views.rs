@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use keyward_api::{
-    AccountView, ActorView, AuditEntryView, AuditProofView, InvitationView, KeyStateView, KeyView,
-    MemberView, OrganizationStateView, OrganizationView, PlaceView, RotationView, SecretStateView,
+    AccountView, ActorView, AuditEntryView, AuditProofView, InvitationView, KeyRequestDecisionView,
+    KeyRequestStateView, KeyRequestView, KeyStateView, KeyTermsView, KeyView, MemberView,
+    OrganizationStateView, OrganizationView, PersonView, PlaceView, RotationView, SecretStateView,
     SecretView, SessionView, SubjectView, UsageView, UserView,
 };
 use keyward_core::{
@@ -15,8 +16,8 @@ use keyward_core::{
     time::Timestamp,
 };
 use keyward_store::{
-    AuditEntry, AuditId, AuditProof, Invitation, InvitationState, InvitedAs, KeyRecord, SecretUse,
-    Session, UsageTotal, UserRecord,
+    AuditEntry, AuditId, AuditProof, Invitation, InvitationState, InvitedAs, KeyRecord, KeyRequest,
+    KeyRequestState, KeyTerms, SecretUse, Session, UsageTotal, UserRecord,
 };
 
 const SECONDS_PER_MINUTE: u64 = 60;
@@ -161,6 +162,57 @@ pub(crate) fn invitation(invitation: &Invitation, now: Timestamp) -> InvitationV
         state: state.to_owned(),
         created_at: invitation.created_at.to_string(),
         expires_at: invitation.expires_at.to_string(),
+    }
+}
+
+pub(crate) fn key_request_state(request: &KeyRequest, now: Timestamp) -> KeyRequestStateView {
+    let lapses = request.granted.as_ref().map(|granted| granted.claim_until);
+    match request.state {
+        KeyRequestState::Open if request.decide_until <= now => KeyRequestStateView::Expired,
+        KeyRequestState::Open => KeyRequestStateView::Open,
+        KeyRequestState::Approved if lapses.is_some_and(|at| at <= now) => {
+            KeyRequestStateView::Lapsed
+        }
+        KeyRequestState::Approved => KeyRequestStateView::Approved,
+        KeyRequestState::Denied => KeyRequestStateView::Denied,
+        KeyRequestState::Withdrawn => KeyRequestStateView::Withdrawn,
+        KeyRequestState::Claimed => KeyRequestStateView::Claimed,
+    }
+}
+
+fn key_terms(terms: &KeyTerms) -> KeyTermsView {
+    KeyTermsView {
+        permissions: terms.permissions.clone(),
+        lifetime_seconds: terms.lifetime_seconds,
+        allowed_networks: terms.allowed_networks.iter().map(ToString::to_string).collect(),
+        allowed_models: terms.allowed_models.clone(),
+    }
+}
+
+/// The people in it are told beside it.
+pub(crate) fn key_request(
+    request: &KeyRequest,
+    requester: PersonView,
+    decision: Option<KeyRequestDecisionView>,
+    now: Timestamp,
+) -> KeyRequestView {
+    let granted = request.granted.as_ref();
+    KeyRequestView {
+        id: request.id.to_string(),
+        organization_id: request.organization.to_string(),
+        requester,
+        api: request.api.to_string(),
+        name: request.name.clone(),
+        environment: request.environment.to_string(),
+        reason: request.reason.clone(),
+        asked: key_terms(&request.asked),
+        state: key_request_state(request, now),
+        created_at: request.created_at.to_string(),
+        decide_until: request.decide_until.to_string(),
+        decision,
+        granted: granted.map(|granted| key_terms(&granted.terms)),
+        claim_until: granted.map(|granted| granted.claim_until.to_string()),
+        key_id: request.key.map(|key| key.to_string()),
     }
 }
 

@@ -82,6 +82,7 @@ fn error_view(error: &anyhow::Error) -> ErrorView {
         }
         let is_configuration = cause.is::<crate::config::ConfigError>()
             || cause.is::<crate::config::Unfetched>()
+            || cause.is::<crate::config::NoMailPassword>()
             || cause.is::<keyward_core::profile::ProfileError>()
             || cause.is::<keyward_core::policy::PolicyError>()
             || cause.is::<keyward_gateway::StartError>();

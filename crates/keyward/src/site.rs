@@ -6,7 +6,7 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
-use keyward_control::{Context, Control, propagation::Source};
+use keyward_control::{Context, Control, mail::Mailer, propagation::Source};
 use keyward_core::{key::Peppers, policy::Policy};
 use keyward_store::{DataFolder, Interface};
 use nix::unistd::{Uid, User};
@@ -25,6 +25,8 @@ pub struct Site {
     pub policy: Arc<Policy>,
     /// The data folder.
     pub folder: DataFolder,
+    /// How people are told what happens: not at all, until [`Self::start_mail`].
+    pub mailer: Mailer,
 }
 
 impl Site {
@@ -39,7 +41,15 @@ impl Site {
         let folder = DataFolder::open(&config.data_dir)
             .await
             .with_context(|| format!("the data folder {}", config.data_dir.display()))?;
-        Ok(Self { config, policy, folder })
+        Ok(Self { config, policy, folder, mailer: Mailer::none() })
+    }
+
+    /// From now on, mails are sent as configured.
+    pub fn start_mail(&mut self) -> anyhow::Result<()> {
+        if let Some(mail) = &self.config.mail {
+            self.mailer = Mailer::start(mail.fetch()?).context("mails cannot be sent")?;
+        }
+        Ok(())
     }
 
     /// How a command on this configuration begins, for hints to paste.
@@ -58,6 +68,7 @@ impl Site {
             Arc::new(self.folder.peppers().clone()),
             self.folder.sealer(),
         )
+        .with_mailer(self.mailer.clone())
     }
 
     /// What the data plane follows.

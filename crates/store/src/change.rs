@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use keyward_core::{
-    id::{KeyId, ModelId, OrganizationId, SecretId, UserId},
+    id::{KeyId, KeyRequestId, ModelId, OrganizationId, SecretId, UserId},
     key::{Environment, Key, KeyState, Rotation, Secret},
     member::User,
     network::Network,
@@ -17,7 +17,7 @@ use keyward_core::{
 
 pub use keyward_core::snapshot::Revision;
 
-use crate::{people::PeopleChange, seal::SealedBytes};
+use crate::{people::PeopleChange, requests::KeyRequestChange, seal::SealedBytes};
 
 /// What kind of someone acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,6 +224,8 @@ pub enum Change {
     },
     /// People, and what they log in with.
     People(PeopleChange),
+    /// Requests for keys.
+    KeyRequest(KeyRequestChange),
 }
 
 /// What of a key shall be different; what is `None` stays.
@@ -275,6 +277,8 @@ pub enum Subject {
     Member(OrganizationId, UserId),
     /// Who runs this Keyward.
     Setup,
+    /// A request for a key.
+    KeyRequest(KeyRequestId),
 }
 
 impl Subject {
@@ -287,6 +291,7 @@ impl Subject {
             Self::User(_) => "user",
             Self::Member(..) => "member",
             Self::Setup => "setup",
+            Self::KeyRequest(_) => "key_request",
         }
     }
 
@@ -299,12 +304,13 @@ impl Subject {
             Self::User(user) => user.to_string(),
             Self::Member(organization, user) => format!("{organization}/{user}"),
             Self::Setup => "keyward".to_owned(),
+            Self::KeyRequest(request) => request.to_string(),
         }
     }
 
     /// What an id is of, by its shape: a key, a person, an organization, or `organization/person` for a member.
     pub fn of_id(id: &str) -> Option<Self> {
-        ["key", "user", "member", "organization"]
+        ["key", "key_request", "user", "member", "organization"]
             .into_iter()
             .find_map(|kind| Self::from_words(kind, id))
     }
@@ -320,6 +326,7 @@ impl Subject {
                 Some(Self::Member(organization.parse().ok()?, user.parse().ok()?))
             }
             "setup" => Some(Self::Setup),
+            "key_request" => id.parse().ok().map(Self::KeyRequest),
             _ => None,
         }
     }

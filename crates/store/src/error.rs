@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use keyward_core::{
-    id::{ApiName, InvitationId, KeyId, ModelId, OrganizationId, SecretId, UserId},
+    id::{ApiName, InvitationId, KeyId, KeyRequestId, ModelId, OrganizationId, SecretId, UserId},
     member::{Email, Right},
     snapshot::Revision,
     time::Timestamp,
@@ -129,6 +129,35 @@ pub enum StoreError {
         secret: SecretId,
         /// When it was last accepted.
         last_used_at: Timestamp,
+    },
+    /// No key request of this id.
+    #[error("there is no key request {0}: list them to see which there are")]
+    NoSuchKeyRequest(KeyRequestId),
+    /// The request is no longer what the change needs it to be.
+    #[error(
+        "key request {request} is {state}, and nothing can be done with it any more: ask for a key anew"
+    )]
+    KeyRequestClosed {
+        /// Which.
+        request: KeyRequestId,
+        /// What became of it.
+        state: &'static str,
+    },
+    /// Nobody but owners decides on what they asked for themselves.
+    #[error("key request {0} is your own: ask another administrator, or an owner, to decide on it")]
+    OwnKeyRequest(KeyRequestId),
+    /// A key is claimed, and a request taken back, by whoever asked alone.
+    #[error(
+        "key request {0} is somebody else's: only who asked can claim the key or withdraw the request"
+    )]
+    NotTheRequester(KeyRequestId),
+    /// The member asks for too many keys.
+    #[error(
+        "you have {most} key requests that are open or less than a day old, and cannot have more: wait, or withdraw what is not needed"
+    )]
+    TooManyKeyRequests {
+        /// How many they may have.
+        most: u32,
     },
     /// Revoked is final.
     #[error("key {0} is revoked, which is final: make a new key")]

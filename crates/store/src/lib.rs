@@ -19,6 +19,7 @@ pub mod error;
 pub mod folder;
 pub mod people;
 pub mod query;
+pub mod requests;
 mod rules;
 pub mod seal;
 pub mod sqlite;
@@ -39,6 +40,10 @@ pub use people::{
 pub use query::{
     AuditEntry, AuditFilter, AuditId, Ending, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
     UpstreamCredential, UsageFilter, UsageTotal,
+};
+pub use requests::{
+    KeyGrant, KeyRequest, KeyRequestChange, KeyRequestDecision, KeyRequestFilter, KeyRequestState,
+    KeyTerms,
 };
 pub use seal::{SealContext, SealedBytes, Sealer};
 pub use sqlite::{Chaining, Opening, SqliteStore};

@@ -5,6 +5,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod people;
+pub(crate) mod requests;
 pub(crate) mod updates;
 
 use std::{net::IpAddr, time::Duration};

@@ -19,6 +19,7 @@ mod people;
 mod readers;
 mod reads;
 mod record;
+mod requests;
 mod rows;
 mod updates;
 mod writer;
@@ -27,7 +28,7 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use keyward_core::{
-    id::{ApiName, InvitationId, KeyId, NodeId, OrganizationId, SessionId, UserId},
+    id::{ApiName, InvitationId, KeyId, KeyRequestId, NodeId, OrganizationId, SessionId, UserId},
     member::{Email, Membership, User},
     organization::Organization,
     time::Timestamp,
@@ -49,6 +50,7 @@ use crate::{
         AuditEntry, AuditFilter, AuditId, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
         UpstreamCredential, UsageFilter, UsageTotal,
     },
+    requests::{KeyRequest, KeyRequestFilter},
     store::Store,
 };
 
@@ -246,6 +248,19 @@ impl Store for SqliteStore {
     ) -> Result<Option<Invitation>, StoreError> {
         let token = *token;
         self.readers.ask(move |connection| people::invitation_by_token(connection, &token)).await
+    }
+
+    async fn key_request(&self, id: KeyRequestId) -> Result<Option<KeyRequest>, StoreError> {
+        self.readers.ask(move |connection| requests::request_by_id(connection, id)).await
+    }
+
+    async fn key_requests(
+        &self,
+        filter: &KeyRequestFilter,
+        page: Page<KeyRequestId>,
+    ) -> Result<Vec<KeyRequest>, StoreError> {
+        let filter = filter.clone();
+        self.readers.ask(move |connection| requests::requests(connection, &filter, &page)).await
     }
 
     async fn record(&self, batch: UsageBatch) -> Result<(), StoreError> {

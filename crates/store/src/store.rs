@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use keyward_core::{
-    id::{ApiName, InvitationId, KeyId, NodeId, OrganizationId, SessionId, UserId},
+    id::{ApiName, InvitationId, KeyId, KeyRequestId, NodeId, OrganizationId, SessionId, UserId},
     member::{Email, Membership, User},
     organization::Organization,
     time::Timestamp,
@@ -18,6 +18,7 @@ use crate::{
         AuditEntry, AuditFilter, AuditId, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
         UpstreamCredential, UsageFilter, UsageTotal,
     },
+    requests::{KeyRequest, KeyRequestFilter},
 };
 
 /// Which key material a [`MaterialCheck`] is of.
@@ -206,6 +207,16 @@ pub trait Store: Send + Sync {
         about: Timestamp,
         at: Timestamp,
     ) -> Result<bool, StoreError>;
+
+    /// One key request.
+    async fn key_request(&self, id: KeyRequestId) -> Result<Option<KeyRequest>, StoreError>;
+
+    /// Key requests, newest first.
+    async fn key_requests(
+        &self,
+        filter: &KeyRequestFilter,
+        page: Page<KeyRequestId>,
+    ) -> Result<Vec<KeyRequest>, StoreError>;
 
     /// Returns when there is *probably* a revision other than `known`. A hint: it may come for nothing, and it may get lost,
     /// so callers also ask now and then.

@@ -1,9 +1,10 @@
-//! What can be asked for, a file a resource: [`keys`], [`organizations`], [`people`], [`models`], [`upstreams`], [`audit`].
+//! What can be asked for, a file a resource: [`keys`], [`key_requests`], [`organizations`], [`people`], [`models`], [`upstreams`], [`audit`].
 //!
 //! The command line calls these functions, and so will the management API: what is allowed and how a mistake is told is
 //! decided here once. Each takes a [`crate::Context`] and makes at most one change of the store.
 
 pub mod audit;
+pub mod key_requests;
 pub mod keys;
 pub mod models;
 pub mod organizations;
@@ -20,7 +21,7 @@ use keyward_core::{
 };
 use keyward_store::{Sealer, Store, StoreError};
 
-use crate::error::ControlError;
+use crate::{error::ControlError, mail::Mailer};
 
 /// The store, and all that operations are held against.
 #[derive(Clone)]
@@ -29,6 +30,7 @@ pub struct Control {
     policy: Arc<Policy>,
     peppers: Arc<Peppers>,
     sealer: Arc<Sealer>,
+    mailer: Mailer,
 }
 
 impl Control {
@@ -39,7 +41,13 @@ impl Control {
         peppers: Arc<Peppers>,
         sealer: Arc<Sealer>,
     ) -> Self {
-        Self { store, policy, peppers, sealer }
+        Self { store, policy, peppers, sealer, mailer: Mailer::none() }
+    }
+
+    /// The same, with mails about what is done.
+    #[must_use]
+    pub fn with_mailer(self, mailer: Mailer) -> Self {
+        Self { mailer, ..self }
     }
 
     fn api(&self, name: &ApiName) -> Result<&Api, ControlError> {

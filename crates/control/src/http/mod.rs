@@ -10,6 +10,7 @@ mod caller;
 mod input;
 mod invitation;
 mod key;
+mod key_request;
 mod member;
 mod model;
 mod organization;
@@ -141,6 +142,15 @@ fn endpoints() -> OpenApiRouter<Management> {
         .routes(routes!(audit::list::list_audit_entries))
         .routes(routes!(audit::list_all::list_all_audit_entries))
         .routes(routes!(audit::verify::verify_audit))
+        .routes(routes!(
+            key_request::create::create_key_request,
+            key_request::list::list_key_requests
+        ))
+        .routes(routes!(key_request::show::show_key_request))
+        .routes(routes!(key_request::approve::approve_key_request))
+        .routes(routes!(key_request::deny::deny_key_request))
+        .routes(routes!(key_request::withdraw::withdraw_key_request))
+        .routes(routes!(key_request::claim::claim_key))
 }
 
 /// The API's description, as it is served and committed.

@@ -32,6 +32,8 @@ enum May {
     From(Role),
     /// Those who run this Keyward.
     Operators,
+    /// Those who see it; below administrator that is who made it, here somebody else. To others it is not there.
+    Hidden,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +44,7 @@ enum Role {
     Owner,
 }
 
-use May::{Anybody, From, Oneself, Operators};
+use May::{Anybody, From, Hidden, Oneself, Operators};
 use Role::{Administrator, Developer, Owner, Viewer};
 
 /// Method, path, a good body, and who may. `{…}` stand for things of the organization `ours`.
@@ -114,6 +116,18 @@ const OPERATIONS: &[(&str, &str, &str, May)] = &[
     ("POST", "/v1/keys/{key}/rotate", r#"{"overlap_seconds":60}"#, From(Administrator)),
     ("POST", "/v1/keys/{key}/secrets/{secret}/retire", "", From(Administrator)),
     ("POST", "/v1/keys/{key}/revoke", "", From(Administrator)),
+    ("GET", "/v1/organizations/{organization}/key-requests", "", From(Viewer)),
+    (
+        "POST",
+        "/v1/organizations/{organization}/key-requests",
+        r#"{"api":"asked","name":"another","permissions":["read"],"reason":"R"}"#,
+        From(Developer),
+    ),
+    ("GET", "/v1/key-requests/{key_request}", "", Hidden),
+    ("POST", "/v1/key-requests/{key_request}/approve", "{}", Hidden),
+    ("POST", "/v1/key-requests/{key_request}/deny", r#"{"reason":"R"}"#, Hidden),
+    ("POST", "/v1/key-requests/{key_request}/withdraw", "", Hidden),
+    ("POST", "/v1/key-requests/{key_request}/claim", "", Hidden),
 ];
 
 struct World {
@@ -262,6 +276,7 @@ impl Things {
             ("{secret}", format!("sec_{none}")),
             ("{session}", format!("ses_{none}")),
             ("{model}", "000000000x00000000".to_owned()),
+            ("{key_request}", format!("krq_{none}")),
         ])
     }
 }
@@ -285,6 +300,10 @@ async fn ours(world: &World) -> Ours {
     let invited = world.done(Some(&owner), "POST", &path, &body).await;
     let (key, secret) = world.key(&owner, &organization, "ada's").await;
     let sessions = world.done(Some(&owner), "GET", "/v1/sessions", &Value::Null).await;
+    let path = format!("/v1/organizations/{organization}/key-requests");
+    let body =
+        json!({ "api": "asked", "name": "ada's", "permissions": ["read"], "reason": "jobs" });
+    let asked = world.done(Some(&owner), "POST", &path, &body).await;
     let things = Things(vec![
         ("{organization}", organization),
         ("{user}", user),
@@ -293,6 +312,7 @@ async fn ours(world: &World) -> Ours {
         ("{secret}", secret),
         ("{session}", text(&sessions, "/items/0/id")),
         ("{model}", "123456789x12345678".to_owned()),
+        ("{key_request}", text(&asked, "/id")),
     ]);
     Ours { viewer, developer, administrator, things }
 }
@@ -392,17 +412,15 @@ async fn a_role_that_is_too_low_is_forbidden() {
     for (role, token) in askers {
         for (method, path, body, may) in OPERATIONS {
             let path = ours.things.put_into(path);
-            let forbidden = match may {
-                From(least) => *least > role,
-                Operators => true,
-                Anybody | Oneself => continue,
+            let refused = match may {
+                From(least) if *least > role => (StatusCode::FORBIDDEN, "forbidden"),
+                Operators => (StatusCode::FORBIDDEN, "forbidden"),
+                Hidden if role < Administrator => (StatusCode::NOT_FOUND, "not_found"),
+                From(_) | Hidden | Anybody | Oneself => continue,
             };
-            if !forbidden {
-                continue;
-            }
             let answer = world.ask(Some(token), method, &path, body).await;
             let told = (answer.status, code(&answer));
-            assert_eq!(told, (StatusCode::FORBIDDEN, "forbidden"), "{role:?} {method} {path}");
+            assert_eq!(told, refused, "{role:?} {method} {path}");
         }
     }
 }
@@ -624,6 +642,60 @@ async fn nobody_makes_or_gets_a_key_that_has_more_than_their_role_may() {
         world.done(Some(&bob), "PATCH", &own, &widened).await["permissions"],
         json!(["write"])
     );
+}
+
+#[tokio::test]
+async fn a_key_is_asked_for_and_claimed_without_the_approver_seeing_it() {
+    let world = World::new().await;
+    let (organization, ada) = world.sign_up("ada").await;
+    let (_, dev) = world.join(&ada, &organization, "dev", "developer").await;
+    let (_, admin) = world.join(&ada, &organization, "adm", "administrator").await;
+    let requests = format!("/v1/organizations/{organization}/key-requests");
+    let body = json!({
+        "api": "asked", "name": "ci", "permissions": ["admin"], "reason": "nightly jobs",
+        "lifetime_seconds": 86_400, "allowed_networks": ["10.0.0.0/8"],
+    });
+    let asked = world.done(Some(&dev), "POST", &requests, &body).await;
+    let path = format!("/v1/key-requests/{}", text(&asked, "/id"));
+    let approve = json!({ "permissions": ["write"], "note": "writing is enough" });
+    let approved = world.done(Some(&admin), "POST", &format!("{path}/approve"), &approve).await;
+    let listed =
+        world.done(Some(&admin), "GET", &format!("{requests}?state=approved"), &Value::Null).await;
+    assert_eq!(listed["items"], json!([approved]));
+    for other in [&ada, &admin] {
+        let answer = world.ask(Some(other), "POST", &format!("{path}/claim"), "").await;
+        assert_eq!((answer.status, code(&answer)), (StatusCode::FORBIDDEN, "forbidden"));
+    }
+    let claim = world.ask(Some(&dev), "POST", &format!("{path}/claim"), "").await;
+    assert_eq!(claim.status, StatusCode::CREATED);
+    let secret = text(&claim.body, "/secret");
+    assert_eq!(claim.body["permissions"], json!(["write"]));
+    let key = text(&claim.body, "/id");
+    for path in [path.clone(), requests.clone(), format!("/v1/keys/{key}")] {
+        let seen = world.done(Some(&admin), "GET", &path, &Value::Null).await.to_string();
+        assert!(seen.contains(&key) && !seen.contains(&secret), "{seen}");
+    }
+    let again = world.ask(Some(&dev), "POST", &format!("{path}/claim"), "").await;
+    assert_eq!((again.status, code(&again)), (StatusCode::CONFLICT, "conflict"));
+
+    let wrong = r#"{"api":"asked","name":"x","permissions":["read"],"reason":"R","owner":"usr"}"#;
+    assert_eq!(world.ask(Some(&dev), "POST", &requests, wrong).await.status.as_u16(), 400);
+    let none = world
+        .ask(
+            Some(&dev),
+            "POST",
+            &requests,
+            r#"{"api":"main","name":"x","permissions":["read"],"reason":"R"}"#,
+        )
+        .await;
+    assert!(text(&none.body, "/detail").contains("need no request"), "{none:?}");
+    for number in 1..20 {
+        let body = json!({ "api": "asked", "name": format!("{number}"), "permissions": ["read"], "reason": "R" });
+        world.done(Some(&dev), "POST", &requests, &body).await;
+    }
+    let full =
+        world.ask(Some(&dev), "POST", &requests, &body.to_string().replace("ci", "last")).await;
+    assert_eq!((full.status.as_u16(), code(&full)), (409, "limit_reached"));
 }
 
 #[tokio::test]

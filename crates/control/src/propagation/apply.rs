@@ -38,7 +38,11 @@ pub(super) async fn apply(
             Subject::Organization(id) => organization(store, directory, id).await?,
             Subject::UpstreamCredential(_) => applied.credentials = true,
             // Of people, the data plane knows nothing but what their keys are good for.
-            Subject::Key(_) | Subject::User(_) | Subject::Member(..) | Subject::Setup => {}
+            Subject::Key(_)
+            | Subject::User(_)
+            | Subject::Member(..)
+            | Subject::Setup
+            | Subject::KeyRequest(_) => {}
         }
     }
     for subject in subjects {

@@ -11,6 +11,7 @@ mod keys;
 mod models;
 mod orgs;
 mod profiles;
+mod requests;
 mod routes;
 mod secret_input;
 mod upstreams;
@@ -61,6 +62,9 @@ enum Command {
     /// Make, list, show, rotate and end keys
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// List, show, approve and deny requests for keys
+    #[command(subcommand)]
+    Requests(requests::Requests),
     /// Make, list, show, suspend and resume organizations
     #[command(subcommand)]
     Orgs(orgs::Orgs),
@@ -116,6 +120,7 @@ fn dispatch(config: &Path, output: Output, command: Command) -> anyhow::Result<(
         }
         match command {
             Command::Keys(command) => command.run(config, output).await,
+            Command::Requests(command) => command.run(config, output).await,
             Command::Orgs(command) => command.run(config, output).await,
             Command::Models(command) => command.run(config, output).await,
             Command::Upstreams(command) => command.run(config, output).await,

@@ -7,6 +7,7 @@
 
 mod apis;
 mod gateway;
+mod mail;
 mod management;
 mod source;
 pub mod units;
@@ -34,6 +35,7 @@ use toml::Spanned;
 use self::source::Source;
 use crate::profiles::{Profiles, Unreadable};
 
+pub use mail::{MailConfig, NoMailPassword};
 pub use management::ManagementConfig;
 pub use upstreams::{ConfiguredUpstream, CredentialOrigin, Unfetched};
 
@@ -84,6 +86,8 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// Where the management API is, if anywhere.
     pub management: ManagementConfig,
+    /// How mails are sent, if they are.
+    pub mail: Option<MailConfig>,
     /// All profiles there are, used or not.
     pub profiles: Profiles,
     /// What is protected.
@@ -142,6 +146,7 @@ impl Config {
         };
         let gateway = gateway::compile(&reader, source.gateway, source.listeners)?;
         let management = management::compile(&reader, &source.management)?;
+        let mail = mail::compile(&reader, &source.mail)?;
         let upstreams = upstreams::compile(&reader, source.upstreams, &gateway.settings.identity)?;
         let apis = apis::Apis {
             reader: &reader,
@@ -155,6 +160,7 @@ impl Config {
             data_dir,
             gateway,
             management,
+            mail,
             profiles,
             apis,
             upstreams,
@@ -204,6 +210,10 @@ impl Config {
         if self.management != before.management {
             changed.push("management");
             self.management = before.management;
+        }
+        if self.mail != before.mail {
+            changed.push("mail");
+            self.mail.clone_from(&before.mail);
         }
         (self, changed)
     }

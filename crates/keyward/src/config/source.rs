@@ -17,6 +17,8 @@ pub(super) struct Source {
     #[serde(default)]
     pub(super) management: ManagementSource,
     #[serde(default)]
+    pub(super) mail: MailSource,
+    #[serde(default)]
     pub(super) upstreams: Vec<UpstreamSource>,
     #[serde(default)]
     pub(super) apis: Vec<ApiSource>,
@@ -27,6 +29,16 @@ pub(super) struct Source {
 pub(super) struct ManagementSource {
     pub(super) address: Option<Spanned<String>>,
     pub(super) sign_up: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MailSource {
+    pub(super) server: Option<Spanned<String>>,
+    pub(super) password: Option<Spanned<String>>,
+    pub(super) from: Option<Spanned<String>>,
+    pub(super) folder: Option<Spanned<String>>,
+    pub(super) link: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]

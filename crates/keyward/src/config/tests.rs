@@ -50,7 +50,7 @@ fn every_mistake_says_where_it_is_and_what_would_be_right() {
     let cases = [
         (
             "data_dirr = \"x\"",
-            "keyward.toml:1: unknown field `data_dirr`, expected one of `data_dir`, `profiles_dir`, `stale_after`, `listeners`, `gateway`, `management`, `upstreams`, `apis`; correct this line",
+            "keyward.toml:1: unknown field `data_dirr`, expected one of `data_dir`, `profiles_dir`, `stale_after`, `listeners`, `gateway`, `management`, `mail`, `upstreams`, `apis`; correct this line",
         ),
         (
             "data_dir = 7",
@@ -299,6 +299,102 @@ fn every_mistake_in_an_api_says_where_it_is_and_what_would_be_right() {
 }
 
 #[test]
+fn every_mistake_about_mail_says_where_it_is_and_what_would_be_right() {
+    const SERVER: &str = "write it like \"smtps://user@mail.example.com:465\" or \"smtp://user@mail.example.com:587\"";
+    let server = |problem: &str| format!("keyward.toml:2: {problem}; {SERVER}");
+    let password = "remove it and say with `password` where it is";
+    let cases = [
+        ("server = \"mail.example.com\"", server("the mail server is neither smtp nor smtps")),
+        ("server = \"smtp://\"", server("this is not the address of a mail server")),
+        ("server = \"smtp://a b\"", server("this is not the address of a mail server")),
+        ("server = \"smtp://a/inbox\"", server("this is not the address of a mail server")),
+        ("server = \"smtp://a:99999\"", server("this is not the address of a mail server")),
+        (
+            "server = \"smtp://user:hush@a\"",
+            format!("keyward.toml:2: the mail server's address holds a password, which would stand in this file; {password}"),
+        ),
+        (
+            "server = \"smtp://user@a\"",
+            "keyward.toml:2: the mail server has a user and no password; say with `password` where it is, or remove the user".to_owned(),
+        ),
+        (
+            "server = \"smtp://a\"\npassword = \"env:X\"",
+            "keyward.toml:3: the mail server has a password and no user; name the user in `server`, like \"smtps://user@host:465\"".to_owned(),
+        ),
+        (
+            "server = \"smtp://u@a\"\npassword = \"hush\"",
+            "keyward.toml:3: `password` does not say where the password is; write \"env:NAME\" or \"file:PATH\"; the password itself never stands in this file".to_owned(),
+        ),
+        (
+            "folder = \"mail\"",
+            "keyward.toml:2: mails have no sender; say with `from` whom they are from, like keyward@example.com".to_owned(),
+        ),
+        (
+            "folder = \"mail\"\nfrom = \"keyward\"",
+            "keyward.toml:3: `keyward` is no sender; write it like keyward@example.com or \"Keyward <keyward@example.com>\"".to_owned(),
+        ),
+        (
+            "folder = \"mail\"\nserver = \"smtp://a\"",
+            "keyward.toml:2: mails cannot go to a server and into a folder; remove `server` or `folder`".to_owned(),
+        ),
+        ("folder = \"\"", "keyward.toml:2: `folder` is empty; name a folder".to_owned()),
+        (
+            "link = \"keys.example.com\"",
+            "keyward.toml:2: `link` is no address that people could open; write one like \"https://keys.example.com\", or \"off\"".to_owned(),
+        ),
+    ];
+    for (text, message) in cases {
+        assert_eq!(read(&format!("[mail]\n{text}")).expect_err(text), message, "{text}");
+    }
+}
+
+#[test]
+fn a_mail_server_is_spoken_to_in_secret_unless_it_is_here() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("password"), "hush\n").unwrap();
+    let settings = |server: &str| {
+        let login = if server.contains('@') { "password = \"file:password\"" } else { "" };
+        let text = format!(
+            "[mail]\nserver = \"{server}\"\nfrom = \"a@b.c\"\nlink = \"https://k.test/\"\n{login}"
+        );
+        let config = Config::read(&folder.path().join("keyward.toml"), &text).unwrap();
+        config.mail.unwrap().fetch().unwrap()
+    };
+    use keyward_control::mail::{
+        MailSecurity::{Clear, StartTls, Tls},
+        MailWay,
+    };
+    for (text, host, port, security, user) in [
+        ("smtps://mail.test", "mail.test", 465, Tls, None),
+        ("smtps://127.0.0.1:1", "127.0.0.1", 1, Tls, None),
+        ("smtp://ops@mail.test", "mail.test", 587, StartTls, Some("ops")),
+        ("smtp://ops%40mail.test@mail.test:25", "mail.test", 25, StartTls, Some("ops@mail.test")),
+        ("smtp://ops@mail.test@10.0.0.1:25", "10.0.0.1", 25, StartTls, Some("ops@mail.test")),
+        ("smtp://localhost:25", "localhost", 25, Clear, None),
+        ("smtp://127.0.0.2:25", "127.0.0.2", 25, Clear, None),
+        ("smtp://[::1]:25", "::1", 25, Clear, None),
+        ("smtp://[2001:db8::1]", "2001:db8::1", 587, StartTls, None),
+    ] {
+        let settings = settings(text);
+        assert_eq!(settings.link.as_deref(), Some("https://k.test"));
+        let MailWay::Server(server) = settings.way else { panic!("{text}") };
+        assert_eq!((&*server.host, server.port, server.security), (host, port, security), "{text}");
+        let login = server.login.as_ref().map(|(user, password)| (&**user, password.expose()));
+        assert_eq!(login, user.map(|user| (user, "hush")), "{text}");
+    }
+    let text = "[mail]\nserver = \"smtp://u@a\"\nfrom = \"a@b.c\"\npassword = \"env:KEYWARD_TEST_NOBODY_SETS_THIS\"";
+    let unset = read(text).unwrap().mail.unwrap().fetch().map(drop).unwrap_err().to_string();
+    assert_eq!(
+        unset,
+        "mail: the environment variable `KEYWARD_TEST_NOBODY_SETS_THIS` is not set; put the password of the mail server's user there"
+    );
+    let here = "[mail]\nfolder = \"mail\"\nfrom = \"a@b.c\"";
+    let config = Config::read(Path::new("/etc/keyward/keyward.toml"), here).unwrap();
+    let MailWay::Folder(path) = config.mail.unwrap().fetch().unwrap().way else { panic!() };
+    assert_eq!(path, Path::new("/etc/keyward/mail"));
+}
+
+#[test]
 fn https_may_be_spoken_by_a_proxy_in_front() {
     let demands = SOUND.replace("https = \"optional\"\n", "");
     assert!(read(&demands).is_err());
@@ -370,6 +466,7 @@ fn the_example_says_the_defaults() {
     assert_eq!(config.gateway.workers, default.gateway.workers);
     assert_eq!(config.gateway.listeners, default.gateway.listeners);
     assert_eq!(config.data_dir, default.data_dir);
+    assert!(config.mail.is_none() && default.mail.is_none());
     assert_eq!(config.plan_without_credentials().stale_after, None);
     assert_eq!(
         config.profiles.names().collect::<Vec<_>>(),
@@ -421,7 +518,7 @@ fn no_setting_is_missing_from_the_example_and_each_is_explained() {
     let upstream = "[[upstreams]]\nname = \"a\"\nurl = \"http://a\"";
     let api = "[[apis]]\nname = \"a\"";
     let route = "[[apis.routes]]\nmethods = [\"GET\"]\npath = \"/x\"";
-    let tables: [(&str, &str, &str); 11] = [
+    let tables: [(&str, &str, &str); 12] = [
         ("", "", "zzz = 1"),
         ("listeners", "[[listeners]]\naddress = \"1.2.3.4:5\"", "zzz = 1"),
         ("listeners.tls", "[[listeners]]\naddress = \"1.2.3.4:5\"", "tls = { zzz = 1 }"),
@@ -429,6 +526,7 @@ fn no_setting_is_missing_from_the_example_and_each_is_explained() {
         ("gateway.limits", "[gateway.limits]", "zzz = 1"),
         ("gateway.deadlines", "[gateway.deadlines]", "zzz = 1"),
         ("gateway.identity_headers", "[gateway.identity_headers]", "zzz = 1"),
+        ("mail", "[mail]", "zzz = 1"),
         ("upstreams", upstream, "zzz = 1"),
         ("upstreams.credential", upstream, "credential = { zzz = 1 }"),
         ("apis", api, "zzz = 1"),

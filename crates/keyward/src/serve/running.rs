@@ -3,7 +3,7 @@
 //! Nothing listens before all keys are loaded, and nothing that was counted is dropped at the end: the gateway drains first,
 //! then what it told is written, then the store is let go.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use keyward_control::{
@@ -14,7 +14,14 @@ use keyward_control::{
 use keyward_core::key::Plaintext;
 use keyward_gateway::Gateway;
 
-use crate::{clock, config::Config, site::Site};
+use crate::{
+    clock,
+    config::{Config, MailConfig},
+    site::Site,
+};
+
+/// For mails that are being sent when it is asked to stop.
+const MAIL: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub struct Running {
@@ -32,12 +39,14 @@ impl Running {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         // Before anything is made: a credential that is not there is a mistake in the configuration.
         config.plan()?;
+        config.mail.as_ref().map(MailConfig::fetch).transpose()?;
         Self::on(Site::of(config).await?).await
     }
 
     /// Loads all keys of an open data folder, and listens.
-    pub async fn on(site: Site) -> anyhow::Result<Self> {
+    pub async fn on(mut site: Site) -> anyhow::Result<Self> {
         let plan = site.config.plan()?;
+        site.start_mail()?;
         let propagation = Propagation::start(site.source(), plan, Timing::default()).await?;
         let recorder = Recorder::start(site.folder.store()).context("usage cannot be recorded")?;
         let gateway = Gateway::start(
@@ -107,6 +116,7 @@ impl Running {
         gateway.drain();
         recorder.finish();
         propagation.stop();
+        site.mailer.finish(MAIL);
         drop(site);
     }
 }

@@ -13,8 +13,10 @@
 
 mod demo;
 mod lifecycle;
+mod mail;
 mod management;
 mod refused_upload;
+mod requests;
 mod revocation;
 mod secrecy;
 mod streams;

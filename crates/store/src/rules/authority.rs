@@ -2,7 +2,7 @@
 //! so that a right which was taken away meanwhile, or a check that somebody forgot, opens nothing.
 
 use keyward_core::{
-    id::{InvitationId, KeyId, OrganizationId, SecretId, UserId},
+    id::{InvitationId, KeyId, KeyRequestId, OrganizationId, SecretId, UserId},
     member::{Membership, Right, Role},
 };
 
@@ -10,6 +10,7 @@ use crate::{
     change::{Change, Subject},
     error::StoreError,
     people::{InvitedAs, PeopleChange},
+    requests::KeyRequestChange,
 };
 
 /// What a change is about, as far as rights depend on it.
@@ -31,6 +32,12 @@ pub(crate) enum Asked {
     Invitation(InvitationId),
     /// A role in an organization, to be given or taken: nobody gives or takes more than they have.
     Role(OrganizationId, Option<UserId>, Option<Role>),
+    /// To ask for a key, as this person: nobody asks for another.
+    ToAsk(OrganizationId, UserId),
+    /// To decide on a key request.
+    ToDecide(KeyRequestId),
+    /// To be who made a key request: no other right takes its place.
+    Requester(KeyRequestId),
     /// Oneself.
     Oneself(UserId),
     /// Nothing but what the change itself shows: a token, a password that was checked.
@@ -59,6 +66,21 @@ pub(crate) fn asked(change: &Change) -> Asked {
         | Change::RotateKey { key, .. } => Asked::Key(*key),
         Change::RetireSecret { secret, .. } => Asked::Secret(*secret),
         Change::People(change) => asked_of_people(change),
+        Change::KeyRequest(change) => asked_of_requests(change),
+    }
+}
+
+fn asked_of_requests(change: &KeyRequestChange) -> Asked {
+    match change {
+        KeyRequestChange::Ask(request) => {
+            Asked::ToAsk(request.organization.clone(), request.requester)
+        }
+        KeyRequestChange::Approve { request, .. } | KeyRequestChange::Deny { request, .. } => {
+            Asked::ToDecide(*request)
+        }
+        KeyRequestChange::Withdraw(request) | KeyRequestChange::Claim { request, .. } => {
+            Asked::Requester(*request)
+        }
     }
 }
 
@@ -136,6 +158,7 @@ pub(crate) fn role(
 pub(crate) fn missing(subject: &Subject) -> StoreError {
     match subject {
         Subject::Key(key) => StoreError::NoSuchKey(*key),
+        Subject::KeyRequest(request) => StoreError::NoSuchKeyRequest(*request),
         Subject::Organization(organization) => StoreError::NoSuchOrganization(organization.clone()),
         Subject::Member(organization, _) => StoreError::NoSuchOrganization(organization.clone()),
         Subject::UpstreamCredential(_) | Subject::User(_) | Subject::Setup => {

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use keyward_core::{
-    id::{KeyId, ModelId, OrganizationId, SecretId, UserId},
+    id::{ApiName, KeyId, ModelId, OrganizationId, SecretId, UserId},
     key::{Key, KeyState, Secret},
     organization::{Organization, OrganizationState},
     time::Timestamp,
@@ -18,6 +18,7 @@ use super::{
     faults::{fault, is_collision},
     people,
     reads::{self, Held},
+    requests,
     rows::{self, millis},
     updates,
 };
@@ -48,7 +49,7 @@ pub(super) fn commit(
     change: Change,
 ) -> Result<Revision, StoreError> {
     authority::check(connection, actor, &change)?;
-    match apply(connection, at, change)? {
+    match apply(connection, actor, at, change)? {
         Some(entry) => note(connection, chain, actor, at, &entry).map_err(fault),
         None => reads::revision(connection),
     }
@@ -91,21 +92,24 @@ fn concerned(
     connection: &Connection,
     subject: &Subject,
 ) -> rusqlite::Result<Option<OrganizationId>> {
-    let key = match subject {
+    let (sql, id) = match subject {
         Subject::Organization(organization) | Subject::Member(organization, _) => {
             return Ok(Some(organization.clone()));
         }
-        Subject::Key(key) => key,
+        Subject::Key(key) => ("SELECT organization FROM keys WHERE id = ?1", key.bits()),
+        Subject::KeyRequest(request) => {
+            ("SELECT organization FROM key_requests WHERE id = ?1", request.bits())
+        }
         Subject::UpstreamCredential(_) | Subject::User(_) | Subject::Setup => return Ok(None),
     };
-    let sql = "SELECT organization FROM keys WHERE id = ?1";
     let found: Option<String> =
-        connection.prepare_cached(sql)?.query_row([key.bits()], |row| row.get(0)).optional()?;
+        connection.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?;
     Ok(found.and_then(|id| id.parse().ok()))
 }
 
 fn apply(
     connection: &Connection,
+    actor: &Actor,
     at: Timestamp,
     change: Change,
 ) -> Result<Option<Entry>, StoreError> {
@@ -142,6 +146,7 @@ fn apply(
             mark_key_exposed(connection, key, at, from, disable)
         }
         Change::People(change) => people::apply(connection, at, change),
+        Change::KeyRequest(change) => requests::apply(connection, actor, at, change),
     }
 }
 
@@ -248,7 +253,7 @@ fn withdraw_model_id(
     Ok(entry)
 }
 
-fn create_key(
+pub(super) fn create_key(
     connection: &Connection,
     key: &Key,
     secret: &Secret,
@@ -260,7 +265,7 @@ fn create_key(
     if reads::held_key(connection, key.id)?.is_some() {
         return Err(StoreError::KeyExists(key.id));
     }
-    check_name(connection, key)?;
+    name_is_free(connection, &key.organization, &key.api, &key.name)?;
     if let Some(most) = most_active
         && reads::has_keys(connection, &key.organization, &key.api, most)?
     {
@@ -306,13 +311,16 @@ pub(super) fn check_owner(connection: &Connection, key: &Key) -> Result<(), Stor
     rules::key_owner(key, owner, place.as_ref())
 }
 
-/// A name is one key's at a time.
-pub(super) fn check_name(connection: &Connection, key: &Key) -> Result<(), StoreError> {
-    match reads::key_by_name(connection, &key.organization, &key.api, &key.name)? {
-        Some(other) if other.key.id != key.id => {
-            Err(StoreError::NameTaken { name: key.name.clone(), key: other.key.id })
-        }
-        _ => Ok(()),
+/// Whether a key could get the name.
+pub(super) fn name_is_free(
+    connection: &Connection,
+    organization: &OrganizationId,
+    api: &ApiName,
+    name: &str,
+) -> Result<(), StoreError> {
+    match reads::key_by_name(connection, organization, api, name)? {
+        Some(other) => Err(StoreError::NameTaken { name: name.to_owned(), key: other.key.id }),
+        None => Ok(()),
     }
 }
 

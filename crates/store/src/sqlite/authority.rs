@@ -1,18 +1,21 @@
 //! Whether whoever acts may: looked up in the transaction of the change. What is asked of whom is decided in `rules::authority`.
 
 use keyward_core::{
-    id::{OrganizationId, UserId},
+    id::{KeyRequestId, OrganizationId, UserId},
     key::Key,
     member::{Membership, Right},
 };
 use rusqlite::Connection;
 
-use super::{people, reads};
+use super::{people, reads, requests};
 use crate::{
     change::{Actor, ActorKind, Change, Subject},
     error::StoreError,
     people::InvitedAs,
-    rules::authority::{self as rules, Asked},
+    rules::{
+        authority::{self as rules, Asked},
+        requests as request_rules,
+    },
 };
 
 /// Refuses a change that the person who acts has no right to. The machine's own operator, and Keyward itself, have every right.
@@ -22,6 +25,14 @@ pub(super) fn check(
     change: &Change,
 ) -> Result<(), StoreError> {
     let asked = rules::asked(change);
+    // Asked first: what is one person's alone is no operator's either.
+    match &asked {
+        Asked::Requester(id) => return requester(connection, actor, *id),
+        Asked::ToAsk(_, requester) if actor.person != Some(*requester) => {
+            return Err(StoreError::NotAllowed(None));
+        }
+        _ => {}
+    }
     match (actor.kind, actor.person) {
         _ if asked == Asked::Nothing => Ok(()),
         (ActorKind::Operator | ActorKind::System, None) => Ok(()),
@@ -42,6 +53,16 @@ fn person_may(connection: &Connection, person: UserId, asked: Asked) -> Result<(
     match asked {
         Asked::Nothing => Ok(()),
         Asked::Everything => Err(StoreError::NotAllowed(None)),
+        Asked::ToAsk(organization, _) => {
+            let (place, unseen) = (place(&organization)?, unseen(&organization));
+            rules::in_place(place.as_ref(), Right::WriteOwnKeys, unseen)
+        }
+        Asked::ToDecide(id) => {
+            let held = requests::request_by_id(connection, id)?;
+            let held = held.ok_or(StoreError::NoSuchKeyRequest(id))?;
+            request_rules::may_decide(&held, person, place(&held.organization)?.as_ref())
+        }
+        Asked::Requester(id) => Err(StoreError::NoSuchKeyRequest(id)),
         Asked::Oneself(user) if user == person => Ok(()),
         Asked::Oneself(_) => Err(StoreError::NotAllowed(None)),
         Asked::In(organization, right) => {
@@ -81,6 +102,20 @@ fn person_may(connection: &Connection, person: UserId, asked: Asked) -> Result<(
             rules::role(place.as_ref(), of.as_ref(), to, unseen(&organization))
         }
     }
+}
+
+fn requester(connection: &Connection, actor: &Actor, id: KeyRequestId) -> Result<(), StoreError> {
+    let missing = StoreError::NoSuchKeyRequest(id);
+    let held = requests::request_by_id(connection, id)?.ok_or(missing)?;
+    let sees_it = match actor.person {
+        None => matches!(actor.kind, ActorKind::Operator | ActorKind::System),
+        Some(person) => {
+            let place = people::member(connection, &held.organization, person)?;
+            place.is_some_and(|place| place.role.has(Right::DecideRequests))
+                || people::user_by_id(connection, person)?.is_some_and(|one| one.user.operator)
+        }
+    };
+    request_rules::is_requester(&held, actor.person, sees_it)
 }
 
 fn write_key(key: &Key, place: Option<&Membership>) -> Result<(), StoreError> {

@@ -23,6 +23,7 @@ const AUDIT_CHAIN: &str = include_str!("migrations/0002_audit_chain.sql");
 const LATER: &[&str] = &[
     include_str!("migrations/0003_people.sql"),
     include_str!("migrations/0004_keys_and_audit.sql"),
+    include_str!("migrations/0005_key_requests.sql"),
 ];
 /// The step behind which the words of keys have to be gathered.
 const WORDS: i64 = 4;

@@ -89,11 +89,15 @@ impl<'r> Cells<'r> {
         read(self.text(at, what)?).ok_or_else(|| self.corrupt(what))
     }
 
-    fn json_of<T: DeserializeOwned>(&self, at: usize, what: &str) -> Result<T, StoreError> {
+    pub(super) fn json_of<T: DeserializeOwned>(
+        &self,
+        at: usize,
+        what: &str,
+    ) -> Result<T, StoreError> {
         serde_json::from_str(self.text(at, what)?).map_err(|_| self.corrupt(what))
     }
 
-    fn optional_json_of<T: DeserializeOwned>(
+    pub(super) fn optional_json_of<T: DeserializeOwned>(
         &self,
         at: usize,
         what: &str,

@@ -29,7 +29,9 @@ pub(super) fn key(
     let held = apply::held(connection, id)?;
     rules::seen_as_it_is(seen, held.revision)?;
     let Some((key, entry)) = rules::key(&held.key, update)? else { return Ok(None) };
-    apply::check_name(connection, &key)?;
+    if key.name != held.key.name {
+        apply::name_is_free(connection, &key.organization, &key.api, &key.name)?;
+    }
     if key.owner != held.key.owner {
         apply::check_owner(connection, &key)?;
     }

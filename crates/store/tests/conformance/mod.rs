@@ -10,6 +10,7 @@ pub(crate) mod loading;
 pub(crate) mod nodes;
 pub(crate) mod organizations;
 pub(crate) mod people;
+pub(crate) mod requests;
 pub(crate) mod updates;
 pub(crate) mod usage;
 pub(crate) mod waking;
@@ -102,6 +103,16 @@ macro_rules! every_promise {
                 no_token_and_no_password_is_told_of,
                 what_a_person_may_is_looked_up_when_a_change_is_done,
                 who_belongs_elsewhere_is_told_that_nothing_is_there;
+            requests:
+                a_request_is_approved_for_less_and_claimed_once,
+                a_request_ends_in_one_way,
+                requests_and_approvals_grow_too_old,
+                nothing_is_granted_that_was_not_asked,
+                a_claimed_key_is_exactly_what_was_granted,
+                who_may_ask_decide_and_claim,
+                a_request_that_contradicts_itself_is_refused,
+                a_member_has_so_many_requests_and_no_more,
+                requests_are_filtered_and_paged_newest_first;
             usage:
                 usage_is_added_up_per_scope,
                 usage_is_narrowed_by_every_filter,

@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, time::Duration};
 use keyward_core::{
     id::{ApiName, KeyId, OrganizationId, UserId},
     key::{Environment, Key, KeyState, Labels, Rotation},
-    member::Right,
     network::Network,
     policy::Api,
     profile::{IssuanceMode, Preset},
@@ -22,7 +21,7 @@ use crate::{
 
 const LONGEST_MODEL_NAME: usize = 200;
 /// What ends later was mistyped; far beyond, a moment can no longer be written and would look like none.
-const LONGEST_LIFE: Duration = Duration::from_secs(365_250 * 24 * 3600);
+pub(in crate::app) const LONGEST_LIFE: Duration = Duration::from_secs(365_250 * 24 * 3600);
 
 /// What a new key shall be.
 #[derive(Clone, Debug)]
@@ -119,13 +118,12 @@ pub(super) fn check_rotation(rotation: Option<Rotation>) -> Result<(), ControlEr
 fn check_mode(context: &Context, api: &Api) -> Result<(), ControlError> {
     match (api.profile.issuance.mode, &context.caller) {
         (IssuanceMode::SelfService, _) | (_, Caller::Operator(_)) => Ok(()),
-        (IssuanceMode::Request | IssuanceMode::Staff, _) => {
-            Err(ControlError::Forbidden(Right::Operate))
-        }
+        (IssuanceMode::Request, _) => Err(ControlError::ByRequest(api.name.clone())),
+        (IssuanceMode::Staff, _) => Err(ControlError::ByStaff(api.name.clone())),
     }
 }
 
-fn preset<'a>(api: &'a Api, name: &str) -> Result<&'a Preset, ControlError> {
+pub(in crate::app) fn preset<'a>(api: &'a Api, name: &str) -> Result<&'a Preset, ControlError> {
     api.profile.preset(name).ok_or_else(|| {
         let known: Vec<_> = api.profile.presets.iter().map(|p| p.name.as_str()).collect();
         let remedy = match known.as_slice() {
@@ -136,7 +134,7 @@ fn preset<'a>(api: &'a Api, name: &str) -> Result<&'a Preset, ControlError> {
     })
 }
 
-pub(super) fn permissions(
+pub(in crate::app) fn permissions(
     api: &Api,
     named: &[String],
     preset: Option<&Preset>,
@@ -177,7 +175,9 @@ pub(super) fn permissions(
     Ok(named.iter().filter(|name| seen.insert(name.as_str())).cloned().collect())
 }
 
-fn preset_environment(preset: Option<&Preset>) -> Result<Environment, ControlError> {
+pub(in crate::app) fn preset_environment(
+    preset: Option<&Preset>,
+) -> Result<Environment, ControlError> {
     let name = preset.and_then(|preset| preset.environment.as_deref());
     // A profile with a preset of no real environment does not load, so the remedy is never needed.
     name.unwrap_or(Environment::DEFAULT)

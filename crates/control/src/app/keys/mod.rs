@@ -79,7 +79,12 @@ impl Control {
     }
 
     /// A secret of a key, which ends by itself where its rotation is required.
-    fn mint_secret(&self, key: &Key, api: &Api, now: Timestamp) -> Result<Minted, ControlError> {
+    pub(in crate::app) fn mint_secret(
+        &self,
+        key: &Key,
+        api: &Api,
+        now: Timestamp,
+    ) -> Result<Minted, ControlError> {
         let mut minted = mint::secret(key.id, &api.profile.key_format, &self.peppers, now)?;
         let rotation = key.rotation.or(api.profile.issuance.rotation);
         minted.secret.expires_at = rotation.filter(|one| one.required).map(|one| one.due(now));
@@ -88,7 +93,7 @@ impl Control {
 
     /// What a member makes, and what a member holds, is within what their role lets keys be. Where a role changes later, the data
     /// plane narrows the keys.
-    async fn check_ceilings(
+    pub(in crate::app) async fn check_ceilings(
         &self,
         context: &Context,
         api: &Api,

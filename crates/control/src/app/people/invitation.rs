@@ -14,6 +14,7 @@ use super::{super::Control, Newcomer};
 use crate::{
     context::Context,
     error::ControlError,
+    mail::Mail,
     mint,
     token::{self, TokenKind},
     views,
@@ -22,10 +23,11 @@ use crate::{
 /// How long an invitation can be accepted.
 const INVITATION: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// An invitation that was made. Here, and nowhere else, its token stands in the clear: it goes into one mail.
+/// An invitation that was made.
 pub struct Invited {
-    /// What opens it.
-    pub token: Plaintext,
+    /// What opens it, in the clear: here alone, and only where no mail was sent with it. A token that came by mail alone
+    /// proves the address.
+    pub token: Option<Plaintext>,
     /// The invitation.
     pub invitation: InvitationView,
 }
@@ -39,6 +41,17 @@ impl Control {
         email: Email,
     ) -> Result<Invited, ControlError> {
         self.require_members(context, to.as_ref().map(|(organization, _)| organization))?;
+        let mail = self.mailer.reserve(&email)?;
+        let by = match context.user() {
+            Some(user) => self.store.user(user).await?.map(|record| record.user.name),
+            None => None,
+        };
+        let place = match &to {
+            Some((organization, role)) => {
+                Some((self.existing_organization(organization).await?.name, *role))
+            }
+            None => None,
+        };
         let (plaintext, token) = token::mint(TokenKind::Invitation)?;
         let invitation = Invitation {
             id: InvitationId::from_bits(mint::random()?),
@@ -54,9 +67,17 @@ impl Control {
             state: InvitationState::Open,
         };
         let view = views::invitation(&invitation, context.now);
+        let expires_at = invitation.expires_at;
         let change = Change::People(PeopleChange::Invite(invitation));
         self.store.commit(&context.actor, context.now, change).await?;
-        Ok(Invited { token: plaintext, invitation: view })
+        let delivers = self.mailer.delivers();
+        let told = Mail::Invitation { to: place, by, token: plaintext, expires_at };
+        mail.send(&told, context.now);
+        let token = match told {
+            Mail::Invitation { token, .. } if !delivers => Some(token),
+            _ => None,
+        };
+        Ok(Invited { token, invitation: view })
     }
 
     fn require_members(

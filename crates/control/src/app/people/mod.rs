@@ -6,7 +6,7 @@ pub mod session;
 pub mod setup;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::app) mod tests;
 
 use keyward_core::{
     id::UserId,

@@ -37,7 +37,7 @@ fn visitor(now: Timestamp) -> Context {
 }
 
 /// Logs in, and acts as whoever the token says.
-async fn logged_in(control: &Control, name: &str) -> Context {
+pub(in crate::app) async fn logged_in(control: &Control, name: &str) -> Context {
     let device = Device { name: "a test\n".to_owned(), address: "203.0.113.7".parse().unwrap() };
     let email = format!("{name}@example.com").parse().unwrap();
     let started = control.log_in(&visitor(NOW), &email, plain(PASSWORD), device).await.unwrap();
@@ -48,7 +48,10 @@ async fn logged_in(control: &Control, name: &str) -> Context {
 }
 
 /// An organization, its owner, and somebody they invited.
-async fn with_member(control: &Control, role: Role) -> (OrganizationId, Context, Context) {
+pub(in crate::app) async fn with_member(
+    control: &Control,
+    role: Role,
+) -> (OrganizationId, Context, Context) {
     let (_, organization) =
         control.sign_up(&visitor(NOW), newcomer("ada"), "Ada's".to_owned()).await.unwrap();
     let organization: OrganizationId = organization.id.parse().unwrap();
@@ -58,7 +61,7 @@ async fn with_member(control: &Control, role: Role) -> (OrganizationId, Context,
     (organization, ada, bob)
 }
 
-async fn join(
+pub(in crate::app) async fn join(
     control: &Control,
     inviting: &Context,
     organization: &OrganizationId,
@@ -69,7 +72,10 @@ async fn join(
     let to = Some((organization.clone(), role));
     let invited = control.invite(inviting, to, email).await.unwrap();
     let newcomer = Some((name.to_owned(), plain(PASSWORD)));
-    control.accept_invitation(&visitor(NOW), &invited.token, newcomer).await.unwrap()
+    control
+        .accept_invitation(&visitor(NOW), invited.token.as_ref().unwrap(), newcomer)
+        .await
+        .unwrap()
 }
 
 fn code(error: &ControlError) -> ErrorCode {
@@ -167,10 +173,13 @@ async fn an_invitation_is_for_the_one_it_was_sent_to() {
         (eve.clone(), None),
         (ada.clone(), None),
     ] {
-        let refused = control.accept_invitation(&who, &invited.token, newcomer).await.map(drop);
+        let refused = control
+            .accept_invitation(&who, invited.token.as_ref().unwrap(), newcomer)
+            .await
+            .map(drop);
         assert_eq!(refused, Err(StoreError::EmailTaken(email()).into()));
     }
-    control.accept_invitation(&bob, &invited.token, None).await.unwrap();
+    control.accept_invitation(&bob, invited.token.as_ref().unwrap(), None).await.unwrap();
     let listed = control.list_invitations(&eve, to.as_ref().map(|(to, _)| to)).await.unwrap();
     let states: Vec<_> = listed.iter().map(|one: &InvitationView| one.state.as_str()).collect();
     assert_eq!(states, ["accepted"]);

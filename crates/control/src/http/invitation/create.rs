@@ -12,14 +12,15 @@ use super::super::{
 
 /// Invite somebody, up to one's own role.
 ///
-/// The answer holds the invitation's token, once. It is good for seven days, and for nobody but the person invited.
+/// The invitation's token goes by mail, and is good for seven days. Where this Keyward sends no mail, it stands in the answer, once: give it to
+/// the person invited and to nobody else.
 #[utoipa::path(
     post,
     path = "/v1/organizations/{organization}/invitations",
     tag = "invitations",
     params(("organization" = String, Path, description = "The organization's id")),
     request_body = CreateInvitationInput,
-    responses((status = 201, description = "The invitation and its token", body = CreatedInvitation), Refusals),
+    responses((status = 201, description = "The invitation; with its token, where no mail is sent", body = CreatedInvitation), Refusals),
     security(("session" = [])),
 )]
 pub(in crate::http) async fn create_invitation(
@@ -32,7 +33,7 @@ pub(in crate::http) async fn create_invitation(
     let email = read("email", &input.email)?;
     let invited = management.control().invite(&caller.context, to, email).await?;
     let answer = CreatedInvitation {
-        token: PlaintextView::new(invited.token.expose().to_owned()),
+        token: invited.token.map(|token| PlaintextView::new(token.expose().to_owned())),
         invitation: invited.invitation,
     };
     Ok((StatusCode::CREATED, Json(answer)))

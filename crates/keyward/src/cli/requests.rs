@@ -1,0 +1,247 @@
+//! `keyward requests …`: key requests, seen and decided on by who runs this Keyward. Asking and claiming are the member's alone,
+//! over the management API.
+
+use std::{path::Path, time::Duration};
+
+use clap::{Args, Subcommand, ValueEnum};
+use keyward_api::{KeyRequestStateView, KeyRequestView, KeyTermsView, Page};
+use keyward_control::{
+    Control,
+    app::key_requests::{Grant, KeyRequestQuery},
+};
+use keyward_core::{
+    id::{KeyRequestId, OrganizationId},
+    network::Network,
+};
+
+use super::values;
+use crate::{
+    output::{Output, facts, table},
+    site::{Site, operator},
+};
+
+const PAGE: u32 = 1000;
+/// Whoever asked is told before the command ends, if the mail server answers in this time.
+const MAIL: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Requests {
+    /// List requests, newest first
+    List(List),
+    /// Show a request
+    Show {
+        /// The request's id
+        id: KeyRequestId,
+    },
+    /// Approve a request: for all that was asked, or less
+    Approve(Approve),
+    /// Deny a request, or take back an approval that was not claimed
+    Deny {
+        /// The request's id
+        id: KeyRequestId,
+        /// Why, for whoever asked
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only requests in this organization
+    #[arg(long)]
+    organization: Option<OrganizationId>,
+    /// Only requests in this state
+    #[arg(long)]
+    state: Option<State>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Approve {
+    /// The request's id
+    id: KeyRequestId,
+    /// A permission of those asked for; may be given several times [default: all asked for]
+    #[arg(long = "permission", value_name = "PERMISSION")]
+    permissions: Vec<String>,
+    /// How long the key is good from its claim on [default: as asked]
+    #[arg(long, value_parser = values::duration, value_name = "DURATION")]
+    lifetime: Option<Duration>,
+    /// A network it may be used from; may be given several times [default: as asked]
+    #[arg(long = "allow-network", value_name = "CIDR")]
+    allowed_networks: Vec<Network>,
+    /// A model it may ask for; may be given several times [default: as asked]
+    #[arg(long = "allow-model", value_name = "MODEL")]
+    allowed_models: Vec<String>,
+    /// A word to whoever asked
+    #[arg(long)]
+    note: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum State {
+    Open,
+    Expired,
+    Approved,
+    Lapsed,
+    Denied,
+    Withdrawn,
+    Claimed,
+}
+
+impl From<State> for KeyRequestStateView {
+    fn from(state: State) -> Self {
+        match state {
+            State::Open => Self::Open,
+            State::Expired => Self::Expired,
+            State::Approved => Self::Approved,
+            State::Lapsed => Self::Lapsed,
+            State::Denied => Self::Denied,
+            State::Withdrawn => Self::Withdrawn,
+            State::Claimed => Self::Claimed,
+        }
+    }
+}
+
+impl Requests {
+    pub(super) async fn run(self, config: &Path, output: Output) -> anyhow::Result<()> {
+        let mut site = Site::open(config).await?;
+        let decides = matches!(self, Self::Approve(_) | Self::Deny { .. });
+        // A decision matters more than its mail.
+        if decides && let Err(error) = site.start_mail() {
+            Output::note(&format!("warning: nobody is told by mail: {error:#}"));
+        }
+        let done = self.on(&site.control(), output).await;
+        site.mailer.finish(MAIL);
+        done
+    }
+
+    async fn on(self, control: &Control, output: Output) -> anyhow::Result<()> {
+        let context = operator();
+        match self {
+            Self::List(list) => list.run(control, output).await,
+            Self::Show { id } => output.show(&control.show_key_request(&context, id).await?, shown),
+            Self::Approve(approve) => {
+                let (id, grant) = (approve.id, approve.grant());
+                let view = control.approve_key_request(&context, id, grant).await?;
+                output.show(&view, |request| {
+                    let until = request.claim_until.as_deref().unwrap_or_default();
+                    format!(
+                        "{id} is approved: {} can claim `{}` until {until}.\n\n{}",
+                        request.requester.email,
+                        request.name,
+                        shown(request)
+                    )
+                })
+            }
+            Self::Deny { id, reason } => {
+                let view = control.deny_key_request(&context, id, reason).await?;
+                output.show(&view, |request| {
+                    format!("{id} `{}` of {} is denied.", request.name, request.requester.email)
+                })
+            }
+        }
+    }
+}
+
+impl Approve {
+    fn grant(self) -> Grant {
+        let Self { permissions, lifetime, allowed_networks, allowed_models, note, .. } = self;
+        Grant {
+            permissions: (!permissions.is_empty()).then_some(permissions),
+            lifetime_seconds: lifetime.map(|lifetime| lifetime.as_secs()),
+            allowed_networks: (!allowed_networks.is_empty()).then_some(allowed_networks),
+            allowed_models: (!allowed_models.is_empty()).then_some(allowed_models),
+            note,
+        }
+    }
+}
+
+impl List {
+    async fn run(self, control: &Control, output: Output) -> anyhow::Result<()> {
+        let mut query = KeyRequestQuery {
+            organization: self.organization,
+            state: self.state.map(Into::into),
+            after: None,
+        };
+        let mut requests = Vec::new();
+        loop {
+            let page = control.list_key_requests(&operator(), &query, PAGE).await?;
+            requests.extend(page.items);
+            match page.next {
+                Some(next) => query.after = Some(next.parse()?),
+                None => break,
+            }
+        }
+        output.show(&Page::whole(requests), |page| listed(&page.items))
+    }
+}
+
+fn or_none(items: &[String], none: &str) -> String {
+    if items.is_empty() { none.to_owned() } else { items.join(", ") }
+}
+
+fn lifetime(terms: &KeyTermsView) -> String {
+    match terms.lifetime_seconds {
+        None => "without an end".to_owned(),
+        Some(seconds) if seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
+        Some(seconds) => format!("{seconds}s"),
+    }
+}
+
+fn listed(requests: &[KeyRequestView]) -> String {
+    let row = |request: &KeyRequestView| {
+        let terms = request.granted.as_ref().unwrap_or(&request.asked);
+        vec![
+            request.id.clone(),
+            request.requester.email.clone(),
+            request.name.clone(),
+            request.api.clone(),
+            request.organization_id.clone(),
+            or_none(&terms.permissions, "-"),
+            lifetime(terms),
+            request.state.as_str().to_owned(),
+            request.created_at.clone(),
+        ]
+    };
+    let heading =
+        ["id", "who", "name", "api", "organization", "permissions", "lifetime", "state", "asked"];
+    table(&heading, requests.iter().map(row).collect(), "No key requests.")
+}
+
+fn shown(request: &KeyRequestView) -> String {
+    let who = &request.requester;
+    let mut all = vec![
+        ("request", request.id.clone()),
+        ("who", format!("{} ({})", who.email, who.name)),
+        ("organization", request.organization_id.clone()),
+        ("api", request.api.clone()),
+        ("name", request.name.clone()),
+        ("environment", request.environment.clone()),
+        ("reason", request.reason.replace('\n', " ")),
+        ("state", request.state.as_str().to_owned()),
+        ("asked", request.created_at.clone()),
+        ("asked for", terms(&request.asked)),
+    ];
+    if let Some(granted) = &request.granted {
+        all.push(("granted", terms(granted)));
+    }
+    if let Some(decision) = &request.decision {
+        let by = decision.by.as_ref().map_or("an operator", |by| &by.email);
+        all.push(("decided", format!("{} by {by}", decision.at)));
+        all.push(("note", decision.note.as_deref().unwrap_or("-").replace('\n', " ")));
+    }
+    if let Some(key) = &request.key_id {
+        all.push(("key", key.clone()));
+    }
+    facts(&all)
+}
+
+fn terms(terms: &KeyTermsView) -> String {
+    let models =
+        terms.allowed_models.as_ref().map_or("every".to_owned(), |models| or_none(models, "none"));
+    format!(
+        "{}; lifetime {}; networks {}; models {models}",
+        or_none(&terms.permissions, "no permission"),
+        lifetime(terms),
+        or_none(&terms.allowed_networks, "everywhere"),
+    )
+}
