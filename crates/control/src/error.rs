@@ -100,9 +100,9 @@ impl ControlError {
                 | S::KeyRequestClosed { .. }
                 | S::LastOwner(_),
             ) => ErrorCode::Conflict,
-            Self::Store(S::TooManyKeys { .. } | S::TooManyKeyRequests { .. }) => {
-                ErrorCode::LimitReached
-            }
+            Self::Store(
+                S::TooManyKeys { .. } | S::TooManyKeyRequests { .. } | S::TooManyInvitations { .. },
+            ) => ErrorCode::LimitReached,
             Self::Store(
                 S::NewerSchema { .. }
                 | S::KeyMaterial { .. }

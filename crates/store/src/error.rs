@@ -97,6 +97,16 @@ pub enum StoreError {
     /// An invitation to the same place is open.
     #[error("{0} is invited already: withdraw that invitation to send another")]
     AlreadyInvited(Email),
+    /// Each invitation is a mail to somebody who did not ask for it.
+    #[error(
+        "organization `{organization}` has sent {most} invitations within a day, and cannot send more: wait until tomorrow"
+    )]
+    TooManyInvitations {
+        /// Which.
+        organization: OrganizationId,
+        /// How many it may send in a day.
+        most: u32,
+    },
     /// It was accepted, and cannot be taken back.
     #[error("invitation {0} was accepted: remove the member instead")]
     AlreadyAccepted(InvitationId),

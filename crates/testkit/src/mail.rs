@@ -1,7 +1,7 @@
 //! A mail server on loopback that takes mail as RFC 5321 says, as much of it as a client that submits mail needs, and keeps it.
 
 use std::{
-    io::{self, BufRead as _, BufReader, Write as _},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
@@ -9,7 +9,15 @@ use std::{
     },
 };
 
-use crate::wait::{self, LONG};
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
+
+use crate::{
+    certificates::Certificates,
+    wait::{self, LONG},
+};
 
 /// A mail, as it was handed over.
 #[derive(Clone, Debug)]
@@ -62,6 +70,7 @@ struct Shared {
     stop: AtomicBool,
     received: Mutex<Vec<Received>>,
     offered: Mutex<usize>,
+    tls: Option<Arc<ServerConfig>>,
     answer: Box<Answerer>,
 }
 
@@ -73,15 +82,31 @@ impl MailServer {
         Self::answering(|_| "250 taken")
     }
 
+    /// Takes everything, with TLS from the first byte on.
+    pub fn with_tls(certificates: &Certificates) -> Self {
+        let chain = CertificateDer::pem_file_iter(&certificates.certificate)
+            .and_then(Iterator::collect)
+            .expect("a certificate");
+        let key = PrivateKeyDer::from_pem_file(&certificates.key).expect("a private key");
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
+        let config = config.expect("a certificate with its key");
+        Self::listen(Some(Arc::new(config)), Box::new(|_| "250 taken"))
+    }
+
     /// Answers the mail of this number, from 0 on, with this line; keeps it where that begins with 2.
     pub fn answering(answer: impl Fn(usize) -> &'static str + Send + Sync + 'static) -> Self {
+        Self::listen(None, Box::new(answer))
+    }
+
+    fn listen(tls: Option<Arc<ServerConfig>>, answer: Box<Answerer>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
         let address = listener.local_addr().expect("a listener has an address");
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             received: Mutex::default(),
             offered: Mutex::new(0),
-            answer: Box::new(answer),
+            tls,
+            answer,
         });
         let serving = shared.clone();
         std::thread::spawn(move || {
@@ -92,7 +117,7 @@ impl MailServer {
                 let Ok(stream) = stream else { continue };
                 let shared = serving.clone();
                 // A connection that fails is the other side's to notice.
-                std::thread::spawn(move || drop(shared.serve(&stream)));
+                std::thread::spawn(move || drop(shared.accept(stream)));
             }
         });
         Self { address, shared }
@@ -134,11 +159,26 @@ fn path(argument: &str) -> String {
     argument.split(['<', '>']).nth(1).unwrap_or_default().to_owned()
 }
 
+/// One line to the client.
+fn say(to: &mut BufReader<impl Write>, line: &str) -> io::Result<()> {
+    to.get_mut().write_all(format!("{line}\r\n").as_bytes())?;
+    to.get_mut().flush()
+}
+
 impl Shared {
-    fn serve(&self, stream: &TcpStream) -> io::Result<()> {
+    fn accept(&self, stream: TcpStream) -> io::Result<()> {
+        match &self.tls {
+            Some(config) => {
+                let connection = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
+                self.serve(StreamOwned::new(connection, stream))
+            }
+            None => self.serve(stream),
+        }
+    }
+
+    fn serve(&self, stream: impl Read + Write) -> io::Result<()> {
         let mut reader = BufReader::new(stream);
-        let say = |line: &str| (&mut &*stream).write_all(format!("{line}\r\n").as_bytes());
-        say("220 mail.test")?;
+        say(&mut reader, "220 mail.test")?;
         let (mut from, mut to, mut login) = (String::new(), vec![], None);
         let mut line = String::new();
         loop {
@@ -149,29 +189,32 @@ impl Shared {
             let (command, argument) =
                 line.trim_end().split_once(' ').unwrap_or((line.trim_end(), ""));
             match command.to_ascii_uppercase().as_str() {
-                "EHLO" => say("250-mail.test\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 AUTH PLAIN")?,
+                "EHLO" => say(
+                    &mut reader,
+                    "250-mail.test\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 AUTH PLAIN",
+                )?,
                 "AUTH" => {
                     login = Some(argument.to_owned());
-                    say("235 welcome")?;
+                    say(&mut reader, "235 welcome")?;
                 }
                 "MAIL" => {
                     (from, to) = (path(argument), vec![]);
-                    say("250 so far so good")?;
+                    say(&mut reader, "250 so far so good")?;
                 }
                 "RCPT" => {
                     to.push(path(argument));
-                    say("250 so far so good")?;
+                    say(&mut reader, "250 so far so good")?;
                 }
                 "DATA" => {
-                    say("354 go on")?;
+                    say(&mut reader, "354 go on")?;
                     let text = read_data(&mut reader)?;
                     let mail =
                         Received { from: from.clone(), to: to.clone(), login: login.clone(), text };
-                    say(self.take(mail))?;
+                    say(&mut reader, self.take(mail))?;
                 }
-                "RSET" | "NOOP" => say("250 done")?,
-                "QUIT" => return say("221 bye"),
-                _ => say("502 what")?,
+                "RSET" | "NOOP" => say(&mut reader, "250 done")?,
+                "QUIT" => return say(&mut reader, "221 bye"),
+                _ => say(&mut reader, "502 what")?,
             }
         }
     }
@@ -188,7 +231,7 @@ impl Shared {
 }
 
 /// Until a line that is a lone dot; a dot too many at a line's start goes (RFC 5321, section 4.5.2).
-fn read_data(reader: &mut BufReader<&TcpStream>) -> io::Result<String> {
+fn read_data(reader: &mut impl BufRead) -> io::Result<String> {
     let mut text = String::new();
     loop {
         let mut line = String::new();

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use super::{Mail, RequestedKey};
 
-/// A mail's subject and text; `link` is where the management API is reached.
+/// A mail's subject and text; `link` is where the management API is reached, if that is known.
 pub(super) fn of(mail: &Mail, link: Option<&str>) -> (String, String) {
-    let link = link.unwrap_or_default();
+    let link = link.unwrap_or("…");
     match mail {
         Mail::Invitation { to, by, token, expires_at } => {
             let by = by.as_deref().unwrap_or("An operator");

@@ -245,3 +245,99 @@ fn terms(terms: &KeyTermsView) -> String {
         or_none(&terms.allowed_networks, "everywhere"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use keyward_api::{KeyRequestDecisionView, PersonView};
+
+    use super::*;
+
+    fn person(name: &str) -> PersonView {
+        let email = format!("{name}@example.com");
+        PersonView { id: format!("usr_{name}"), email, name: name.to_owned() }
+    }
+
+    fn open() -> KeyRequestView {
+        KeyRequestView {
+            id: "krq_1".to_owned(),
+            organization_id: "acme".to_owned(),
+            requester: person("dev"),
+            api: "main".to_owned(),
+            name: "nightly".to_owned(),
+            environment: "production".to_owned(),
+            reason: "batch\nof summaries".to_owned(),
+            asked: KeyTermsView {
+                permissions: vec!["read".to_owned(), "write".to_owned()],
+                lifetime_seconds: None,
+                allowed_networks: vec![],
+                allowed_models: None,
+            },
+            state: KeyRequestStateView::Open,
+            created_at: "2027-01-15T08:00:00Z".to_owned(),
+            decide_until: "2027-02-14T08:00:00Z".to_owned(),
+            decision: None,
+            granted: None,
+            claim_until: None,
+            key_id: None,
+        }
+    }
+
+    fn claimed() -> KeyRequestView {
+        KeyRequestView {
+            state: KeyRequestStateView::Claimed,
+            decision: Some(KeyRequestDecisionView {
+                by: Some(person("adm")),
+                at: "2027-01-15T09:00:00Z".to_owned(),
+                note: Some("writing is enough".to_owned()),
+            }),
+            granted: Some(KeyTermsView {
+                permissions: vec!["write".to_owned()],
+                lifetime_seconds: Some(7 * 86_400),
+                allowed_networks: vec!["10.0.0.0/8".to_owned()],
+                allowed_models: Some(vec!["small".to_owned()]),
+            }),
+            claim_until: Some("2027-01-22T09:00:00Z".to_owned()),
+            key_id: Some("key_1".to_owned()),
+            ..open()
+        }
+    }
+
+    #[test]
+    fn requests_are_listed_and_shown() {
+        assert_snapshot!(listed(&[]), @"No key requests.");
+        assert_snapshot!(listed(&[claimed(), open()]), @r"
+        ID     WHO              NAME     API   ORGANIZATION  PERMISSIONS  LIFETIME        STATE    ASKED
+        krq_1  dev@example.com  nightly  main  acme          write        7d              claimed  2027-01-15T08:00:00Z
+        krq_1  dev@example.com  nightly  main  acme          read, write  without an end  open     2027-01-15T08:00:00Z
+        ");
+        assert_snapshot!(shown(&open()), @r"
+        request       krq_1
+        who           dev@example.com (dev)
+        organization  acme
+        api           main
+        name          nightly
+        environment   production
+        reason        batch of summaries
+        state         open
+        asked         2027-01-15T08:00:00Z
+        asked for     read, write; lifetime without an end; networks everywhere; models every
+        ");
+        assert_snapshot!(shown(&claimed()), @r"
+        request       krq_1
+        who           dev@example.com (dev)
+        organization  acme
+        api           main
+        name          nightly
+        environment   production
+        reason        batch of summaries
+        state         claimed
+        asked         2027-01-15T08:00:00Z
+        asked for     read, write; lifetime without an end; networks everywhere; models every
+        granted       write; lifetime 7d; networks 10.0.0.0/8; models small
+        decided       2027-01-15T09:00:00Z by adm@example.com
+        note          writing is enough
+        key           key_1
+        ");
+    }
+}

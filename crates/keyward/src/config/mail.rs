@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use http::Uri;
+use http::{Uri, uri::Authority};
 use keyward_control::mail::{MailSecurity, MailSender, MailServer, MailSettings, MailWay};
 use keyward_core::{key::Plaintext, profile::ProfileError};
 use percent_encoding::percent_decode_str;
@@ -157,7 +157,7 @@ fn compile_server(
     }
     let port = match address.port_u16() {
         Some(port) => port,
-        None if rest.trim_end_matches(']').contains(':') && !rest.starts_with('[') => {
+        None if address.authority().map(Authority::as_str) != address.host() => {
             return Err(wrong("the port is no number from 1 to 65535"));
         }
         None if is_tls => 465,

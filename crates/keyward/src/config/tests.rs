@@ -308,7 +308,8 @@ fn every_mistake_about_mail_says_where_it_is_and_what_would_be_right() {
         ("server = \"smtp://\"", server("this is not the address of a mail server")),
         ("server = \"smtp://a b\"", server("this is not the address of a mail server")),
         ("server = \"smtp://a/inbox\"", server("this is not the address of a mail server")),
-        ("server = \"smtp://a:99999\"", server("this is not the address of a mail server")),
+        ("server = \"smtp://a:99999\"", server("the port is no number from 1 to 65535")),
+        ("server = \"smtp://[::1]:99999\"", server("the port is no number from 1 to 65535")),
         (
             "server = \"smtp://user:hush@a\"",
             format!("keyward.toml:2: the mail server's address holds a password, which would stand in this file; {password}"),
@@ -449,10 +450,12 @@ fn paths_are_relative_to_the_file_and_credentials_are_fetched_late() {
 fn what_cannot_change_while_it_runs_stays_and_is_named() {
     let before = read(SOUND).unwrap();
     let text = format!(
-        "data_dir = \"other\"\nstale_after = \"1m\"\n[[listeners]]\naddress = \"127.0.0.1:1\"\n{SOUND}"
+        "data_dir = \"other\"\nstale_after = \"1m\"\n[[listeners]]\naddress = \"127.0.0.1:1\"\n\
+         [mail]\nfolder = \"mail\"\nfrom = \"a@b.c\"\n{SOUND}"
     );
     let (after, changed) = read(&text).unwrap().with_fixed_of(&before);
-    assert_eq!(changed, ["data_dir", "listeners"]);
+    assert_eq!(changed, ["data_dir", "listeners", "mail"]);
+    assert_eq!(after.mail, before.mail);
     assert_eq!(after.data_dir, before.data_dir);
     assert_eq!(after.gateway.listeners, before.gateway.listeners);
     assert_eq!(after.plan().unwrap().stale_after, Some(Duration::from_secs(60)));

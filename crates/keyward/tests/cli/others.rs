@@ -123,6 +123,23 @@ fn the_configuration_is_checked() {
 }
 
 #[test]
+fn requests_that_are_not_there_are_told_of() {
+    let place = Place::new();
+    assert_snapshot!(place.done("requests list"), @"No key requests.");
+    assert_snapshot!(place.done("--json requests list --state open"), @r#"{"items":[],"next":null}"#);
+    let nothing = "krq_00000000000000000000000000";
+    for command in ["show", "approve", "deny --reason no"] {
+        let said = place.refused(&format!("requests {command} {nothing}"));
+        assert_eq!(
+            said,
+            format!("error: there is no key request {nothing}: list them to see which there are\n")
+        );
+    }
+    assert_snapshot!(place.refused("requests list --organization gone"), @"error: there is no organization `gone`: `keyward orgs list` shows which there are");
+    assert_eq!(place.run(&format!("requests deny {nothing}")).code, 2, "it takes a reason");
+}
+
+#[test]
 fn every_shell_gets_completions() {
     let place = Place::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

@@ -3,7 +3,9 @@
 
 use std::process::Command;
 
-use keyward_testkit::{Api, Keyward, MailServer, Serve, Upstream, wait};
+use keyward_testkit::{
+    Api, Keyward, MailServer, Serve, Upstream, certificates::Certificates, wait,
+};
 use serde_json::{Value, json};
 
 use crate::{KEYWARD, requests::managed_at};
@@ -20,16 +22,22 @@ struct World {
 }
 
 fn world(mail: &str) -> World {
+    world_in(&[], mail)
+}
+
+/// With these environment variables.
+fn world_in(environment: &[(&str, &str)], mail: &str) -> World {
     let upstream = Upstream::json("{}");
     let api = Api::new("inference", upstream.address()).profile("aiaas");
     let settings = format!(
         "\n[management]\naddress = \"127.0.0.1:0\"\nsign_up = true\n\
          [mail]\nfrom = \"Keyward <keyward@example.com>\"\nlink = \"https://keys.example.com/\"\n{mail}\n"
     );
-    let keyward = Serve::new(KEYWARD)
-        .api(api)
-        .settings(&settings)
-        .environment("MAIL_PASSWORD", "hush hush")
+    let serve =
+        Serve::new(KEYWARD).api(api).settings(&settings).environment("MAIL_PASSWORD", "hush hush");
+    let keyward = environment
+        .iter()
+        .fold(serve, |serve, (name, value)| serve.environment(name, value))
         .start();
     let manage = managed_at(&keyward);
     let mut world = World {
@@ -201,21 +209,24 @@ fn terminated(mut keyward: Keyward) -> (bool, String) {
 }
 
 #[test]
-fn a_mail_server_that_nobody_vouches_for_gets_nothing() {
-    // Another Keyward stands in for it: it speaks TLS, with a certificate of an authority that nobody knows.
-    let upstream = Upstream::json("{}");
-    let other = Serve::new(KEYWARD)
-        .api(Api::new("inference", upstream.address()).profile("aiaas"))
-        .tls("localhost")
-        .start();
-    let world = world(&format!("server = \"smtps://localhost:{}\"", other.address.port()));
-    world.invite("dev");
+fn a_mail_server_with_tls_gets_mail_if_somebody_vouches_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = Certificates::make(folder.path(), &["localhost"]);
+    let mail = MailServer::with_tls(&certificates);
+    let server = format!("server = \"smtps://localhost:{}\"", mail.address().port());
+    let known = world_in(&[("SSL_CERT_FILE", certificates.ca.to_str().unwrap())], &server);
+    known.invite("dev");
+    mail.mail("dev@example.com", "Invitation to Acme");
+
+    let unknown = world(&server);
+    unknown.invite("new");
     let output = wait::until("the log says so", wait::LONG, || {
-        let output = world.keyward.process.output();
+        let output = unknown.keyward.process.output();
         output.contains("could not be sent").then_some(output)
     });
     assert!(output.contains("UnknownIssuer"), "{output}");
     assert!(!output.contains("kwinv_"), "{output}");
+    assert_eq!(mail.offered(), 1);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What a change to people means: who may come, go, and be what.
 
+use std::time::Duration;
+
 use keyward_core::{
-    id::SessionId,
+    id::{OrganizationId, SessionId},
     member::{Membership, Role, User},
     organization::Organization,
     time::Timestamp,
@@ -104,6 +106,22 @@ fn shown(invitation: &Invitation) -> serde_json::Value {
         "role": role,
         "expires_at": invitation.expires_at,
     })
+}
+
+/// An organization invites at most so many people within a day: mail must not become a way to write to strangers.
+pub(crate) const MOST_INVITED: u32 = 100;
+/// How long an invitation counts, whatever became of it.
+pub(crate) const INVITED_WITHIN: Duration = Duration::from_secs(24 * 3600);
+
+/// May an organization that has invited `others` within a day invite one more?
+pub(crate) fn invites_on(organization: &OrganizationId, others: u32) -> Result<(), StoreError> {
+    match others >= MOST_INVITED {
+        true => {
+            let organization = organization.clone();
+            Err(StoreError::TooManyInvitations { organization, most: MOST_INVITED })
+        }
+        false => Ok(()),
+    }
 }
 
 /// Somebody is invited.

@@ -397,6 +397,19 @@ fn end_sessions(
     Ok((ended > 0).then(|| rules::logout(&of.user, session, ended)))
 }
 
+fn invited_lately(
+    connection: &Connection,
+    organization: &OrganizationId,
+    at: Timestamp,
+) -> Result<u32, StoreError> {
+    let since = at.as_millis().saturating_sub(rules::INVITED_WITHIN.as_millis() as u64);
+    let sql = "SELECT 0, count(*) FROM invitations WHERE organization = ?1 AND created_at > ?2";
+    let params = params![organization.as_str(), millis(Timestamp::from_millis(since))];
+    let count =
+        first(connection, sql, params, |row| Cells::of("invitations", row).number(1, "count"))?;
+    Ok(count.unwrap_or_default())
+}
+
 fn invite(connection: &Connection, at: Timestamp, new: &Invitation) -> Result<Entry, StoreError> {
     if let InvitedAs::Member { organization, .. } = &new.to {
         apply::organization_stands(connection, organization)?;
@@ -405,6 +418,7 @@ fn invite(connection: &Connection, at: Timestamp, new: &Invitation) -> Result<En
         {
             return Err(StoreError::AlreadyMember(new.email.clone()));
         }
+        rules::invites_on(organization, invited_lately(connection, organization, at)?)?;
     }
     let (organization, role) = match &new.to {
         InvitedAs::Member { organization, role } => (Some(organization.as_str()), Some(role)),

@@ -98,6 +98,7 @@ macro_rules! every_promise {
                 a_new_password_ends_the_other_sessions,
                 an_invitation_opens_one_door_once,
                 an_invitation_can_be_taken_back_and_its_end_makes_room,
+                an_organization_invites_so_many_in_a_day_and_no_more,
                 an_organization_keeps_an_owner,
                 a_key_is_as_good_as_its_owners_role,
                 no_token_and_no_password_is_told_of,

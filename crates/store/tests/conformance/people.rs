@@ -272,6 +272,30 @@ pub(crate) async fn an_invitation_can_be_taken_back_and_its_end_makes_room(bed: 
     );
 }
 
+pub(crate) async fn an_organization_invites_so_many_in_a_day_and_no_more(bed: Bed) {
+    let store = &*bed.store;
+    owner(store).await;
+    let sent = |number: u8, when| Invitation {
+        id: InvitationId::from_bits([number; 16]),
+        created_at: when,
+        expires_at: later(30 * 24 * 3600),
+        ..invitation(number, &format!("person{number}@example.com"), Role::Viewer)
+    };
+    for number in 1..=100 {
+        change(store, PeopleChange::Invite(sent(number, NOW))).await.unwrap();
+    }
+    // Taking one back makes no room: its mail was sent.
+    change(store, PeopleChange::WithdrawInvitation(sent(1, NOW).id)).await.unwrap();
+    let soon = later(24 * 3600 - 1);
+    let full =
+        Err(StoreError::TooManyInvitations { organization: organization_id("org"), most: 100 });
+    assert_eq!(at(store, soon, PeopleChange::Invite(sent(101, soon))).await, full);
+    let operators = Invitation { to: InvitedAs::Operator, ..sent(102, soon) };
+    at(store, soon, PeopleChange::Invite(operators)).await.unwrap();
+    let tomorrow = later(24 * 3600);
+    at(store, tomorrow, PeopleChange::Invite(sent(101, tomorrow))).await.unwrap();
+}
+
 pub(crate) async fn an_organization_keeps_an_owner(bed: Bed) {
     let store = &*bed.store;
     let ada = owner(store).await;

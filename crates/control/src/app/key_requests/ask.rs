@@ -22,6 +22,9 @@ use crate::{context::Context, error::ControlError, mail::Mail, mint};
 /// How long somebody may decide.
 const TO_DECIDE: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// Of those who may decide, so many are told: one request must not fill the mail that waits.
+const MOST_TOLD: usize = 20;
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct NewKeyRequest {
@@ -116,7 +119,7 @@ impl Control {
         let deciders = members.iter().filter(|(user, place)| {
             place.role.has(Right::DecideRequests) && user.id != request.requester
         });
-        for (user, _) in deciders {
+        for (user, _) in deciders.take(MOST_TOLD) {
             self.mailer.send(&user.email, &mail, context.now);
         }
         Ok(())
