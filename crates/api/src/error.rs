@@ -19,6 +19,10 @@ pub enum ErrorCode {
     Forbidden,
     /// The path does not take the method.
     MethodNotAllowed,
+    /// The body is not of a type that the operation reads.
+    UnsupportedMediaType,
+    /// The body is longer than the operation reads.
+    TooLarge,
     /// It exists already, or its name is taken.
     Conflict,
     /// A count that the profile bounds is reached.
@@ -40,6 +44,8 @@ impl ErrorCode {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::TooLarge => "too_large",
             Self::Conflict => "conflict",
             Self::LimitReached => "limit_reached",
             Self::Configuration => "configuration",
@@ -57,6 +63,8 @@ impl ErrorCode {
             404 => "Not Found",
             405 => "Method Not Allowed",
             409 => "Conflict",
+            413 => "Content Too Large",
+            415 => "Unsupported Media Type",
             503 => "Service Unavailable",
             _ => "Internal Server Error",
         }
@@ -71,6 +79,8 @@ impl ErrorCode {
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::Conflict | Self::LimitReached => 409,
+            Self::TooLarge => 413,
+            Self::UnsupportedMediaType => 415,
             Self::Configuration | Self::Internal => 500,
             Self::Unavailable => 503,
         }

@@ -17,6 +17,7 @@ pub mod certificates;
 pub mod clients;
 pub mod digest;
 pub mod keyward;
+pub mod management;
 pub mod places;
 pub mod process;
 pub mod search;
@@ -26,5 +27,6 @@ pub mod wire;
 
 pub use clients::{Answer, Clients, Ran};
 pub use keyward::{Api, Cli, Demo, Keyward, Serve, Stopped, System};
+pub use management::Management;
 pub use upstream::{Exchange, Upstream};
 pub use wire::Connection;

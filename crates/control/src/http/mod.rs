@@ -6,12 +6,14 @@
 
 mod account;
 mod caller;
+mod description;
 mod input;
 mod invitation;
 mod key;
 mod member;
 mod organization;
 mod problem;
+mod query;
 mod server;
 mod session;
 #[cfg(test)]
@@ -24,7 +26,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::{
     Json, Router,
-    extract::Request,
+    extract::{DefaultBodyLimit, Request},
     http::{HeaderValue, header},
     middleware::{self, Next},
     response::Response,
@@ -37,7 +39,11 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use self::query::Queries;
 use crate::{Clock, Control};
+
+/// Of a body, in bytes, where an endpoint says nothing else.
+const LONGEST_BODY: usize = 1 << 20;
 
 /// What the operator chose about people who come by themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,16 +136,25 @@ fn endpoints() -> OpenApiRouter<Management> {
 
 /// The API's description, as it is served and committed.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    endpoints().split_for_parts().1
+    described().1
+}
+
+fn described() -> (Router<Management>, utoipa::openapi::OpenApi) {
+    let (router, mut document) = endpoints().split_for_parts();
+    description::complete(&mut document);
+    (router, document)
 }
 
 /// Everything under `/v1`.
 pub fn router(management: Management) -> Router {
-    let (router, document) = endpoints().split_for_parts();
+    let (router, document) = described();
+    let queries = Arc::new(Queries::of(&document));
     router
         .route("/v1/openapi.json", get(async move || Json(document)))
         .fallback(problem::no_such_endpoint)
         .method_not_allowed_fallback(problem::no_such_method)
+        .layer(middleware::from_fn_with_state(queries, query::only_what_is_described))
+        .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .layer(middleware::from_fn(nothing_is_kept))
         .with_state(management)
 }
