@@ -1,15 +1,16 @@
 //! `keyward keys …`
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 use keyward_api::{CreatedKey, KeyDetailsView, KeyStateView, KeyView, Page};
 use keyward_control::{
     Control,
-    app::keys::{Issued, KeyQuery, NewKey},
+    app::keys::{KeyQuery, NewKey},
 };
 use keyward_core::{
-    id::{ApiName, KeyId, OrganizationId, SecretId},
+    id::{ApiName, KeyId, OrganizationId, SecretId, UserId},
     key::Environment,
     network::Network,
 };
@@ -17,14 +18,13 @@ use tokio::task::JoinSet;
 
 use super::values::{self, Moment};
 use crate::{
-    curl::{self, Owner, Target},
+    backend::{Backend, Place},
     output::{Output, facts, table},
-    site::{Site, operator},
+    site::operator,
 };
 
 /// Keys of a load test that are made at once: the store makes them durable together.
 const AT_ONCE: usize = 256;
-const PAGE: u32 = 1000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Keys {
@@ -98,6 +98,9 @@ pub(super) struct Create {
     /// A model it may ask for; may be given several times [default: every model]
     #[arg(long = "allow-model", value_name = "MODEL")]
     allowed_models: Vec<String>,
+    /// The member who answers for it [default: oneself; nobody on a data folder]
+    #[arg(long, value_name = "USER")]
+    owner: Option<UserId>,
     /// Make so many, called NAME-1, NAME-2, …, as JSON lines
     #[arg(long, hide = true, value_parser = clap::value_parser!(u32).range(1..))]
     count: Option<u32>,
@@ -114,6 +117,9 @@ pub(super) struct List {
     /// Only keys in this state
     #[arg(long)]
     state: Option<State>,
+    /// Only keys of this member
+    #[arg(long, value_name = "USER")]
+    owner: Option<UserId>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -125,37 +131,30 @@ enum State {
 }
 
 impl Keys {
-    pub(super) async fn run(self, config: &Path, output: Output) -> anyhow::Result<()> {
-        let site = Site::open(config).await?;
-        let (control, context) = (site.control(), operator());
+    pub(super) async fn run(self, place: &Place, output: Output) -> anyhow::Result<()> {
+        let backend = place.open().await?;
         let said = |view: KeyView, what: &str| {
             output.show(&view, |key| format!("{} `{}` {what}.", key.id, key.name))
         };
         match self {
-            Self::Create(create) => create.run(&site, output).await,
-            Self::List(list) => list.run(&control, output).await,
-            Self::Show { id } => {
-                let details = control.show_key(&context, id).await?;
-                output.show(&details, shown)
-            }
+            Self::Create(create) => create.run(&backend, output).await,
+            Self::List(list) => list.run(&backend, output).await,
+            Self::Show { id } => output.show(&backend.show_key(id).await?, shown),
             Self::Disable { id } => said(
-                control.disable_key(&context, id).await?,
+                backend.disable_key(id).await?,
                 "is disabled; `keys enable` lets it be used again",
             ),
-            Self::Enable { id } => said(control.enable_key(&context, id).await?, "is enabled"),
-            Self::Revoke { id } => {
-                said(control.revoke_key(&context, id).await?, "is revoked, for good")
-            }
+            Self::Enable { id } => said(backend.enable_key(id).await?, "is enabled"),
+            Self::Revoke { id } => said(backend.revoke_key(id).await?, "is revoked, for good"),
             Self::Rotate { id, overlap } => {
-                let issued = control.rotate_key(&context, id, overlap).await?;
-                let example = example(&site, &control, &issued).await?;
-                let keyward = site.command_line();
-                output.show(&issued.view(context.now), |created| {
-                    rotated(created, example.as_deref(), &keyward)
+                let made = backend.rotate_key(id, overlap).await?;
+                let keyward = backend.command_line();
+                output.show(&made.created, |created| {
+                    rotated(created, made.example.as_deref(), &keyward)
                 })
             }
             Self::Retire { id, secret } => {
-                let view = control.retire_secret(&context, id, secret).await?;
+                let view = backend.retire_secret(id, secret).await?;
                 output.show(&view, |key| {
                     format!("{secret} no longer opens {} `{}`.", key.id, key.name)
                 })
@@ -177,18 +176,21 @@ impl Create {
             expires_at: self.expires.map(|moment| moment.after(operator().now)),
             allowed_networks: self.allowed_networks.clone(),
             allowed_models: (!models.is_empty()).then(|| models.clone()),
-            owner: None,
+            owner: self.owner,
         }
     }
 
-    async fn run(self, site: &Site, output: Output) -> anyhow::Result<()> {
-        let (control, context) = (site.control(), operator());
-        if let Some(count) = self.count {
-            return self.many(control, count).await;
+    async fn run(self, backend: &Backend, output: Output) -> anyhow::Result<()> {
+        match (self.count, backend) {
+            (Some(count), Backend::Local(site)) => self.many(site.control(), count).await,
+            (Some(_), Backend::Remote(_)) => {
+                bail!("many keys at once are made on a data folder only: leave out `--count`")
+            }
+            (None, backend) => {
+                let new = backend.create_key(self.new_key(self.name.clone())).await?;
+                output.show(&new.created, |created| made(created, new.example.as_deref()))
+            }
         }
-        let issued = control.create_key(&context, self.new_key(self.name.clone())).await?;
-        let example = example(site, &control, &issued).await?;
-        output.show(&issued.view(context.now), |created| made(created, example.as_deref()))
     }
 
     async fn many(self, control: Control, count: u32) -> anyhow::Result<()> {
@@ -210,8 +212,8 @@ impl Create {
 }
 
 impl List {
-    async fn run(self, control: &Control, output: Output) -> anyhow::Result<()> {
-        let mut query = KeyQuery {
+    async fn run(self, backend: &Backend, output: Output) -> anyhow::Result<()> {
+        let query = KeyQuery {
             api: self.api,
             organization: self.organization,
             state: self.state.map(|state| match state {
@@ -220,42 +222,11 @@ impl List {
                 State::Expired => KeyStateView::Expired,
                 State::Revoked => KeyStateView::Revoked,
             }),
-            owner: None,
+            owner: self.owner,
             after: None,
         };
-        let mut keys = Vec::new();
-        loop {
-            let page = control.list_keys(&operator(), &query, PAGE).await?;
-            keys.extend(page.items);
-            match page.next {
-                Some(next) => query.after = Some(next.parse()?),
-                None => break,
-            }
-        }
-        output.show(&Page::whole(keys), |page| listed(&page.items))
+        output.show(&Page::whole(backend.list_keys(query).await?), |page| listed(&page.items))
     }
-}
-
-/// A curl line for a key that was just made: the one place where its plaintext is put into a sentence.
-async fn example(
-    site: &Site,
-    control: &Control,
-    issued: &Issued,
-) -> anyhow::Result<Option<String>> {
-    let key = issued.key();
-    let Some(api) = site.policy.api(key.api.as_str()) else { return Ok(None) };
-    let organization = control.show_organization(&operator(), &key.organization).await?;
-    let models = key.allowed_models.as_ref().or(organization.allowed_models.as_ref());
-    let owner = Owner {
-        organization: key.organization.as_str(),
-        model_id: organization.model_ids.first().map(String::as_str),
-        model: models.and_then(|models| models.first()).map(String::as_str),
-        permissions: &key.permissions,
-    };
-    let Some(request) = curl::example(api, &owner) else { return Ok(None) };
-    let target = Target::of(&site.config, api);
-    let slot = api.profile.slots.first();
-    Ok(Some(curl::line(&target, &request, slot, issued.plaintext.expose())))
 }
 
 fn once(created: &CreatedKey, example: Option<&str>) -> String {
