@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::reference::PATH;
+
 /// The kind of a failure. New kinds may come; the meaning of one never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -36,6 +38,22 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Every code.
+    pub const ALL: [Self; 12] = [
+        Self::Invalid,
+        Self::NotFound,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::MethodNotAllowed,
+        Self::UnsupportedMediaType,
+        Self::TooLarge,
+        Self::Conflict,
+        Self::LimitReached,
+        Self::Configuration,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
     /// The word, as it is sent.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -96,9 +114,9 @@ impl fmt::Display for ErrorCode {
 /// A failure as the management API sends it (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// What kind of problem, as a URI; of ours there is nothing more to read than the code.
+    /// What kind of problem, as a reference to what this server says of it.
     #[serde(rename = "type")]
-    #[schema(example = "about:blank")]
+    #[schema(example = "/v1/errors#not_found")]
     pub kind: String,
     /// The status in words.
     pub title: String,
@@ -114,7 +132,7 @@ impl Problem {
     /// A problem of this kind.
     pub fn new(code: ErrorCode, detail: String) -> Self {
         Self {
-            kind: "about:blank".to_owned(),
+            kind: format!("{PATH}#{code}"),
             title: code.title().to_owned(),
             status: code.status(),
             code,
@@ -138,20 +156,22 @@ mod tests {
 
     #[test]
     fn the_word_is_what_is_sent() {
-        let codes = [
-            ErrorCode::Invalid,
-            ErrorCode::NotFound,
-            ErrorCode::Unauthenticated,
-            ErrorCode::Forbidden,
-            ErrorCode::MethodNotAllowed,
-            ErrorCode::Conflict,
-            ErrorCode::LimitReached,
-            ErrorCode::Configuration,
-            ErrorCode::Unavailable,
-            ErrorCode::Internal,
-        ];
-        for code in codes {
+        for code in ErrorCode::ALL {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }
+    }
+
+    #[test]
+    fn no_code_is_forgotten() {
+        let schema = serde_json::to_value(<ErrorCode as utoipa::PartialSchema>::schema()).unwrap();
+        // As alternatives where the codes are described one by one.
+        let text = schema.to_string();
+        for code in ErrorCode::ALL {
+            assert!(text.contains(&format!("\"{code}\"")), "{code} in {text}");
+        }
+        let count = schema["enum"]
+            .as_array()
+            .map_or_else(|| schema["oneOf"].as_array().unwrap().len(), Vec::len);
+        assert_eq!(count, ErrorCode::ALL.len(), "{text}");
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! The description is the one that is served, so that a new endpoint is asked as soon as it is there. Requests are the same
 //! every time (a fixed seed), and so is how many. They reach deep because paths name things that exist; what an operation
-//! ends is its own thing, so that the others find theirs alive. Not asked are the operations that would take the caller's
-//! own rights away; `process/management.sh` and `control`'s tests do.
+//! ends is its own thing, so that the others find theirs alive. The operations that could take the caller's own rights away are
+//! asked by somebody who is there for nothing else.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,8 +27,15 @@ const KEYWARD: &str = env!("CARGO_BIN_EXE_keyward");
 /// Some ten times what it takes.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// A caller who tries these is nobody afterwards.
-const NOT_ASKED: [&str; 4] = ["set_password", "end_session", "remove_member", "change_member"];
+/// A caller who does these may be nobody afterwards.
+const DANGEROUS: [&str; 4] = ["set_password", "end_session", "remove_member", "change_member"];
+
+/// Which operations are asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Harmless,
+    Dangerous,
+}
 
 /// Rules that no schema can say, like that an expiry lies ahead, make good-looking requests be refused.
 const NOT_CHECKED: &str = "positive_data_acceptance";
@@ -116,8 +123,8 @@ parameters = {{ "path.invitation" = "{withdrawn}" }}
         )
     }
 
-    /// Asks everything as whoever holds this token.
-    fn hold(&self, token: &str, parameters: &str) {
+    /// Asks as whoever holds this token.
+    fn hold(&self, token: &str, asked: Asked, parameters: &str) {
         let folder = TempDir::new().unwrap();
         let config = folder.path().join("schemathesis.toml");
         let text = format!(
@@ -132,17 +139,22 @@ parameters = {{ "path.invitation" = "{withdrawn}" }}
         command.args(["--no-color", "--config-file"]).arg(&config).arg("run");
         command.arg(format!("{}/v1/openapi.json", self.management.url()));
         command.args(["--exclude-checks", NOT_CHECKED, "--warnings", "off"]);
-        for operation in NOT_ASKED {
-            command.args(["--exclude-operation-id", operation]);
+        let which = match asked {
+            Asked::Harmless => "--exclude-operation-id",
+            Asked::Dangerous => "--include-operation-id",
+        };
+        for operation in DANGEROUS {
+            command.args([which, operation]);
         }
         let mut run = Process::start("schemathesis", &mut command);
         let status = run.wait_at_most(LIMIT);
         let said = run.output();
         assert!(status.success(), "{said}");
-        // It did ask, and its caller was somebody to the end.
-        assert!(said.contains(" passed"), "{said}");
-        let (status, account) = self.management.ask(token, "GET", "/v1/account", &Value::Null);
-        assert_eq!(status, 200, "{account}");
+        assert!(said.contains(" passed"), "it did ask: {said}");
+        if asked == Asked::Harmless {
+            let (status, account) = self.management.ask(token, "GET", "/v1/account", &Value::Null);
+            assert_eq!(status, 200, "the caller was somebody to the end: {account}");
+        }
         let output = self.keyward.process.output();
         assert!(!output.contains("panicked"), "{output}");
     }
@@ -155,12 +167,30 @@ fn text(value: &Value) -> String {
 #[test]
 fn what_an_owner_asks_is_answered_as_described() {
     let world = World::new();
-    world.hold(&world.owner, &world.parameters());
+    world.hold(&world.owner, Asked::Harmless, &world.parameters());
 }
 
 /// Paths name what is made up, so that what is nowhere is asked for too.
 #[test]
 fn what_an_operator_asks_of_anything_is_answered_as_described() {
     let world = World::new();
-    world.hold(&world.management.log_in("ops"), "");
+    world.hold(&world.management.log_in("ops"), Asked::Harmless, "");
+}
+
+#[test]
+fn what_could_end_a_callers_own_rights_is_answered_as_described() {
+    let world = World::new();
+    let (user, organization) = (world.member("bob"), &world.organization);
+    let afar = world.management.log_in("ada");
+    let sessions = world.management.done(&afar, "GET", "/v1/sessions", &Value::Null);
+    let session = text(
+        &sessions["items"].as_array().unwrap().iter().find(|one| one["current"] == true).unwrap()["id"],
+    );
+    let parameters = format!(
+        "[parameters]\n\"path.organization\" = \"{organization}\"\n\"path.user\" = \"{user}\"\n\"path.session\" = \"{session}\"\n"
+    );
+    world.hold(&world.owner, Asked::Dangerous, &parameters);
+    assert_eq!(world.management.ask(&afar, "GET", "/v1/account", &Value::Null).0, 401);
+    let members = world.done("GET", &world.in_organization("members"), &Value::Null);
+    assert_eq!(members["items"].as_array().unwrap().len(), 1, "the member was removed");
 }

@@ -29,9 +29,10 @@ use axum::{
     extract::{DefaultBodyLimit, Request},
     http::{HeaderValue, header},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse, Response},
     routing::get,
 };
+use keyward_api::reference;
 use keyward_core::time::Timestamp;
 use utoipa::{
     Modify, OpenApi,
@@ -151,12 +152,18 @@ pub fn router(management: Management) -> Router {
     let queries = Arc::new(Queries::of(&document));
     router
         .route("/v1/openapi.json", get(async move || Json(document)))
+        .route(reference::PATH, get(errors))
         .fallback(problem::no_such_endpoint)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(middleware::from_fn_with_state(queries, query::only_what_is_described))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .layer(middleware::from_fn(nothing_is_kept))
         .with_state(management)
+}
+
+/// What every code of an error means.
+async fn errors() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], reference::errors())
 }
 
 /// No answer is for a cache: some hold what is shown once.

@@ -201,3 +201,89 @@ impl Client {
         RemoteError::Foreign { server: self.server.to_string(), status: status.as_u16() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    /// A server with a certificate for `localhost` that answers every request on a connection with `answer`; and its authority.
+    async fn server(answer: &'static str) -> (SocketAddr, String) {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &authority).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+            )
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut request = [0; 4096];
+                while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            }
+        });
+        (address, authority.pem())
+    }
+
+    async fn ask(client: &Client) -> Result<Vec<String>, RemoteError> {
+        client.list("/v1/things").await
+    }
+
+    fn client(address: SocketAddr, ca: Option<&Path>) -> Client {
+        let server = format!("https://localhost:{}", address.port()).parse().unwrap();
+        Client::new(server, Some(Plaintext::new("kwses_x".to_owned())), ca).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_server_is_asked_only_where_its_certificate_is_trusted() {
+        let answer =
+            "HTTP/1.1 200 OK\r\nContent-Length: 27\r\n\r\n{\"items\":[\"a\"],\"next\":null}";
+        let (address, authority) = server(answer).await;
+        let stranger = client(address, None);
+        assert!(matches!(ask(&stranger).await, Err(RemoteError::Unreachable { .. })));
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("ca.pem");
+        std::fs::write(&file, authority).unwrap();
+        let trusting = client(address, Some(&file));
+        for _ in 0..2 {
+            assert_eq!(ask(&trusting).await.unwrap(), ["a"]);
+        }
+        let nothing = folder.path().join("none.pem");
+        let server = "https://localhost".parse().unwrap();
+        assert!(Client::new(server, None, Some(&nothing)).is_err());
+    }
+
+    #[tokio::test]
+    async fn what_answers_like_something_else_is_told_so() {
+        let answer = "HTTP/1.1 302 Found\r\nLocation: https://elsewhere.example\r\nContent-Length: 0\r\n\r\n";
+        let (address, authority) = server(answer).await;
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("ca.pem");
+        std::fs::write(&file, authority).unwrap();
+        let asked = ask(&client(address, Some(&file))).await;
+        assert!(matches!(asked, Err(RemoteError::Foreign { status: 302, .. })));
+    }
+}

@@ -116,18 +116,22 @@ pub(super) async fn connect(
 ) -> Result<Box<dyn Stream>, String> {
     let connecting = async {
         let host = server.host.trim_matches(['[', ']']);
-        let stream = TcpStream::connect((host, server.port)).await.map_err(in_words)?;
+        let stream =
+            TcpStream::connect((host, server.port)).await.map_err(|error| in_words(&error))?;
         let _ = stream.set_nodelay(true);
         let Some(trust) = trust else { return Ok(Box::new(stream) as Box<dyn Stream>) };
         let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
-        let stream = TlsConnector::from(trust).connect(name, stream).await.map_err(in_words)?;
+        let stream = TlsConnector::from(trust)
+            .connect(name, stream)
+            .await
+            .map_err(|error| in_words(&error))?;
         Ok(Box::new(stream) as Box<dyn Stream>)
     };
     let connected = tokio::time::timeout(CONNECTING, connecting).await;
     connected.unwrap_or_else(|_| Err(format!("no connection within {} s", CONNECTING.as_secs())))
 }
 
-fn in_words(error: std::io::Error) -> String {
+fn in_words(error: &std::io::Error) -> String {
     error.to_string()
 }
 
