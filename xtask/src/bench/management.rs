@@ -109,6 +109,9 @@ struct Site {
 /// One request: method, path, body.
 type Request = (&'static str, String, String);
 
+/// The request of each number.
+type Requests = Box<dyn Fn(usize) -> Request + Sync>;
+
 pub(super) fn run(options: &Options) -> Result<()> {
     let binary = match &options.binary {
         Some(binary) => binary.clone(),
@@ -225,8 +228,8 @@ fn all_keys(connection: &mut Connection) -> Result<Vec<String>> {
     }
 }
 
-/// What is measured: a name, and the request of each number.
-fn operations(site: &Site) -> Vec<(String, Box<dyn Fn(usize) -> Request + Sync>)> {
+/// What is measured.
+fn operations(site: &Site) -> Vec<(String, Requests)> {
     let keys = "/v1/organizations/bench-0/keys";
     let at = (site.keys.len() as f64 * DEEP) as usize;
     let deep = site.keys.get(at).cloned().unwrap_or_default();
