@@ -171,6 +171,7 @@ pub struct CreateKeyInput {
     pub environment: Option<String>,
     /// What it may do. Either these or a preset.
     #[serde(default)]
+    #[schema(example = json!(["read"]))]
     pub permissions: Vec<String>,
     /// A named bundle of permissions.
     pub preset: Option<String>,
@@ -179,8 +180,10 @@ pub struct CreateKeyInput {
     pub expires_at: Option<String>,
     /// Networks it may be used from; empty means from everywhere.
     #[serde(default)]
+    #[schema(example = json!(["10.0.0.0/8"]))]
     pub allowed_networks: Vec<String>,
     /// Models it may ask for; left out, every model.
+    #[schema(example = json!(["small"]))]
     pub allowed_models: Option<Vec<String>>,
     /// The member who answers for it; left out, oneself, or nobody where an operator makes it.
     #[schema(pattern = "^usr_[0-7][0-9a-hjkmnp-tv-z]{25}$")]

@@ -373,7 +373,12 @@ fn which_way_a_command_goes_is_never_guessed() {
     world.done(&format!("--config {config} keys list"));
     for arguments in ["audit", "orgs suspend acme", "--login ops routes"] {
         let error = world.refused(arguments);
-        assert!(error.contains("works on a data folder only, not over login `ops`"), "{error}");
+        assert!(
+            error.contains(
+                "works on a configuration and its data folder only, not over login `ops`"
+            ),
+            "{error}"
+        );
     }
     assert!(world.refused(&format!("--config {config} whoami")).contains("leave out `--config`"));
     // A configuration in this folder and a login in use: either could be meant.
@@ -398,6 +403,9 @@ fn a_machine_has_its_server_and_token_in_the_environment() {
     assert!(!world.logins().exists());
     let said = world.run_in("orgs list", &both[..1], "");
     assert!(said.code == 1 && said.stderr.contains("set KEYWARD_TOKEN too"), "{}", said.stderr);
+    let config = world.keyward.config().display();
+    assert_eq!(world.run_in(&format!("routes --config {config}"), &both, "").code, 0);
+    assert_eq!(world.run_in("routes", &both, "").code, 1);
     let said = world.run_in("keys list --config x.toml", &both, "");
     assert!(said.code == 1 && said.stderr.contains("KEYWARD_SERVER"), "{}", said.stderr);
     // What holds a token logs in by it, as a management key does.

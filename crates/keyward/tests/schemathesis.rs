@@ -37,6 +37,14 @@ enum Asked {
     Dangerous,
 }
 
+/// What has to be done at least once, or else the requests do not reach behind the reading of them.
+const DEEP: [&str; 4] = [
+    "POST /v1/organizations/{organization}/keys",
+    "POST /v1/organizations/{organization}/invitations",
+    "POST /v1/keys/{key}/rotate",
+    "POST /v1/signup",
+];
+
 /// Rules that no schema can say, like that an expiry lies ahead, make good-looking requests be refused.
 const NOT_CHECKED: &str = "positive_data_acceptance";
 
@@ -124,7 +132,7 @@ parameters = {{ "path.invitation" = "{withdrawn}" }}
     }
 
     /// Asks as whoever holds this token.
-    fn hold(&self, token: &str, asked: Asked, parameters: &str) {
+    fn hold(&self, token: &str, asked: Asked, parameters: &str) -> Value {
         let folder = TempDir::new().unwrap();
         let config = folder.path().join("schemathesis.toml");
         let text = format!(
@@ -146,17 +154,24 @@ parameters = {{ "path.invitation" = "{withdrawn}" }}
         for operation in DANGEROUS {
             command.args([which, operation]);
         }
+        let report = folder.path().join("run.json");
+        command.args(["--report", "json", "--report-json-path"]).arg(&report);
         let mut run = Process::start("schemathesis", &mut command);
         let status = run.wait_at_most(LIMIT);
         let said = run.output();
         assert!(status.success(), "{said}");
-        assert!(said.contains(" passed"), "it did ask: {said}");
+        let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+        let operations = &report["operations"];
+        assert_eq!(report["complete"], true, "{said}");
+        assert_eq!(operations["tested"], operations["selected"], "{said}");
+        assert_eq!(operations["errored"], 0, "{said}");
         if asked == Asked::Harmless {
             let (status, account) = self.management.ask(token, "GET", "/v1/account", &Value::Null);
             assert_eq!(status, 200, "the caller was somebody to the end: {account}");
         }
         let output = self.keyward.process.output();
         assert!(!output.contains("panicked"), "{output}");
+        report
     }
 }
 
@@ -167,7 +182,13 @@ fn text(value: &Value) -> String {
 #[test]
 fn what_an_owner_asks_is_answered_as_described() {
     let world = World::new();
-    world.hold(&world.owner, Asked::Harmless, &world.parameters());
+    let report = world.hold(&world.owner, Asked::Harmless, &world.parameters());
+    for deep in DEEP {
+        let phases = report["valid_rates"][deep].as_object();
+        let phases = phases.unwrap_or_else(|| panic!("{deep} is not reported: {report:#}"));
+        let accepted = phases.values().map(|phase| phase["accepted"].as_u64().unwrap());
+        assert!(accepted.sum::<u64>() > 0, "{deep} was done: {phases:?}");
+    }
 }
 
 /// Paths name what is made up, so that what is nowhere is asked for too.

@@ -81,8 +81,11 @@ impl Place {
     /// The configuration, for a command that no server does for us. It says so where a login is what was meant.
     pub fn local(&self) -> anyhow::Result<&Path> {
         if self.config.is_some() {
-            self.not_both()?;
-            return Ok(self.config());
+            // A server in the environment is for commands that could ask it; a login that is named is meant.
+            return match self.login {
+                Some(_) => self.not_both().map(|()| self.config()),
+                None => Ok(self.config()),
+            };
         }
         let login = match self.named() {
             Some(named) => Some(named),
@@ -91,7 +94,7 @@ impl Place {
         };
         match login {
             Some(login) => bail!(
-                "this works on a data folder only, not over {login}: run it where the data folder is, with `--config FILE`"
+                "this works on a configuration and its data folder only, not over {login}: run it where they are, with `--config FILE`"
             ),
             None => Ok(self.config()),
         }

@@ -31,9 +31,12 @@ pub(super) async fn show(place: &Place, output: Output) -> anyhow::Result<()> {
     let remote = place.server().await?;
     let account: AccountView = remote.client.get("/v1/account", &()).await?;
     output.show(&account, |account| {
-        let login =
-            remote.login.as_ref().map_or(String::new(), |name| format!(" (login `{name}`)"));
-        format!("{}\nserver        {}{login}", shown(account), remote.client.server())
+        let server = remote.client.server();
+        let login = match &remote.login {
+            Some(name) => format!("{server}, login `{name}`"),
+            None => server.to_string(),
+        };
+        facts(&[known(account).as_slice(), &[("server", login)]].concat())
     })
 }
 
@@ -47,16 +50,20 @@ async fn password(place: &Place, output: Output) -> anyhow::Result<()> {
 }
 
 pub(super) fn shown(account: &AccountView) -> String {
+    facts(&known(account))
+}
+
+fn known(account: &AccountView) -> [(&'static str, String); 4] {
     let places: Vec<_> = account
         .places
         .iter()
         .map(|place| format!("{} ({})", place.organization_id, place.role))
         .collect();
     let operator = if account.user.operator { ", operator" } else { "" };
-    facts(&[
+    [
         ("person", format!("{}{operator}", account.user.id)),
         ("email", account.user.email.clone()),
         ("name", account.user.name.clone()),
         ("organizations", if places.is_empty() { "none".to_owned() } else { places.join(", ") }),
-    ])
+    ]
 }
