@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::reference::PATH;
+
 /// The kind of a failure. New kinds may come; the meaning of one never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -19,6 +21,10 @@ pub enum ErrorCode {
     Forbidden,
     /// The path does not take the method.
     MethodNotAllowed,
+    /// The body is not of a type that the operation reads.
+    UnsupportedMediaType,
+    /// The body is longer than the operation reads.
+    TooLarge,
     /// It exists already, or its name is taken.
     Conflict,
     /// It was changed since the caller saw it: `If-Match` names another state.
@@ -36,6 +42,24 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Every code.
+    pub const ALL: [Self; 14] = [
+        Self::Invalid,
+        Self::NotFound,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::MethodNotAllowed,
+        Self::UnsupportedMediaType,
+        Self::TooLarge,
+        Self::Conflict,
+        Self::Outdated,
+        Self::SecretInUse,
+        Self::LimitReached,
+        Self::Configuration,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
     /// The word, as it is sent.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -44,6 +68,8 @@ impl ErrorCode {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::TooLarge => "too_large",
             Self::Conflict => "conflict",
             Self::Outdated => "outdated",
             Self::SecretInUse => "secret_in_use",
@@ -64,6 +90,8 @@ impl ErrorCode {
             405 => "Method Not Allowed",
             409 => "Conflict",
             412 => "Precondition Failed",
+            413 => "Content Too Large",
+            415 => "Unsupported Media Type",
             503 => "Service Unavailable",
             _ => "Internal Server Error",
         }
@@ -79,6 +107,8 @@ impl ErrorCode {
             Self::MethodNotAllowed => 405,
             Self::Conflict | Self::LimitReached | Self::SecretInUse => 409,
             Self::Outdated => 412,
+            Self::TooLarge => 413,
+            Self::UnsupportedMediaType => 415,
             Self::Configuration | Self::Internal => 500,
             Self::Unavailable => 503,
         }
@@ -94,9 +124,9 @@ impl fmt::Display for ErrorCode {
 /// A failure as the management API sends it (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// What kind of problem, as a URI; of ours there is nothing more to read than the code.
+    /// What kind of problem, as a reference to what this server says of it.
     #[serde(rename = "type")]
-    #[schema(example = "about:blank")]
+    #[schema(example = "/v1/errors#not_found")]
     pub kind: String,
     /// The status in words.
     pub title: String,
@@ -112,7 +142,7 @@ impl Problem {
     /// A problem of this kind.
     pub fn new(code: ErrorCode, detail: String) -> Self {
         Self {
-            kind: "about:blank".to_owned(),
+            kind: format!("{PATH}#{code}"),
             title: code.title().to_owned(),
             status: code.status(),
             code,
@@ -136,22 +166,22 @@ mod tests {
 
     #[test]
     fn the_word_is_what_is_sent() {
-        let codes = [
-            ErrorCode::Invalid,
-            ErrorCode::NotFound,
-            ErrorCode::Unauthenticated,
-            ErrorCode::Forbidden,
-            ErrorCode::MethodNotAllowed,
-            ErrorCode::Conflict,
-            ErrorCode::Outdated,
-            ErrorCode::SecretInUse,
-            ErrorCode::LimitReached,
-            ErrorCode::Configuration,
-            ErrorCode::Unavailable,
-            ErrorCode::Internal,
-        ];
-        for code in codes {
+        for code in ErrorCode::ALL {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }
+    }
+
+    #[test]
+    fn no_code_is_forgotten() {
+        let schema = serde_json::to_value(<ErrorCode as utoipa::PartialSchema>::schema()).unwrap();
+        // As alternatives where the codes are described one by one.
+        let text = schema.to_string();
+        for code in ErrorCode::ALL {
+            assert!(text.contains(&format!("\"{code}\"")), "{code} in {text}");
+        }
+        let count = schema["enum"]
+            .as_array()
+            .map_or_else(|| schema["oneOf"].as_array().unwrap().len(), Vec::len);
+        assert_eq!(count, ErrorCode::ALL.len(), "{text}");
     }
 }

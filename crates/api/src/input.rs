@@ -11,37 +11,47 @@ use crate::{
 };
 
 /// Becoming the first operator.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetUpInput {
     /// The token that the console showed.
     pub token: String,
     /// What they will log in by.
-    #[schema(example = "ops@example.com")]
+    #[schema(example = "ops@example.com", format = "idn-email", max_length = 254)]
     pub email: String,
     /// What people call them.
-    #[schema(example = "Ops")]
+    #[schema(example = "Ops", min_length = 1, max_length = 100)]
     pub name: String,
     /// 10 to 256 characters.
-    #[schema(example = "correct horse battery", format = "password")]
+    #[schema(
+        example = "correct horse battery",
+        format = "password",
+        min_length = 10,
+        max_length = 256
+    )]
     pub password: String,
 }
 
 /// Signing up.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignUpInput {
     /// What they will log in by.
-    #[schema(example = "ada@example.com")]
+    #[schema(example = "ada@example.com", format = "idn-email", max_length = 254)]
     pub email: String,
     /// What people call them.
-    #[schema(example = "Ada")]
+    #[schema(example = "Ada", min_length = 1, max_length = 100)]
     pub name: String,
     /// 10 to 256 characters.
-    #[schema(example = "correct horse battery", format = "password")]
+    #[schema(
+        example = "correct horse battery",
+        format = "password",
+        min_length = 10,
+        max_length = 256
+    )]
     pub password: String,
     /// What their organization is called.
-    #[schema(example = "Ada's")]
+    #[schema(example = "Ada's", min_length = 1, max_length = 100)]
     pub organization: String,
 }
 
@@ -55,23 +65,23 @@ pub struct SignedUp {
 }
 
 /// Another password.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetPasswordInput {
     /// The one until now.
     #[schema(format = "password")]
     pub old: String,
     /// 10 to 256 characters.
-    #[schema(format = "password")]
+    #[schema(format = "password", min_length = 10, max_length = 256)]
     pub new: String,
 }
 
 /// Logging in.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartSessionInput {
     /// What they log in by.
-    #[schema(example = "ada@example.com")]
+    #[schema(example = "ada@example.com", format = "idn-email", max_length = 254)]
     pub email: String,
     /// Their password.
     #[schema(example = "correct horse battery", format = "password")]
@@ -90,35 +100,35 @@ pub struct StartedSession {
 }
 
 /// A new organization.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateOrganizationInput {
     /// The id its requests carry; left out, one is made.
-    #[schema(example = "org_acme")]
+    #[schema(example = "org_acme", pattern = "^[A-Za-z0-9_.-]{1,64}$")]
     pub id: Option<String>,
     /// What people call it; left out, its id.
-    #[schema(example = "Acme")]
+    #[schema(example = "Acme", min_length = 1, max_length = 100)]
     pub name: Option<String>,
 }
 
 /// Another role.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeMemberInput {
     /// viewer, developer, administrator or owner.
-    #[schema(example = "developer")]
+    #[schema(example = "developer", pattern = "^(viewer|developer|administrator|owner)$")]
     pub role: String,
 }
 
 /// An invitation to be sent.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateInvitationInput {
     /// Whom.
-    #[schema(example = "bob@example.com")]
+    #[schema(example = "bob@example.com", format = "idn-email", max_length = 254)]
     pub email: String,
     /// As what: viewer, developer, administrator or owner.
-    #[schema(example = "developer")]
+    #[schema(example = "developer", pattern = "^(viewer|developer|administrator|owner)$")]
     pub role: String,
 }
 
@@ -134,44 +144,52 @@ pub struct CreatedInvitation {
 }
 
 /// Accepting an invitation.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AcceptInvitationInput {
     /// The invitation's token.
     pub token: String,
     /// A newcomer's name.
-    #[schema(example = "Bob")]
+    #[schema(example = "Bob", min_length = 1, max_length = 100)]
     pub name: Option<String>,
     /// A newcomer's password, 10 to 256 characters.
-    #[schema(example = "correct horse battery", format = "password")]
+    #[schema(
+        example = "correct horse battery",
+        format = "password",
+        min_length = 10,
+        max_length = 256
+    )]
     pub password: Option<String>,
 }
 
 /// A new key.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateKeyInput {
     /// Which API it opens.
-    #[schema(example = "main")]
+    #[schema(example = "main", pattern = "^[A-Za-z0-9_.-]{1,64}$")]
     pub api: String,
     /// What people will call it.
-    #[schema(example = "ci")]
+    #[schema(example = "ci", min_length = 1, max_length = 100)]
     pub name: String,
     /// What it is used for; left out, the preset's, else production.
-    #[schema(example = "development")]
+    #[schema(example = "development", pattern = "^[a-z0-9-]{1,32}$")]
     pub environment: Option<String>,
     /// What it may do. Either these or a preset.
     #[serde(default)]
+    #[schema(example = json!(["read"]))]
     pub permissions: Vec<String>,
     /// A named bundle of permissions.
     pub preset: Option<String>,
     /// From when on it is refused, RFC 3339.
-    #[schema(example = "2030-01-01T00:00:00Z")]
+    #[schema(example = "2030-01-01T00:00:00Z", format = "date-time")]
     pub expires_at: Option<String>,
     /// Networks it may be used from; empty means from everywhere.
     #[serde(default)]
+    #[schema(example = json!(["10.0.0.0/8"]))]
     pub allowed_networks: Vec<String>,
     /// Models it may ask for; left out, every model.
+    #[schema(example = json!(["small"]))]
     pub allowed_models: Option<Vec<String>>,
     /// Words to sort it by, at most 20.
     #[serde(default)]
@@ -182,20 +200,23 @@ pub struct CreateKeyInput {
     /// How old its secrets may become; left out, as the API's profile says.
     pub rotation: Option<RotationView>,
     /// The member who answers for it; left out, oneself, or nobody where an operator makes it.
+    #[schema(pattern = "^usr_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
     pub owner: Option<String>,
 }
 
 /// Which keys to list.
-#[derive(Deserialize, IntoParams)]
+#[derive(Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListKeysQuery {
     /// Only keys of this API.
+    #[param(pattern = "^[A-Za-z0-9_.-]{1,64}$")]
     pub api: Option<String>,
     /// Only keys in this state.
     #[param(inline)]
     pub state: Option<KeyStateView>,
     /// Only keys of this member.
+    #[param(pattern = "^usr_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
     pub owner: Option<String>,
     /// Only keys of this environment.
     pub environment: Option<String>,
@@ -209,13 +230,15 @@ pub struct ListKeysQuery {
     /// Only keys that end within so many days, or have.
     pub ending_days: Option<u32>,
     /// Behind this key: the `next` of the page before.
+    #[param(pattern = "^key_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
     pub after: Option<String>,
     /// How many, 1 to 1,000; 100 where left out.
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<u32>,
 }
 
 /// Another name, other permissions, and the like. What is left out stays; `null` takes away what may be missing.
-#[derive(Default, Deserialize, ToSchema)]
+#[derive(Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateKeyInput {
     /// What people will call it.
@@ -257,7 +280,7 @@ fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 }
 
 /// The same for many keys.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BulkKeysInput {
     /// What is done to each.
@@ -279,7 +302,7 @@ pub enum BulkAction {
 }
 
 /// How a secret is retired.
-#[derive(Default, Deserialize, IntoParams)]
+#[derive(Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct RetireSecretQuery {
@@ -289,7 +312,7 @@ pub struct RetireSecretQuery {
 }
 
 /// What of an organization shall be different. What is left out stays.
-#[derive(Default, Deserialize, ToSchema)]
+#[derive(Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateOrganizationInput {
     /// What people call it.
@@ -302,7 +325,7 @@ pub struct UpdateOrganizationInput {
 }
 
 /// A model id for an organization.
-#[derive(Default, Deserialize, ToSchema)]
+#[derive(Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AssignModelIdInput {
     /// Which; left out, one is made.
@@ -311,7 +334,7 @@ pub struct AssignModelIdInput {
 }
 
 /// Which entries of the audit log to list, newest first.
-#[derive(Default, Deserialize, IntoParams)]
+#[derive(Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListAuditQuery {
@@ -333,10 +356,10 @@ pub struct ListAuditQuery {
 }
 
 /// A rotation.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotateKeyInput {
     /// How long the old secret stays good, at most 366 days.
-    #[schema(example = 86_400)]
+    #[schema(example = 86_400, maximum = 31_622_400)]
     pub overlap_seconds: u64,
 }

@@ -12,6 +12,7 @@ mod key;
 mod organization;
 mod people;
 mod profile;
+pub mod reference;
 mod request;
 mod usage;
 

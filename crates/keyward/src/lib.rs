@@ -3,6 +3,7 @@
 //! Only here do the store, the control plane and the gateway meet: [`serve`] ties them together, [`cli`] works on the store
 //! without them.
 
+pub mod backend;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -10,5 +11,6 @@ pub mod curl;
 pub mod demo;
 pub mod output;
 pub mod profiles;
+pub mod remote;
 pub mod serve;
 pub mod site;

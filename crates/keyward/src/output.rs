@@ -65,6 +65,17 @@ impl Output {
         Self::note(&text);
     }
 
+    /// Tells that something was done of which there is nothing to show. Programs read an empty object.
+    pub fn done(&self, text: &str) -> anyhow::Result<()> {
+        self.show(&serde_json::json!({}), |_| text.to_owned())
+    }
+
+    /// Asks for something on standard error, on the line where it will be typed.
+    pub fn prompt(text: &str) {
+        let mut stderr = std::io::stderr().lock();
+        let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+    }
+
     /// Writes to standard error.
     pub fn note(text: &str) {
         let _ = writeln!(std::io::stderr().lock(), "{text}");
@@ -79,6 +90,9 @@ fn error_view(error: &anyhow::Error) -> ErrorView {
         }
         if let Some(error) = cause.downcast_ref::<keyward_store::StoreError>() {
             return Some(ControlError::from(error.clone()).code());
+        }
+        if let Some(error) = cause.downcast_ref::<crate::remote::RemoteError>() {
+            return Some(error.code());
         }
         let is_configuration = cause.is::<crate::config::ConfigError>()
             || cause.is::<crate::config::Unfetched>()

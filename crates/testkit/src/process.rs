@@ -108,10 +108,20 @@ impl Process {
 
     /// Waits for its end, and all it wrote.
     pub fn wait(&mut self) -> ExitStatus {
+        self.wait_at_most(LONG)
+    }
+
+    /// The same for what takes longer.
+    pub fn wait_at_most(&mut self, limit: Duration) -> ExitStatus {
         if let Some(status) = self.ended {
             return status;
         }
-        assert!(self.ends_within(LONG), "{} does not end. It wrote:\n{}", self.name, self.output());
+        assert!(
+            self.ends_within(limit),
+            "{} does not end. It wrote:\n{}",
+            self.name,
+            self.output()
+        );
         self.reap()
     }
 

@@ -9,6 +9,7 @@ mod crash;
 mod decide;
 mod generator;
 mod interrupt;
+mod management;
 mod message;
 mod namespace;
 mod neighbours;
@@ -40,6 +41,8 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 1000)]
         trials: u32,
     },
+    /// The management API's answers where there are many keys
+    Management(management::Options),
     /// Keys lost or half there after kill -9
     Crash {
         /// Processes to kill, twice each
@@ -54,6 +57,7 @@ impl Bench {
             Self::Proxy(options) => proxy::run(&options),
             Self::Decide { arguments } => decide::run(&arguments),
             Self::Revocation { trials } => revocation::run(trials),
+            Self::Management(options) => management::run(&options),
             Self::Crash { trials } => crash::run(trials),
         }
     }

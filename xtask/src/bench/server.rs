@@ -98,6 +98,11 @@ impl Server {
         i32::try_from(self.child.id()).unwrap_or_default()
     }
 
+    /// All it wrote so far.
+    pub(super) fn output(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// The last lines it wrote, for an error message.
     pub(super) fn log_end(&self) -> String {
         log_end(&self.log)

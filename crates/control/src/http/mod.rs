@@ -7,6 +7,7 @@
 mod account;
 mod audit;
 mod caller;
+mod description;
 mod input;
 mod invitation;
 mod key;
@@ -15,6 +16,7 @@ mod member;
 mod model;
 mod organization;
 mod problem;
+mod query;
 mod server;
 mod session;
 mod state;
@@ -28,12 +30,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::{
     Json, Router,
-    extract::Request,
+    extract::{DefaultBodyLimit, Request},
     http::{HeaderValue, header},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse, Response},
     routing::get,
 };
+use keyward_api::reference;
 use keyward_core::time::Timestamp;
 use utoipa::{
     Modify, OpenApi,
@@ -41,7 +44,11 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use self::query::Queries;
 use crate::{Clock, Control};
+
+/// Of a body, in bytes, where an endpoint says nothing else.
+const LONGEST_BODY: usize = 1 << 20;
 
 /// What the operator chose about people who come by themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,18 +162,33 @@ fn endpoints() -> OpenApiRouter<Management> {
 
 /// The API's description, as it is served and committed.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    endpoints().split_for_parts().1
+    described().1
+}
+
+fn described() -> (Router<Management>, utoipa::openapi::OpenApi) {
+    let (router, mut document) = endpoints().split_for_parts();
+    description::complete(&mut document);
+    (router, document)
 }
 
 /// Everything under `/v1`.
 pub fn router(management: Management) -> Router {
-    let (router, document) = endpoints().split_for_parts();
+    let (router, document) = described();
+    let queries = Arc::new(Queries::of(&document));
     router
         .route("/v1/openapi.json", get(async move || Json(document)))
+        .route(reference::PATH, get(errors))
         .fallback(problem::no_such_endpoint)
         .method_not_allowed_fallback(problem::no_such_method)
+        .layer(middleware::from_fn_with_state(queries, query::only_what_is_described))
+        .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .layer(middleware::from_fn(nothing_is_kept))
         .with_state(management)
+}
+
+/// What every code of an error means.
+async fn errors() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], reference::errors())
 }
 
 /// No answer is for a cache: some hold what is shown once.

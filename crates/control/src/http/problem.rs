@@ -59,7 +59,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// For the description: how any request can be refused.
+/// For the description: how any request can be refused. [`super::description`] leaves out what cannot happen to an operation.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "read by the generator of the description alone")]
 pub(super) enum Refusals {
@@ -81,6 +81,15 @@ pub(super) enum Refusals {
     /// It was changed since the caller saw it.
     #[response(status = 412, content_type = "application/problem+json")]
     Outdated(Problem),
+    /// The body is longer than is read.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// The body is not declared as JSON.
+    #[response(status = 415, content_type = "application/problem+json")]
+    UnsupportedMediaType(Problem),
+    /// Something is wrong on the server's side.
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(Problem),
     /// It cannot be done now; later it can.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(Problem),

@@ -433,8 +433,22 @@ async fn what_is_asked_wrongly_is_told_how_it_would_be_right() {
     for (method, path, body, status, told) in [
         ("GET", "/v1/nothing", "", 404, "openapi.json"),
         ("PUT", "/v1/account", "", 405, "openapi.json"),
-        ("POST", "/v1/sessions", "", 400, "application/json"),
+        ("PUT", "/v1/account/password", r#"{"old":"x","new":"PASSWORD"}"#, 400, "old password"),
+        ("POST", "/v1/sessions", "", 415, "application/json"),
+        ("POST", "/v1/sessions", &"x".repeat(1 << 21), 413, "send less"),
+        ("GET", "/v1/account?verbose=1", "", 400, "no parameter `verbose`: this operation has no"),
+        (
+            "GET",
+            &format!("{keys}?Limit=1"),
+            "",
+            400,
+            "no parameter `Limit`: use some of after, api",
+        ),
+        ("GET", &format!("{keys}?limit=0"), "", 400, "1 to 1000"),
+        ("GET", &format!("{keys}?limit=1001"), "", 400, "1 to 1000"),
+        ("GET", &format!("{keys}?limit=1&limit=2"), "", 400, "limit"),
         ("POST", "/v1/sessions", "{", 400, "EOF"),
+        ("POST", "/v1/sessions", r#"["a@b.c","x"]"#, 400, "no object"),
         ("POST", "/v1/sessions", r#"{"email":"a@b.c"}"#, 400, "password"),
         ("POST", "/v1/sessions", r#"{"email":"a","password":"x"}"#, 400, "name@example.com"),
         ("POST", "/v1/sessions", r#"{"email":"a@b.c","password":"x","role":"owner"}"#, 400, "role"),
@@ -468,6 +482,19 @@ async fn what_is_asked_wrongly_is_told_how_it_would_be_right() {
         assert_eq!(answer.body["status"], status);
         assert_eq!(answer.kind, "application/problem+json");
     }
+}
+
+#[tokio::test]
+async fn the_type_of_a_problem_leads_to_its_explanation() {
+    let world = World::new().await;
+    let answer = world.ask(None, "GET", "/v1/account", "").await;
+    let kind = text(&answer.body, "/type");
+    let (path, place) = kind.split_once('#').unwrap();
+    let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+    let response = world.router.clone().oneshot(request).await.unwrap();
+    let page = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let page = String::from_utf8(page.to_vec()).unwrap();
+    assert!(page.contains(&format!("\n## {place}\n")), "{page}");
 }
 
 #[tokio::test]

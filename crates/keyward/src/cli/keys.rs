@@ -1,30 +1,30 @@
 //! `keyward keys …`
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
-use keyward_api::{CreatedKey, KeyDetailsView, KeyStateView, KeyView, Page};
+use keyward_api::{CreatedKey, KeyDetailsView, KeyStateView, KeyView, Page, RotationView};
 use keyward_control::{
     Control,
-    app::keys::{Issued, KeyQuery, NewKey},
+    app::keys::{KeyQuery, NewKey},
 };
 use keyward_core::{
-    id::{ApiName, KeyId, OrganizationId, SecretId},
-    key::{Environment, Labels},
+    id::{ApiName, KeyId, OrganizationId, SecretId, UserId},
+    key::{Environment, Labels, Rotation},
     network::Network,
 };
 use tokio::task::JoinSet;
 
 use super::values::{self, Moment};
 use crate::{
-    curl::{self, Owner, Target},
+    backend::{Backend, Place},
     output::{Output, facts, table},
-    site::{Site, operator},
+    site::operator,
 };
 
 /// Keys of a load test that are made at once: the store makes them durable together.
 const AT_ONCE: usize = 256;
-const PAGE: u32 = 1000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Keys {
@@ -101,6 +101,21 @@ pub(super) struct Create {
     /// A model it may ask for; may be given several times [default: every model]
     #[arg(long = "allow-model", value_name = "MODEL")]
     allowed_models: Vec<String>,
+    /// The member who answers for it [default: oneself; nobody on a data folder]
+    #[arg(long, value_name = "USER")]
+    owner: Option<UserId>,
+    /// A tag to sort it by; may be given several times
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// A name with a value, like team=billing; may be given several times
+    #[arg(long, value_parser = values::entry, value_name = "NAME=VALUE")]
+    metadata: Vec<(String, String)>,
+    /// After how many days its secret should be replaced [default: as the API's profile says]
+    #[arg(long, value_name = "DAYS")]
+    rotate_after_days: Option<u32>,
+    /// Refuse a secret that was not replaced in time
+    #[arg(long, requires = "rotate_after_days")]
+    require_rotation: bool,
     /// Make so many, called NAME-1, NAME-2, …, as JSON lines
     #[arg(long, hide = true, value_parser = clap::value_parser!(u32).range(1..))]
     count: Option<u32>,
@@ -117,6 +132,24 @@ pub(super) struct List {
     /// Only keys in this state
     #[arg(long)]
     state: Option<State>,
+    /// Only keys of this environment
+    #[arg(long)]
+    environment: Option<Environment>,
+    /// Only keys with these words, or beginnings of words, on them
+    #[arg(long, value_name = "WORDS")]
+    search: Option<String>,
+    /// Only keys with exactly this tag
+    #[arg(long)]
+    tag: Option<String>,
+    /// Only keys that nobody used for so many days
+    #[arg(long, value_name = "DAYS")]
+    unused: Option<u32>,
+    /// Only keys that end within so many days, or have
+    #[arg(long, value_name = "DAYS")]
+    ending: Option<u32>,
+    /// Only keys of this member
+    #[arg(long, value_name = "USER")]
+    owner: Option<UserId>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -128,37 +161,30 @@ enum State {
 }
 
 impl Keys {
-    pub(super) async fn run(self, config: &Path, output: Output) -> anyhow::Result<()> {
-        let site = Site::open(config).await?;
-        let (control, context) = (site.control(), operator());
+    pub(super) async fn run(self, place: &Place, output: Output) -> anyhow::Result<()> {
+        let backend = place.open().await?;
         let said = |view: KeyView, what: &str| {
             output.show(&view, |key| format!("{} `{}` {what}.", key.id, key.name))
         };
         match self {
-            Self::Create(create) => create.run(&site, output).await,
-            Self::List(list) => list.run(&control, output).await,
-            Self::Show { id } => {
-                let details = control.show_key(&context, id).await?;
-                output.show(&details, shown)
-            }
+            Self::Create(create) => create.run(&backend, output).await,
+            Self::List(list) => list.run(&backend, output).await,
+            Self::Show { id } => output.show(&backend.show_key(id).await?, shown),
             Self::Disable { id } => said(
-                control.disable_key(&context, id).await?,
+                backend.disable_key(id).await?,
                 "is disabled; `keys enable` lets it be used again",
             ),
-            Self::Enable { id } => said(control.enable_key(&context, id).await?, "is enabled"),
-            Self::Revoke { id } => {
-                said(control.revoke_key(&context, id).await?, "is revoked, for good")
-            }
+            Self::Enable { id } => said(backend.enable_key(id).await?, "is enabled"),
+            Self::Revoke { id } => said(backend.revoke_key(id).await?, "is revoked, for good"),
             Self::Rotate { id, overlap } => {
-                let issued = control.rotate_key(&context, id, overlap).await?;
-                let example = example(&site, &control, &issued).await?;
-                let keyward = site.command_line();
-                output.show(&issued.view(context.now), |created| {
-                    rotated(created, example.as_deref(), &keyward)
+                let made = backend.rotate_key(id, overlap).await?;
+                let keyward = backend.command_line();
+                output.show(&made.created, |created| {
+                    rotated(created, made.example.as_deref(), &keyward)
                 })
             }
             Self::Retire { id, secret, force } => {
-                let view = control.retire_secret(&context, id, secret, force).await?;
+                let view = backend.retire_secret(id, secret, force).await?;
                 output.show(&view, |key| {
                     format!("{secret} no longer opens {} `{}`.", key.id, key.name)
                 })
@@ -168,9 +194,9 @@ impl Keys {
 }
 
 impl Create {
-    fn new_key(&self, name: String) -> NewKey {
+    fn new_key(&self, name: String) -> anyhow::Result<NewKey> {
         let models = &self.allowed_models;
-        NewKey {
+        Ok(NewKey {
             api: self.api.clone(),
             organization: self.organization.clone(),
             name,
@@ -180,20 +206,25 @@ impl Create {
             expires_at: self.expires.map(|moment| moment.after(operator().now)),
             allowed_networks: self.allowed_networks.clone(),
             allowed_models: (!models.is_empty()).then(|| models.clone()),
-            labels: Labels::default(),
-            rotation: None,
-            owner: None,
-        }
+            labels: Labels::new(self.tags.clone(), self.metadata.iter().cloned().collect())?,
+            rotation: self
+                .rotate_after_days
+                .map(|after_days| Rotation { after_days, required: self.require_rotation }),
+            owner: self.owner,
+        })
     }
 
-    async fn run(self, site: &Site, output: Output) -> anyhow::Result<()> {
-        let (control, context) = (site.control(), operator());
-        if let Some(count) = self.count {
-            return self.many(control, count).await;
+    async fn run(self, backend: &Backend, output: Output) -> anyhow::Result<()> {
+        match (self.count, backend) {
+            (Some(count), Backend::Local(site)) => self.many(site.control(), count).await,
+            (Some(_), Backend::Remote(_)) => {
+                bail!("many keys at once are made on a data folder only: leave out `--count`")
+            }
+            (None, backend) => {
+                let new = backend.create_key(self.new_key(self.name.clone())?).await?;
+                output.show(&new.created, |created| made(created, new.example.as_deref()))
+            }
         }
-        let issued = control.create_key(&context, self.new_key(self.name.clone())).await?;
-        let example = example(site, &control, &issued).await?;
-        output.show(&issued.view(context.now), |created| made(created, example.as_deref()))
     }
 
     async fn many(self, control: Control, count: u32) -> anyhow::Result<()> {
@@ -201,7 +232,7 @@ impl Create {
         let (mut next, mut making) = (1, JoinSet::new());
         while next <= count || !making.is_empty() {
             while next <= count && making.len() < AT_ONCE {
-                let new = self.new_key(format!("{}-{next}", self.name));
+                let new = self.new_key(format!("{}-{next}", self.name))?;
                 let control = control.clone();
                 making.spawn(async move { control.create_key(&operator(), new).await });
                 next += 1;
@@ -215,8 +246,8 @@ impl Create {
 }
 
 impl List {
-    async fn run(self, control: &Control, output: Output) -> anyhow::Result<()> {
-        let mut query = KeyQuery {
+    async fn run(self, backend: &Backend, output: Output) -> anyhow::Result<()> {
+        let query = KeyQuery {
             api: self.api,
             organization: self.organization,
             state: self.state.map(|state| match state {
@@ -225,41 +256,16 @@ impl List {
                 State::Expired => KeyStateView::Expired,
                 State::Revoked => KeyStateView::Revoked,
             }),
-            ..KeyQuery::default()
+            owner: self.owner,
+            environment: self.environment,
+            search: self.search,
+            tag: self.tag,
+            unused_days: self.unused,
+            ending_days: self.ending,
+            after: None,
         };
-        let mut keys = Vec::new();
-        loop {
-            let page = control.list_keys(&operator(), &query, PAGE).await?;
-            keys.extend(page.items);
-            match page.next {
-                Some(next) => query.after = Some(next.parse()?),
-                None => break,
-            }
-        }
-        output.show(&Page::whole(keys), |page| listed(&page.items))
+        output.show(&Page::whole(backend.list_keys(query).await?), |page| listed(&page.items))
     }
-}
-
-/// A curl line for a key that was just made: the one place where its plaintext is put into a sentence.
-async fn example(
-    site: &Site,
-    control: &Control,
-    issued: &Issued,
-) -> anyhow::Result<Option<String>> {
-    let key = issued.key();
-    let Some(api) = site.policy.api(key.api.as_str()) else { return Ok(None) };
-    let organization = control.show_organization(&operator(), &key.organization).await?;
-    let models = key.allowed_models.as_ref().or(organization.allowed_models.as_ref());
-    let owner = Owner {
-        organization: key.organization.as_str(),
-        model_id: organization.model_ids.first().map(String::as_str),
-        model: models.and_then(|models| models.first()).map(String::as_str),
-        permissions: &key.permissions,
-    };
-    let Some(request) = curl::example(api, &owner) else { return Ok(None) };
-    let target = Target::of(&site.config, api);
-    let slot = api.profile.slots.first();
-    Ok(Some(curl::line(&target, &request, slot, issued.plaintext.expose())))
 }
 
 fn once(created: &CreatedKey, example: Option<&str>) -> String {
@@ -365,6 +371,16 @@ fn listed(keys: &[KeyView]) -> String {
     )
 }
 
+fn written(metadata: &BTreeMap<String, String>) -> String {
+    let entries: Vec<_> = metadata.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    or_none(&entries, "none")
+}
+
+fn rotation(rotation: RotationView) -> String {
+    let what = if rotation.required { "required" } else { "reminded of" };
+    format!("{what} after {} days", rotation.after_days)
+}
+
 /// How often a secret was accepted, and how often still after it was replaced.
 fn requests(secret: &keyward_api::SecretView) -> String {
     let all = secret.requests.unwrap_or_default();
@@ -390,6 +406,10 @@ fn shown(details: &KeyDetailsView) -> String {
                 .as_ref()
                 .map_or("every".to_owned(), |models| or_none(models, "none")),
         ),
+        ("owner", key.owner_id.clone().unwrap_or_else(|| "nobody".to_owned())),
+        ("tags", or_none(&key.tags, "none")),
+        ("metadata", written(&key.metadata)),
+        ("rotation", key.rotation.map_or("as the profile says".to_owned(), rotation)),
         ("state", key.state.as_str().to_owned()),
         ("created", key.created_at.clone()),
         ("expires", key.expires_at.clone().unwrap_or_else(|| "never".to_owned())),

@@ -3,49 +3,54 @@
 //! `--json` makes every answer one JSON value a line; exit code 0 says it was done, 1 that it failed, 2 that it was asked
 //! for wrongly. A plaintext key is never taken from an argument: the arguments of a process are seen by every user
 //! of the machine, and by the shell's history.
+//!
+//! A command works on a data folder or asks a server: [`Place`] says which, once for all of them.
 
+mod account;
 mod audit;
 mod check;
 mod explain;
+mod invitations;
 mod keys;
+mod login;
+mod members;
 mod models;
 mod orgs;
 mod profiles;
 mod requests;
 mod routes;
 mod secret_input;
+mod sessions;
 mod upstreams;
 mod values;
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 pub(crate) use audit::Broken as AuditBroken;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
-    config,
+    backend::Place,
     demo::{self, DemoArguments},
     output::{Closed, Output},
     serve::{self, ServeArguments, logging},
 };
 
 /// API keys for AI APIs: issue, check, limit, meter and revoke them.
+///
+/// Commands on keys, organizations and people work on a data folder, or ask a server that you logged in to.
+/// With --login they ask that server, with --config they open that configuration's data folder. With neither they ask the server of the
+/// login in use (`keyward logins`), and where nobody logged in they take keyward.toml in this folder. With both they do nothing.
 #[derive(Debug, Parser)]
 #[command(name = "keyward", version, propagate_version = true, arg_required_else_help = true)]
 struct Arguments {
-    /// The configuration
-    #[arg(
-        long,
-        global = true,
-        env = "KEYWARD_CONFIG",
-        default_value = config::FILE,
-        value_name = "FILE"
-    )]
-    config: PathBuf,
+    /// The configuration [default: keyward.toml]
+    #[arg(long, global = true, env = "KEYWARD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Ask the server of this login; KEYWARD_SERVER and KEYWARD_TOKEN name one without a login
+    #[arg(long, global = true, env = "KEYWARD_LOGIN", value_name = "NAME")]
+    login: Option<String>,
     /// Answer in JSON, one value a line
     #[arg(long, global = true)]
     json: bool,
@@ -68,6 +73,26 @@ enum Command {
     /// Make, list, show, suspend and resume organizations
     #[command(subcommand)]
     Orgs(orgs::Orgs),
+    /// List the members of an organization, change their roles, remove them
+    #[command(subcommand)]
+    Members(members::Members),
+    /// Invite people into an organization, and accept an invitation
+    #[command(subcommand)]
+    Invitations(invitations::Invitations),
+    /// Log in to a server: commands then ask it
+    Login(login::LogIn),
+    /// Log out of a server
+    Logout(login::LogOut),
+    /// List logins, or choose the one that is used
+    Logins(login::ListLogins),
+    /// Show who one is at the server of the login, and where one belongs
+    Whoami,
+    /// Show oneself, and change one's password
+    #[command(subcommand)]
+    Account(account::Account),
+    /// List where one is logged in, and end a session
+    #[command(subcommand)]
+    Sessions(sessions::Sessions),
     /// Assign model ids, and say which models an organization may use
     #[command(subcommand)]
     Models(models::Models),
@@ -95,9 +120,9 @@ enum Command {
 
 /// Does what the process was asked for.
 pub fn run() -> ExitCode {
-    let Arguments { config, json, command } = Arguments::parse();
+    let Arguments { config, login, json, command } = Arguments::parse();
     let output = Output { json };
-    match dispatch(&config, output, command) {
+    match dispatch(&Place { config, login }, output, command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<Closed>() => ExitCode::SUCCESS,
         Err(error) => {
@@ -107,28 +132,38 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn dispatch(config: &Path, output: Output, command: Command) -> anyhow::Result<()> {
+fn dispatch(place: &Place, output: Output, command: Command) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("no runtime can be started")?;
     runtime.block_on(async {
         match command {
-            Command::Serve(arguments) => return serve::run(config, output, &arguments).await,
+            Command::Serve(arguments) => {
+                return serve::run(place.config(), output, &arguments).await;
+            }
             Command::Demo(arguments) => return demo::run(output, &arguments).await,
             _ => logging::for_commands(),
         }
         match command {
-            Command::Keys(command) => command.run(config, output).await,
-            Command::Requests(command) => command.run(config, output).await,
-            Command::Orgs(command) => command.run(config, output).await,
-            Command::Models(command) => command.run(config, output).await,
-            Command::Upstreams(command) => command.run(config, output).await,
-            Command::Profiles(command) => command.run(config, output),
-            Command::Config(command) => command.run(config, output),
-            Command::Explain(command) => command.run(config, output).await,
-            Command::Routes(command) => command.run(config, output),
-            Command::Audit(command) => command.run(config, output).await,
+            Command::Keys(command) => command.run(place, output).await,
+            Command::Orgs(command) => command.run(place, output).await,
+            Command::Members(command) => command.run(place, output).await,
+            Command::Invitations(command) => command.run(place, output).await,
+            Command::Login(command) => command.run(place, output).await,
+            Command::Logout(command) => command.run(place, output).await,
+            Command::Logins(command) => command.run(output),
+            Command::Whoami => account::show(place, output).await,
+            Command::Account(command) => command.run(place, output).await,
+            Command::Sessions(command) => command.run(place, output).await,
+            Command::Requests(command) => command.run(place.local()?, output).await,
+            Command::Models(command) => command.run(place.local()?, output).await,
+            Command::Upstreams(command) => command.run(place.local()?, output).await,
+            Command::Profiles(command) => command.run(place.local()?, output),
+            Command::Config(command) => command.run(place.local()?, output),
+            Command::Explain(command) => command.run(place.local()?, output).await,
+            Command::Routes(command) => command.run(place.local()?, output),
+            Command::Audit(command) => command.run(place.local()?, output).await,
             Command::Completions { shell } => completions(shell),
             Command::Serve(_) | Command::Demo(_) => Ok(()),
         }

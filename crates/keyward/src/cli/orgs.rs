@@ -1,12 +1,11 @@
 //! `keyward orgs …`
 
-use std::path::Path;
-
 use clap::{Args, Subcommand};
 use keyward_api::{OrganizationView, Page};
 use keyward_core::id::OrganizationId;
 
 use crate::{
+    backend::Place,
     output::{Output, facts, table},
     site::{Site, operator},
 };
@@ -46,31 +45,31 @@ pub(super) struct Create {
 }
 
 impl Orgs {
-    pub(super) async fn run(self, config: &Path, output: Output) -> anyhow::Result<()> {
-        let site = Site::open(config).await?;
-        let (control, context) = (site.control(), operator());
+    pub(super) async fn run(self, place: &Place, output: Output) -> anyhow::Result<()> {
         match self {
             Self::Create(Create { id, name }) => {
-                let made = control.create_organization(&context, id, name).await?;
+                let made = place.open().await?.create_organization(id, name).await?;
                 output.show(&made, |org| {
                     format!("Organization `{}` (\"{}\") is made.", org.id, org.name)
                 })
             }
             Self::List => {
-                let all = Page::whole(control.list_organizations(&context).await?);
+                let all = Page::whole(place.open().await?.list_organizations().await?);
                 output.show(&all, |page| listed(&page.items))
             }
             Self::Show { id } => {
-                output.show(&control.show_organization(&context, &id).await?, shown)
+                output.show(&place.open().await?.show_organization(&id).await?, shown)
             }
             Self::Suspend { id } => {
-                let view = control.suspend_organization(&context, &id).await?;
+                let control = Site::open(place.local()?).await?.control();
+                let view = control.suspend_organization(&operator(), &id).await?;
                 output.show(&view, |org| {
                     format!("Organization `{}` is suspended: none of its keys works until it is resumed.", org.id)
                 })
             }
             Self::Resume { id } => {
-                let view = control.resume_organization(&context, &id).await?;
+                let control = Site::open(place.local()?).await?.control();
+                let view = control.resume_organization(&operator(), &id).await?;
                 output.show(&view, |org| format!("Organization `{}` is active.", org.id))
             }
         }

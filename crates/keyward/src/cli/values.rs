@@ -37,6 +37,12 @@ pub(super) fn moment(text: &str) -> Result<Moment, String> {
     })
 }
 
+/// `name=value`.
+pub(super) fn entry(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it like name=value")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 /// `Name: value`.
 pub(super) fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("write it like `Name: value`")?;

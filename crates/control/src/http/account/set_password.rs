@@ -1,7 +1,7 @@
 //! `PUT /v1/account/password`: another password.
 
 use axum::{extract::State, http::StatusCode};
-use keyward_api::SetPasswordInput;
+use keyward_api::{ErrorCode, SetPasswordInput};
 use keyward_core::key::Plaintext;
 
 use super::super::{
@@ -10,6 +10,7 @@ use super::super::{
     input::Body,
     problem::{Refusal, Refusals},
 };
+use crate::ControlError;
 
 /// Change one's password. All other sessions end.
 #[utoipa::path(
@@ -27,6 +28,13 @@ pub(in crate::http) async fn set_password(
 ) -> Result<StatusCode, Refusal> {
     let (old, new) = (Plaintext::new(input.old), Plaintext::new(input.new));
     let control = management.control();
-    control.change_password(&caller.context, Some(caller.session), old, new).await?;
+    let changed = control.change_password(&caller.context, Some(caller.session), old, new).await;
+    changed.map_err(|error| match error {
+        // Who asks is known: a 401 would tell their program that its session has ended.
+        ControlError::WrongPassword => {
+            Refusal::new(ErrorCode::Invalid, "the old password is another one: check it")
+        }
+        error => error.into(),
+    })?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -6,12 +6,10 @@ use keyward_api::{KeyView, ListKeysQuery, Page};
 use super::super::{
     Management,
     caller::Caller,
-    input::{Asked, Segments, id, read},
+    input::{Asked, Segments, id, limit, read},
     problem::{Refusal, Refusals},
 };
 use crate::app::keys::KeyQuery;
-
-const PAGE: u32 = 100;
 
 /// List an organization's keys, in the order they were made.
 #[utoipa::path(
@@ -40,6 +38,6 @@ pub(in crate::http) async fn list_keys(
         ending_days: asked.ending_days,
         after: asked.after.map(|after| read("after", &after)).transpose()?,
     };
-    let limit = asked.limit.unwrap_or(PAGE);
+    let limit = limit(asked.limit)?;
     Ok(Json(management.control().list_keys(&caller.context, &query, limit).await?))
 }

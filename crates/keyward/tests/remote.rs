@@ -1,0 +1,416 @@
+//! The command line over the management API: real processes, a server here and commands that have nothing but its address.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail where it stands"
+)]
+
+use std::{
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use keyward_testkit::{Api, Keyward, Management, Serve, Upstream, management::PASSWORD};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const KEYWARD: &str = env!("CARGO_BIN_EXE_keyward");
+
+/// What a command came to.
+struct Said {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+/// A server, and somebody's home on another machine.
+struct World {
+    keyward: Keyward,
+    management: Management,
+    home: TempDir,
+    _upstream: Upstream,
+}
+
+impl World {
+    fn new() -> Self {
+        let upstream = Upstream::json("{}");
+        let api = Api::new("main", upstream.address())
+            .route("GET", "/read", "read")
+            .route("POST", "/write", "write");
+        let keyward = Serve::new(KEYWARD).api(api).settings(Management::SETTINGS).start();
+        let management = Management::of(&keyward);
+        management.set_up(&keyward);
+        Self { keyward, management, home: TempDir::new().unwrap(), _upstream: upstream }
+    }
+
+    /// With somebody logged in as `name@example.com`.
+    fn logged_in(name: &str) -> Self {
+        let world = Self::new();
+        if name != "ops" {
+            world.management.sign_up(name);
+        }
+        world.log_in(name);
+        world
+    }
+
+    fn log_in(&self, name: &str) -> String {
+        let login =
+            format!("login {} --email {name}@example.com --name {name}", self.management.url());
+        self.done_with(&login, &format!("{PASSWORD}\n"))
+    }
+
+    fn run_in(&self, arguments: &str, environment: &[(&str, &str)], input: &str) -> Said {
+        let mut command = Command::new(KEYWARD);
+        command.args(arguments.split_whitespace()).current_dir(self.home.path());
+        command.env_clear().env("HOME", self.home.path());
+        command.envs(environment.iter().copied());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // A command that reads nothing may have ended.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        Said {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn run(&self, arguments: &str) -> Said {
+        self.run_in(arguments, &[], "")
+    }
+
+    fn done_with(&self, arguments: &str, input: &str) -> String {
+        let said = self.run_in(arguments, &[], input);
+        assert_eq!(said.code, 0, "keyward {arguments}: {}", said.stderr);
+        assert_eq!(said.stderr, "", "keyward {arguments}");
+        said.stdout
+    }
+
+    fn done(&self, arguments: &str) -> String {
+        self.done_with(arguments, "")
+    }
+
+    fn json(&self, arguments: &str) -> Value {
+        serde_json::from_str(&self.done(&format!("--json {arguments}"))).unwrap()
+    }
+
+    /// What a command that has to fail says of it.
+    fn refused(&self, arguments: &str) -> String {
+        let said = self.run(arguments);
+        assert_eq!((said.code, &*said.stdout), (1, ""), "keyward {arguments}: {}", said.stderr);
+        said.stderr
+    }
+
+    /// The same command where the data folder is.
+    fn locally(&self, arguments: &str) -> String {
+        let config = self.keyward.config().display();
+        self.done(&format!("--config {config} {arguments}"))
+    }
+
+    fn logins(&self) -> PathBuf {
+        self.home.path().join(".config/keyward/logins.toml")
+    }
+
+    fn organization(&self) -> String {
+        text(&self.json("orgs list")["items"][0]["id"])
+    }
+
+    fn key(&self, organization: &str, name: &str) -> Value {
+        self.json(&format!(
+            "keys create --api main --organization {organization} --name {name} --permission read"
+        ))
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
+}
+
+#[test]
+fn what_a_server_tells_looks_like_what_the_data_folder_tells() {
+    let world = World::logged_in("ops");
+    world.done("orgs create --id acme --name Acme");
+    world.done("orgs create --id other");
+    let key = text(&world.key("acme", "one")["id"]);
+    world.key("other", "two");
+    world.done(&format!("keys rotate {key} --overlap 2h"));
+    world.done("invitations create --organization acme --email bob@example.com --role viewer");
+    for command in [
+        "orgs list",
+        "orgs show acme",
+        "keys list",
+        "keys list --organization acme --state active --api main",
+        &format!("keys show {key}"),
+        "members list --organization acme",
+        "invitations list --organization acme",
+    ] {
+        assert_eq!(world.done(command), world.locally(command), "{command}");
+        let command = format!("--json {command}");
+        assert_eq!(world.done(&command), world.locally(&command), "{command}");
+    }
+    // Refusals as well.
+    for command in ["keys show key_00000000000000000000000000", "orgs show nowhere"] {
+        let here = world.run(&format!("--config {} {command}", world.keyward.config().display()));
+        assert_eq!((here.code, here.stderr), (1, world.refused(command)), "{command}");
+    }
+}
+
+#[test]
+fn a_key_is_made_used_up_and_ended_from_afar() {
+    let world = World::logged_in("ada");
+    let organization = world.organization();
+    let said = world.done(&format!(
+        "keys create --api main --organization {organization} --name ci --permission read --expires 30d --allow-network 10.0.0.0/8"
+    ));
+    assert!(said.contains("This is the only time it is shown."), "{said}");
+    let made = world.key(&organization, "second");
+    let account = world.json("account show");
+    let ada = text(&account["user"]["id"]);
+    assert_eq!(
+        world.json(&format!("keys list --owner {ada}"))["items"].as_array().unwrap().len(),
+        2
+    );
+    let (key, secret) = (text(&made["id"]), text(&made["secret_id"]));
+    let rotated = world.done(&format!("keys rotate {key} --overlap 1h"));
+    assert!(rotated.contains(&format!("keyward keys retire {key} {secret}")), "{rotated}");
+    assert!(world.done(&format!("keys retire {key} {secret}")).contains("no longer opens"));
+    for (verb, state) in [("disable", "disabled"), ("enable", "active"), ("revoke", "revoked")] {
+        assert_eq!(world.json(&format!("keys {verb} {key}"))["state"], state);
+    }
+    let error = world.refused(&format!("--json keys enable {key}"));
+    assert!(error.contains(r#""code":"conflict""#), "{error}");
+    let many = format!("keys create --api main --organization {organization} --name n --count 2");
+    assert!(world.refused(&many).contains("data folder only"));
+}
+
+#[test]
+fn people_are_invited_come_change_and_go() {
+    let world = World::logged_in("ada");
+    let (organization, server) = (world.organization(), world.management.url());
+    let invite = format!(
+        "--json invitations create --organization {organization} --email bob@example.com --role viewer"
+    );
+    let invited: Value = serde_json::from_str(&world.done(&invite)).unwrap();
+    let accepted = world.done_with(
+        &format!("invitations accept --server {server} --name Bob"),
+        &format!("{}\nanother good password\n", text(&invited["token"])),
+    );
+    assert!(accepted.contains("bob@example.com"), "{accepted}");
+    let members = world.json(&format!("members list --organization {organization}"));
+    let bob = text(&members["items"][1]["id"]);
+    let changed =
+        world.done(&format!("members change --organization {organization} {bob} --role developer"));
+    assert_eq!(
+        changed,
+        format!("bob@example.com is developer of organization `{organization}`.\n")
+    );
+    world.done(&format!("members remove --organization {organization} {bob}"));
+
+    // Somebody who is known accepts as who they are.
+    let again = invite.replace("viewer", "administrator");
+    let invited: Value = serde_json::from_str(&world.done(&again)).unwrap();
+    let login = format!("login {server} --email bob@example.com --name bob");
+    world.done_with(&login, "another good password\n");
+    world.done_with("--login bob invitations accept", &format!("{}\n", text(&invited["token"])));
+    let account = world.json("--login bob account show");
+    assert_eq!(account["places"][0]["role"], "administrator");
+
+    let third = invite.replace("bob@", "eve@");
+    let invited: Value = serde_json::from_str(&world.done(&third)).unwrap();
+    world.done(&format!("invitations withdraw {}", text(&invited["id"])));
+    let listed = world.done(&format!("invitations list --organization {organization}"));
+    assert!(listed.contains("withdrawn"), "{listed}");
+}
+
+#[test]
+fn sessions_and_the_password_are_ones_own_to_see_to() {
+    let world = World::logged_in("ada");
+    let afar = world.management.log_in("ada");
+    let sessions = world.json("sessions list");
+    let other = sessions["items"].as_array().unwrap().iter().find(|one| one["current"] == false);
+    let said = world.done(&format!("sessions end {}", text(&other.unwrap()["id"])));
+    assert!(said.contains("has ended"), "{said}");
+    assert_eq!(world.management.ask(&afar, "GET", "/v1/account", &Value::Null).0, 401);
+
+    let wrong = world.run_in("account password", &[], "not the password\nanother good password\n");
+    assert!(wrong.code == 1 && wrong.stderr.contains("old password"), "{}", wrong.stderr);
+    world.done_with("account password", &format!("{PASSWORD}\nanother good password\n"));
+    let whoami = world.done("whoami");
+    assert!(whoami.contains("ada@example.com") && whoami.contains("login `ada`"), "{whoami}");
+    let login = format!("login {} --email ada@example.com", world.management.url());
+    assert_eq!(world.run_in(&login, &[], PASSWORD).code, 1);
+    world.done_with(&login, "another good password");
+}
+
+#[test]
+fn logins_are_kept_for_oneself_alone() {
+    let world = World::new();
+    let none = world.done("logins");
+    assert!(none.starts_with("No logins."), "{none}");
+    world.log_in("ops");
+    world.management.sign_up("ada");
+    world.log_in("ada");
+    let mode =
+        |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&world.logins()), 0o600);
+    assert_eq!(mode(world.logins().parent().unwrap()), 0o700);
+    let beside = std::fs::read_dir(world.logins().parent().unwrap()).unwrap().count();
+    assert_eq!(beside, 1, "nothing is left beside it");
+
+    let listed = world.json("logins");
+    assert_eq!(
+        (
+            &listed["items"][0]["name"],
+            &listed["items"][0]["current"],
+            &listed["items"][1]["current"]
+        ),
+        (&json!("ada"), &json!(true), &json!(false))
+    );
+    assert_eq!(world.json("--login ops whoami")["user"]["operator"], true);
+    let env = world.run_in("--json whoami", &[("KEYWARD_LOGIN", "ops")], "");
+    assert!(env.stdout.contains("ops@example.com"), "{}", env.stderr);
+    world.done("logins use ops");
+    assert_eq!(world.json("whoami")["user"]["operator"], true);
+
+    let file = std::fs::read_to_string(world.logins()).unwrap();
+    let tokens: Vec<_> =
+        file.split('"').filter(|part| part.starts_with("kwses_")).map(str::to_owned).collect();
+    assert_eq!(tokens.len(), 2);
+    let told =
+        world.done("logins") + &world.done("--json logins") + &world.keyward.process.output();
+    for secret in tokens.iter().map(String::as_str).chain([PASSWORD]) {
+        assert!(!told.contains(secret), "a secret is told");
+    }
+    assert!(!file.contains(PASSWORD));
+
+    std::fs::set_permissions(world.logins(), std::fs::Permissions::from_mode(0o640)).unwrap();
+    let error = world.refused("whoami");
+    assert!(error.contains("chmod 600"), "{error}");
+    std::fs::set_permissions(world.logins(), std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::write(world.logins(), format!("token = {}", tokens[0])).unwrap();
+    let error = world.refused("whoami");
+    assert!(error.contains("damaged") && !error.contains(&tokens[0]), "{error}");
+}
+
+#[test]
+fn who_logs_out_or_is_logged_out_is_nobody() {
+    let world = World::logged_in("ada");
+    let file = std::fs::read_to_string(world.logins()).unwrap();
+    world.done("logout");
+    assert!(world.refused("whoami").contains("nobody is logged in"));
+    let token = file.split('"').find(|part| part.starts_with("kwses_")).unwrap();
+    assert_eq!(world.management.ask(token, "GET", "/v1/account", &Value::Null).0, 401);
+
+    // As where the session expired, or was ended from elsewhere.
+    std::fs::write(world.logins(), &file).unwrap();
+    let error = world.refused("--json keys list");
+    assert!(error.contains(r#""code":"unauthenticated""#), "{error}");
+    assert!(error.contains(&format!("keyward login {}", world.management.url())), "{error}");
+    world.done("logout");
+    assert!(!std::fs::read_to_string(world.logins()).unwrap().contains("kwses_"));
+}
+
+#[test]
+fn a_wrong_password_logs_nobody_in() {
+    let world = World::new();
+    let login = format!("login {} --email ops@example.com", world.management.url());
+    for input in ["wrong password\n", "\n", ""] {
+        let said = world.run_in(&login, &[], input);
+        assert_eq!((said.code, &*said.stdout), (1, ""));
+        assert!(!world.logins().exists());
+    }
+    let said = world.run_in(&format!("--json {login}"), &[], "wrong password\n");
+    assert!(said.stderr.contains(r#""code":"unauthenticated""#), "{}", said.stderr);
+    // A password is no argument, and in the clear nothing leaves the machine.
+    assert_eq!(world.run(&format!("{login} --password x")).code, 2);
+    assert_eq!(world.run("login http://keys.example.com --email ops@example.com").code, 2);
+}
+
+#[test]
+fn a_server_that_is_away_is_named() {
+    let world = World::logged_in("ops");
+    let server = world.management.url();
+    let World { keyward, home, management, _upstream } = world;
+    let (status, stopped) = keyward.terminate();
+    assert!(status.success());
+    let run = |arguments: &str| {
+        let mut command = Command::new(KEYWARD);
+        command.args(arguments.split_whitespace()).current_dir(home.path()).env_clear();
+        let output = command.env("HOME", home.path()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = run("--json keys list");
+    assert_eq!(code, Some(1));
+    assert!(said.contains(r#""code":"unavailable""#) && said.contains(&server), "{said}");
+    let (code, said) = run("logout");
+    assert!(code == Some(1) && said.contains("--forget"), "{said}");
+    assert_eq!(run("logout --forget").0, Some(0));
+    assert!(run("whoami").1.contains("nobody is logged in"));
+    drop((stopped, management));
+}
+
+#[test]
+fn which_way_a_command_goes_is_never_guessed() {
+    let world = World::logged_in("ops");
+    let config = world.keyward.config().display().to_string();
+    for arguments in [
+        format!("--config {config} --login ops keys list"),
+        format!("--config {config} --login ops models list"),
+    ] {
+        let error = world.refused(&arguments);
+        assert!(error.contains("both login `ops` and the configuration"), "{error}");
+    }
+    let named =
+        world.run_in(&format!("--config {config} keys list"), &[("KEYWARD_LOGIN", "ops")], "");
+    assert!(named.code == 1 && named.stderr.contains("KEYWARD_LOGIN"), "{}", named.stderr);
+    // A named configuration stands above the login in use, and what is local only says so.
+    world.done(&format!("--config {config} keys list"));
+    for arguments in ["audit", "orgs suspend acme", "--login ops routes"] {
+        let error = world.refused(arguments);
+        assert!(
+            error.contains(
+                "works on a configuration and its data folder only, not over login `ops`"
+            ),
+            "{error}"
+        );
+    }
+    assert!(world.refused(&format!("--config {config} whoami")).contains("leave out `--config`"));
+    // A configuration in this folder and a login in use: either could be meant.
+    std::fs::copy(world.keyward.config(), world.home.path().join("keyward.toml")).unwrap();
+    let error = world.refused("keys list");
+    assert!(error.contains("say `--login ops` or `--config keyward.toml`"), "{error}");
+    world.done("--login ops keys list");
+    world.done("--config keyward.toml keys list");
+    world.done("routes");
+    assert!(world.refused("--login gone keys list").contains("use one of ops"));
+    world.done("logout");
+    world.done("keys list");
+}
+
+#[test]
+fn a_machine_has_its_server_and_token_in_the_environment() {
+    let world = World::new();
+    let (server, token) = (world.management.url(), world.management.log_in("ops"));
+    let both = [("KEYWARD_SERVER", server.as_str()), ("KEYWARD_TOKEN", token.as_str())];
+    let said = world.run_in("--json orgs create --id acme", &both, "");
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(!world.logins().exists());
+    let said = world.run_in("orgs list", &both[..1], "");
+    assert!(said.code == 1 && said.stderr.contains("set KEYWARD_TOKEN too"), "{}", said.stderr);
+    let config = world.keyward.config().display();
+    assert_eq!(world.run_in(&format!("routes --config {config}"), &both, "").code, 0);
+    assert_eq!(world.run_in("routes", &both, "").code, 1);
+    let said = world.run_in("keys list --config x.toml", &both, "");
+    assert!(said.code == 1 && said.stderr.contains("KEYWARD_SERVER"), "{}", said.stderr);
+    // What holds a token logs in by it, as a management key does.
+    let login = format!("login {server} --key --name ci");
+    world.done_with(&login, &format!("{token}\n"));
+    assert_eq!(world.done("orgs list"), world.locally("orgs list"));
+    assert_eq!(world.run_in(&login, &[], "kwses_nonsense\n").code, 1);
+}
