@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use keyward_core::{
     id::{KeyId, ModelId, OrganizationId, SecretId, UserId},
-    key::{Key, KeyState, Secret},
+    key::{Digest, Key, KeyState, PepperVersion, Secret},
     member::User,
     organization::{Organization, OrganizationState},
     time::Timestamp,
@@ -172,6 +172,15 @@ pub enum Change {
         secret: Secret,
         /// When the old ones end.
         old_expires_at: Timestamp,
+    },
+    /// Keeps our own digest of an imported secret, which was used, in place of another system's.
+    UpgradeSecret {
+        /// Which.
+        secret: SecretId,
+        /// Its digest.
+        digest: Digest,
+        /// The pepper the digest was made under.
+        pepper: PepperVersion,
     },
     /// Ends one secret at `at`, or earlier where it ended earlier.
     RetireSecret {

@@ -10,6 +10,7 @@ mod authority;
 mod connection;
 mod faults;
 mod hints;
+mod imported;
 mod load;
 mod migrations;
 mod opening;
@@ -87,6 +88,17 @@ impl Store for SqliteStore {
         let (actor, chain) = (actor.clone(), self.chain.clone());
         let work = move |connection: &_| apply::commit(connection, &chain, &actor, at, change);
         self.writer.run(Tell::Others, work).await
+    }
+
+    async fn rehearse(
+        &self,
+        actor: &Actor,
+        at: Timestamp,
+        changes: Vec<Change>,
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        let (actor, chain) = (actor.clone(), self.chain.clone());
+        let work = move |connection: &_| apply::rehearse(connection, &chain, &actor, at, changes);
+        self.writer.run(Tell::Nobody, work).await
     }
 
     async fn revision(&self) -> Result<Revision, StoreError> {

@@ -1,9 +1,11 @@
-//! What can be asked for, a file a resource: [`keys`], [`organizations`], [`people`], [`models`], [`upstreams`], [`audit`].
+//! What can be asked for, a file a resource: [`keys`], [`import`], [`export`], [`organizations`], [`people`], [`models`], [`upstreams`], [`audit`].
 //!
 //! The command line calls these functions, and so will the management API: what is allowed and how a mistake is told is
 //! decided here once. Each takes a [`crate::Context`] and makes at most one change of the store.
 
 pub mod audit;
+pub mod export;
+pub mod import;
 pub mod keys;
 pub mod models;
 pub mod organizations;

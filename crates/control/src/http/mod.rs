@@ -120,6 +120,8 @@ fn endpoints() -> OpenApiRouter<Management> {
         .routes(routes!(invitation::accept::accept_invitation))
         .routes(routes!(invitation::withdraw::withdraw_invitation))
         .routes(routes!(key::create::create_key, key::list::list_keys))
+        .routes(routes!(key::import::import_keys))
+        .routes(routes!(key::export::export_keys))
         .routes(routes!(key::show::show_key))
         .routes(routes!(key::disable::disable_key))
         .routes(routes!(key::enable::enable_key))

@@ -89,6 +89,8 @@ const OPERATIONS: &[(&str, &str, &str, May)] = &[
         r#"{"api":"main","name":"another","permissions":["read"]}"#,
         From(Developer),
     ),
+    ("POST", "/v1/organizations/{organization}/keys/import", "name\n", From(Administrator)),
+    ("GET", "/v1/organizations/{organization}/keys/export", "", From(Viewer)),
     ("GET", "/v1/keys/{key}", "", From(Viewer)),
     ("POST", "/v1/keys/{key}/disable", "", From(Administrator)),
     ("POST", "/v1/keys/{key}/enable", "", From(Administrator)),

@@ -46,7 +46,7 @@ async fn what_was_told_before_the_end_is_written() {
     let fixture = Fixture::with_organizations().await;
     let issued = fixture.control().create_key(&at(NOW), new_key("a")).await.unwrap();
     let (key, secret) = (issued.key().id, issued.secret);
-    let recorder = Recorder::start(fixture.folder.store()).unwrap();
+    let recorder = Recorder::start(fixture.folder.store(), Arc::new(|| NOW)).unwrap();
     let sink = recorder.sink();
     let address: IpAddr = [192, 0, 2, 1].into();
     for second in 0..5 {
@@ -55,6 +55,7 @@ async fn what_was_told_before_the_end_is_written() {
             rows: vec![row(Some(key), 200, 3), row(None, 401, 1)],
             last_uses: vec![LastUse { secret, at, from: address }],
             exposures: vec![],
+            upgrades: vec![],
         });
     }
     // Late news of an earlier use does not take the later one's place.
@@ -72,7 +73,7 @@ async fn what_cannot_be_written_is_kept_until_it_can() {
     let fixture = Fixture::with_organizations().await;
     let store = Arc::new(Faulty::new(fixture.folder.store()));
     store.break_down();
-    let recorder = Recorder::start(store.clone()).unwrap();
+    let recorder = Recorder::start(store.clone(), Arc::new(|| NOW)).unwrap();
     recorder.sink().submit(rows(vec![row(None, 200, 2)]));
     let waiting = async {
         while store.refused() == 0 {
@@ -90,7 +91,7 @@ async fn what_cannot_be_written_is_kept_until_it_can() {
 #[tokio::test]
 async fn more_than_a_handful_is_written_to_the_last() {
     let fixture = Fixture::with_organizations().await;
-    let recorder = Recorder::start(fixture.folder.store()).unwrap();
+    let recorder = Recorder::start(fixture.folder.store(), Arc::new(|| NOW)).unwrap();
     let many = (0..1_000_u128).map(|n| row(Some(KeyId::from_bits(n.to_be_bytes())), 200, 1));
     recorder.sink().submit(rows(many.collect()));
     finish(recorder);
@@ -103,7 +104,7 @@ async fn the_data_plane_never_waits_for_a_full_queue() {
     let fixture = Fixture::with_organizations().await;
     let store = Arc::new(Faulty::new(fixture.folder.store()));
     store.break_down();
-    let recorder = Recorder::start(store.clone()).unwrap();
+    let recorder = Recorder::start(store.clone(), Arc::new(|| NOW)).unwrap();
     for _ in 0..QUEUE * 3 {
         recorder.sink().submit(rows(vec![row(None, 200, 1)]));
     }
@@ -125,7 +126,7 @@ async fn a_key_seen_in_the_clear_is_marked_once_and_disabled_where_that_was_chos
         from: [198, 51, 100, 4].into(),
         disable,
     };
-    let recorder = Recorder::start(fixture.folder.store()).unwrap();
+    let recorder = Recorder::start(fixture.folder.store(), Arc::new(|| NOW)).unwrap();
     let nobody = KeyId::from_bits([9; 16]);
     let exposures =
         vec![seen(nobody, true, 0), seen(one, false, 1), seen(one, false, 2), seen(two, true, 3)];

@@ -5,5 +5,5 @@ pub mod record;
 pub mod secret;
 
 pub use format::KeyFormat;
-pub use record::{Environment, Key, KeyState, Secret};
-pub use secret::{Digest, Pepper, PepperVersion, Peppers, Plaintext};
+pub use record::{Environment, Key, KeyState, SealedBcrypt, Secret, SecretForm};
+pub use secret::{Digest, ForeignDigest, Pepper, PepperVersion, Peppers, Plaintext};

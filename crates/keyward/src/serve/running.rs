@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use keyward_control::{
-    Propagation, Recorder,
+    BcryptCheck, Propagation, Recorder,
     http::{Management, Server},
     propagation::Timing,
 };
@@ -39,11 +39,13 @@ impl Running {
     pub async fn on(site: Site) -> anyhow::Result<Self> {
         let plan = site.config.plan()?;
         let propagation = Propagation::start(site.source(), plan, Timing::default()).await?;
-        let recorder = Recorder::start(site.folder.store()).context("usage cannot be recorded")?;
+        let recorder = Recorder::start(site.folder.store(), Arc::new(clock::now))
+            .context("usage cannot be recorded")?;
         let gateway = Gateway::start(
             site.config.gateway.clone(),
             propagation.snapshot().clone(),
             recorder.sink(),
+            Arc::new(BcryptCheck::new(site.folder.sealer())),
         )?;
         let (management, setup) = match site.config.management.address {
             Some(address) => {

@@ -13,8 +13,8 @@ use nix::fcntl::Flock;
 use rusqlite::Connection;
 
 use super::{
-    Chaining, SqliteStore, connection, hints::Hints, migrations, readers::Readers, reads, record,
-    writer::Writer,
+    Chaining, SqliteStore, connection, hints::Hints, imported, migrations, readers::Readers, reads,
+    record, writer::Writer,
 };
 use crate::{chain::ChainKeys, error::StoreError, store::MaterialCheck};
 
@@ -56,7 +56,8 @@ impl Opening {
 
     /// Whether there is any sealed value.
     pub fn holds_sealed(&self) -> Result<bool, StoreError> {
-        Ok(!reads::upstream_credentials(&self.connection)?.is_empty())
+        Ok(!reads::upstream_credentials(&self.connection)?.is_empty()
+            || imported::holds_sealed(&self.connection)?)
     }
 
     /// Brings the schema up to date and begins to work. The first time, the audit log gets its chain.

@@ -196,6 +196,7 @@ pub(crate) fn secret_of(number: u64, key: u64) -> Secret {
         created_at: NOW,
         expires_at: None,
         last_used_at: None,
+        form: Default::default(),
     }
 }
 

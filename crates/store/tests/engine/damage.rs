@@ -38,7 +38,12 @@ async fn fill(folder: &Path) {
     let last =
         LastUse { secret: secret_of(1, 1).id, at: NOW, from: "203.0.113.7".parse().unwrap() };
     let sums = UsageSums { requests: 1, ..UsageSums::default() };
-    let batch = UsageBatch { rows: vec![(scope, sums)], last_uses: vec![last], exposures: vec![] };
+    let batch = UsageBatch {
+        rows: vec![(scope, sums)],
+        last_uses: vec![last],
+        exposures: vec![],
+        upgrades: vec![],
+    };
     store.record(batch).await.unwrap();
 }
 

@@ -3,6 +3,8 @@
 pub(super) mod create;
 pub(super) mod disable;
 pub(super) mod enable;
+pub(super) mod export;
+pub(super) mod import;
 pub(super) mod list;
 pub(super) mod retire;
 pub(super) mod revoke;
