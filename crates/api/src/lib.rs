@@ -18,9 +18,7 @@ mod usage;
 pub use audit::{ActorView, AuditEntryView, AuditProofView, SubjectView};
 pub use error::{ErrorCode, ErrorView, Problem};
 pub use explanation::{ExplanationView, HeaderView, RefusalView, StepView, VerdictView};
-pub use import::{
-    ExportKeysQuery, ExportedKey, ImportKeysQuery, ImportReport, RowFormat, RowNote,
-};
+pub use import::{ExportKeysQuery, ExportedKey, ImportKeysQuery, ImportReport, RowFormat, RowNote};
 pub use input::{
     AcceptInvitationInput, ChangeMemberInput, CreateInvitationInput, CreateKeyInput,
     CreateOrganizationInput, CreatedInvitation, ListKeysQuery, RotateKeyInput, SetPasswordInput,

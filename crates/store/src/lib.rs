@@ -27,7 +27,10 @@ mod store;
 pub use chain::{AuditBreak, AuditHash, AuditHead, AuditProof, ChainKeys, NotAHead};
 pub use change::{Actor, ActorKind, Change, ChangeEntry, Feed, Interface, Revision, Subject};
 pub use error::StoreError;
-pub use folder::DataFolder;
+pub use folder::{
+    DataFolder,
+    backup::{BackedUp, Replaced, Restored},
+};
 pub use people::{
     Invitation, InvitationState, InvitedAs, PasswordHash, PeopleChange, Session, TokenDigest,
     UserRecord,
@@ -37,5 +40,5 @@ pub use query::{
     UsageTotal,
 };
 pub use seal::{SealContext, SealedBytes, Sealer};
-pub use sqlite::{Chaining, Opening, SqliteStore};
+pub use sqlite::{Chaining, Opening, SqliteStore, copy::Beyond};
 pub use store::{MaterialCheck, MaterialKind, Store};

@@ -8,6 +8,7 @@ mod apply;
 mod audit;
 mod authority;
 mod connection;
+pub(crate) mod copy;
 mod faults;
 mod hints;
 mod imported;
@@ -21,7 +22,7 @@ mod record;
 mod rows;
 mod writer;
 
-use std::{path::Path, sync::Arc};
+use std::{fs::File, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use keyward_core::{
@@ -31,6 +32,7 @@ use keyward_core::{
     time::Timestamp,
     usage::{LastUse, UsageBatch},
 };
+use nix::fcntl::Flock;
 
 use self::{
     hints::Hints,
@@ -60,6 +62,8 @@ pub struct SqliteStore {
     writer: Writer,
     hints: Arc<Hints>,
     chain: ChainKey,
+    /// Nobody puts another database in its place.
+    _in_use: Flock<File>,
 }
 
 impl SqliteStore {

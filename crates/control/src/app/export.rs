@@ -196,8 +196,7 @@ mod tests {
     async fn who_may_not_read_keys_exports_none() {
         let fixture = Fixture::with_organizations().await;
         let export = Export { organization: None, api: None, format: RowFormat::Csv };
-        let visitor =
-            Context::visitor("somebody", keyward_store::Interface::ManagementApi, NOW);
+        let visitor = Context::visitor("somebody", keyward_store::Interface::ManagementApi, NOW);
         assert!(fixture.control().export_keys(&visitor, &export, None).await.is_err());
     }
 }

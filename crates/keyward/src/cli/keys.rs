@@ -15,7 +15,10 @@ use keyward_core::{
 };
 use tokio::task::JoinSet;
 
-use super::values::{self, Moment};
+use super::{
+    transfer,
+    values::{self, Moment},
+};
 use crate::{
     curl::{self, Owner, Target},
     output::{Output, facts, table},
@@ -32,6 +35,10 @@ pub(super) enum Keys {
     Create(Box<Create>),
     /// List keys, in the order they were made
     List(List),
+    /// Take over keys of another system, in the clear or by their digests
+    Import(transfer::ImportKeys),
+    /// Write all keys with what is known of them, for other programs; never a secret
+    Export(transfer::ExportKeys),
     /// Show a key: its secrets, their last uses, its requests
     Show {
         /// The key's id
@@ -134,6 +141,8 @@ impl Keys {
         match self {
             Self::Create(create) => create.run(&site, output).await,
             Self::List(list) => list.run(&control, output).await,
+            Self::Import(import) => import.run(&control, output).await,
+            Self::Export(export) => export.run(&control).await,
             Self::Show { id } => {
                 let details = control.show_key(&context, id).await?;
                 output.show(&details, shown)

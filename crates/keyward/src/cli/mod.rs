@@ -5,6 +5,7 @@
 //! of the machine, and by the shell's history.
 
 mod audit;
+mod backup;
 mod check;
 mod explain;
 mod keys;
@@ -13,6 +14,7 @@ mod orgs;
 mod profiles;
 mod routes;
 mod secret_input;
+mod transfer;
 mod upstreams;
 mod values;
 
@@ -82,6 +84,10 @@ enum Command {
     Routes(routes::Routes),
     /// Show who did what to what, newest first, and check that the log of it was not tampered with
     Audit(audit::Audit),
+    /// Write a copy of the database, while a server runs or not
+    Backup(backup::Backup),
+    /// Put a backup in the place of the database, while no server runs
+    Restore(backup::Restore),
     /// Print a script that completes commands in a shell
     Completions {
         /// Which shell
@@ -124,6 +130,8 @@ fn dispatch(config: &Path, output: Output, command: Command) -> anyhow::Result<(
             Command::Explain(command) => command.run(config, output).await,
             Command::Routes(command) => command.run(config, output),
             Command::Audit(command) => command.run(config, output).await,
+            Command::Backup(command) => command.run(config, output).await,
+            Command::Restore(command) => command.run(config, output),
             Command::Completions { shell } => completions(shell),
             Command::Serve(_) | Command::Demo(_) => Ok(()),
         }

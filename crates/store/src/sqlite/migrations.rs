@@ -24,9 +24,9 @@ const LATER: &[&str] = &[
     include_str!("migrations/0003_people.sql"),
     include_str!("migrations/0006_imported_secrets.sql"),
 ];
-const NEWEST: i64 = 2 + LATER.len() as i64;
+pub(super) const NEWEST: i64 = 2 + LATER.len() as i64;
 /// Tells our databases from others: "Kwrd".
-const APPLICATION_ID: i64 = 0x4b77_7264;
+pub(super) const APPLICATION_ID: i64 = 0x4b77_7264;
 
 /// What is known outside of the database about its audit log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

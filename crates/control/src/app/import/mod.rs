@@ -11,12 +11,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::HashMap,
-    fmt::Display,
-    str::FromStr,
-    sync::Arc,
-};
+use std::{collections::HashMap, fmt::Display, str::FromStr, sync::Arc};
 
 use keyward_api::{ImportReport, RowFormat, RowNote};
 use keyward_core::{
@@ -127,7 +122,10 @@ impl Control {
         Ok(telling.finish())
     }
 
-    async fn members_by_name(&self, organization: &OrganizationId) -> Result<Members, ControlError> {
+    async fn members_by_name(
+        &self,
+        organization: &OrganizationId,
+    ) -> Result<Members, ControlError> {
         let members = self.store.members(organization).await?;
         let names = members.into_iter().flat_map(|(user, _)| {
             [(user.email.to_string(), user.id), (user.id.to_string(), user.id)]
@@ -226,7 +224,10 @@ impl Control {
         // What was not tried may be imported again, with the same file: what stands already is told by its line then.
         if let Some(error) = away {
             for Planned { line, .. } in waiting {
-                telling.refused(line, format!("it was not tried, because the store cannot take it now ({error})"));
+                telling.refused(
+                    line,
+                    format!("it was not tried, because the store cannot take it now ({error})"),
+                );
             }
         }
     }

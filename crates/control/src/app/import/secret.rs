@@ -134,7 +134,10 @@ fn check_bcrypt(text: &str) -> Result<(), String> {
     }
     match cost.parse() {
         Ok(cost) if COSTS.contains(&cost) => Ok(()),
-        _ => Err("the bcrypt hash has a cost outside of 4 to 14: a check would take seconds".to_owned()),
+        _ => {
+            Err("the bcrypt hash has a cost outside of 4 to 14: a check would take seconds"
+                .to_owned())
+        }
     }
 }
 
@@ -157,7 +160,11 @@ pub(crate) fn digests(known: &Known, pepper: &Pepper) -> Vec<Digest> {
 }
 
 /// By what a key's holder recognizes it.
-pub(crate) fn hint(known: &Known, prefix: Option<&str>, format: &KeyFormat) -> Result<String, String> {
+pub(crate) fn hint(
+    known: &Known,
+    prefix: Option<&str>,
+    format: &KeyFormat,
+) -> Result<String, String> {
     if let Some(prefix) = prefix {
         check_prefix(prefix)?;
     }
