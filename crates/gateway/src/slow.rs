@@ -93,17 +93,22 @@ impl Pool {
 
     /// Finds out which of its candidates the suspect is.
     pub(crate) async fn check(&self, suspect: &Suspect) -> Result<Checked, Full> {
-        let answer = self.ask(suspect)?;
+        let sets = suspect.candidates().to_vec();
+        let answer = self.ask(suspect.digest(), sets, || suspect.key())?;
         // A check that ended by a panic says nothing.
         answer.await.map_err(|_| Full)
     }
 
-    fn ask(&self, suspect: &Suspect) -> Result<oneshot::Receiver<Checked>, Full> {
+    fn ask(
+        &self,
+        digest: Digest,
+        sets: Sets,
+        key: impl FnOnce() -> Zeroizing<Box<[u8]>>,
+    ) -> Result<oneshot::Receiver<Checked>, Full> {
         let (answer, answered) = oneshot::channel();
-        let digest = suspect.digest();
         let mut state = lock(&self.state);
-        if let Some(sets) = state.refused.get(&digest) {
-            if are_same(sets, suspect.candidates()) {
+        if let Some(refused) = state.refused.get(&digest) {
+            if are_same(refused, &sets) {
                 let _ = answer.send(Checked::None);
                 return Ok(answered);
             }
@@ -119,7 +124,7 @@ impl Pool {
             return Ok(answered);
         }
         let jobs = self.jobs.as_ref().ok_or(Full)?;
-        let job = Job { digest, key: suspect.key(), sets: suspect.candidates().to_vec() };
+        let job = Job { digest, key: key(), sets };
         match jobs.try_send(job) {
             Ok(()) => {
                 state.asking.insert(digest, vec![answer]);
@@ -176,5 +181,106 @@ fn work(check: &dyn SlowCheck, state: &Mutex<State>, job: Job) {
     };
     for answer in state.asking.remove(&digest).unwrap_or_default() {
         let _ = answer.send(checked.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use keyward_core::id::SecretId;
+
+    use super::*;
+
+    /// Counts its checks, and makes each wait until it is let go.
+    struct Gate {
+        checks: AtomicUsize,
+        open: Mutex<mpsc::Receiver<()>>,
+    }
+
+    impl SlowCheck for Gate {
+        fn is(&self, candidate: &Candidate, presented: &[u8]) -> bool {
+            self.checks.fetch_add(1, Ordering::SeqCst);
+            let _ = self.open.lock().unwrap().recv();
+            presented == &*candidate.sealed
+        }
+    }
+
+    fn gate() -> (Arc<Gate>, mpsc::Sender<()>, Pool) {
+        let (let_go, open) = mpsc::channel();
+        let gate = Arc::new(Gate { checks: AtomicUsize::new(0), open: Mutex::new(open) });
+        let check: Arc<dyn SlowCheck> = gate.clone();
+        let pool = Pool::start(&check, 1).unwrap();
+        (gate, let_go, pool)
+    }
+
+    fn digest(number: usize) -> Digest {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        Digest::from_bytes(bytes)
+    }
+
+    fn set(secrets: &[&str]) -> Arc<[Candidate]> {
+        let candidate = |secret: &&str| Candidate {
+            secret: SecretId::from_bits([1; 16]),
+            organization: "org".parse().unwrap(),
+            sealed: secret.as_bytes().into(),
+            digest: digest(secret.len()),
+        };
+        secrets.iter().map(candidate).collect()
+    }
+
+    fn key(text: &str) -> impl FnOnce() -> Zeroizing<Box<[u8]>> {
+        let key = Zeroizing::new(text.as_bytes().into());
+        move || key
+    }
+
+    #[tokio::test]
+    async fn the_right_candidate_is_found_and_told_to_all_who_asked() {
+        let (gate, let_go, pool) = gate();
+        let sets = vec![set(&["one", "two!"])];
+        let asked: Vec<_> =
+            (0..3).map(|_| pool.ask(digest(1), sets.clone(), key("two!")).unwrap()).collect();
+        drop(let_go);
+        for answer in asked {
+            let checked = answer.await.unwrap();
+            assert!(matches!(checked, Checked::Is(found) if *found.sealed == *b"two!"));
+        }
+        assert_eq!(gate.checks.load(Ordering::SeqCst), 2, "each candidate once");
+    }
+
+    #[tokio::test]
+    async fn one_wrong_key_costs_one_check_until_its_candidates_change() {
+        let (gate, let_go, pool) = gate();
+        drop(let_go);
+        let sets = vec![set(&["one"])];
+        for _ in 0..100 {
+            let answer = pool.ask(digest(1), sets.clone(), key("wrong")).unwrap();
+            assert!(matches!(answer.await.unwrap(), Checked::None));
+        }
+        assert_eq!(gate.checks.load(Ordering::SeqCst), 1);
+        let changed = vec![set(&["one", "wrong"])];
+        let answer = pool.ask(digest(1), changed, key("wrong")).unwrap();
+        assert!(matches!(answer.await.unwrap(), Checked::Is(_)), "the key came to be there");
+    }
+
+    #[tokio::test]
+    async fn who_finds_too_much_waiting_is_told_so_and_not_that_the_key_is_wrong() {
+        let (_gate, let_go, pool) = gate();
+        let sets = vec![set(&["one"])];
+        let mut asked = Vec::new();
+        // One is being checked, and so many wait.
+        let full = loop {
+            match pool.ask(digest(asked.len()), sets.clone(), key("wrong")) {
+                Ok(answer) => asked.push(answer),
+                Err(full) => break full,
+            }
+        };
+        assert_eq!(full, Full);
+        assert!((MOST_WAITING..=MOST_WAITING + 1).contains(&asked.len()), "{}", asked.len());
+        drop(let_go);
+        for answer in asked {
+            assert!(matches!(answer.await.unwrap(), Checked::None));
+        }
     }
 }
