@@ -3,9 +3,10 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use keyward_core::{
-    id::KeyId,
+    id::{KeyId, SecretId},
+    key::Digest,
     time::Timestamp,
-    usage::{Exposure, LastUse, UsageBatch, UsageScope, UsageSums},
+    usage::{Exposure, LastUse, Upgrade, UsageBatch, UsageScope, UsageSums},
 };
 use keyward_store::UsageFilter;
 
@@ -142,4 +143,47 @@ async fn a_key_seen_in_the_clear_is_marked_once_and_disabled_where_that_was_chos
     let mut expected = vec![one.to_string(), two.to_string()];
     expected.sort();
     assert_eq!(subjects, expected);
+}
+
+#[tokio::test]
+async fn an_imported_secret_that_was_used_is_kept_as_ours_once() {
+    let fixture = Fixture::with_organizations().await;
+    let import = crate::app::import::Import {
+        organization: crate::fixture::organization("acme"),
+        api: "main".parse().unwrap(),
+        format: keyward_api::RowFormat::Csv,
+        dry_run: false,
+    };
+    let rows = format!(
+        "name,digest,algorithm,permissions\none,{:064x},sha256,read\ntwo,{:064x},sha256,read\n",
+        1, 2
+    );
+    fixture.control().import_keys(&at(NOW), &import, rows.as_bytes()).await.unwrap();
+    let store = fixture.folder.store();
+    let secrets = async || {
+        let all = store.keys(&Default::default(), keyward_store::Page::first(10)).await.unwrap();
+        all.into_iter().map(|record| record.secrets[0].clone()).collect::<Vec<_>>()
+    };
+    let before = secrets().await;
+    let (digest, pepper) = (Digest::from_bytes([7; 32]), before[0].pepper);
+    let told = |secret| Upgrade { secret, digest, pepper };
+    let faulty = Arc::new(Faulty::new(store.clone()));
+    faulty.break_down();
+    let recorder = Recorder::start(faulty.clone(), Arc::new(|| NOW)).unwrap();
+    // The second comes too late for this digest, and stays as it was; who is not there is nobody.
+    let nobody = SecretId::from_bits([9; 16]);
+    for upgrades in [vec![told(before[0].id)], vec![told(before[1].id), told(nobody)]] {
+        recorder.sink().submit(UsageBatch { upgrades, ..UsageBatch::default() });
+    }
+    faulty.mend();
+    for secret in [before[0].id, before[1].id] {
+        recorder
+            .sink()
+            .submit(UsageBatch { upgrades: vec![told(secret)], ..UsageBatch::default() });
+    }
+    finish(recorder);
+    let after = secrets().await;
+    let forms: Vec<_> = after.iter().map(|secret| secret.form.as_str()).collect();
+    assert!(forms.contains(&"imported") && forms.contains(&"sha256"), "{forms:?}");
+    assert_eq!(after.iter().filter(|secret| secret.digest == digest).count(), 1);
 }
