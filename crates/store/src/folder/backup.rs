@@ -182,7 +182,7 @@ fn prove(
     let mut to = OpenOptions::new().write(true).open(candidate).map_err(full)?;
     std::io::copy(&mut from, &mut to).and_then(|_| to.sync_all()).map_err(full)?;
     drop(to);
-    let revision = copy::check(candidate)?;
+    let revision = copy::check(candidate, backup)?;
     let opening = SqliteStore::open(candidate)?;
     material::peppers(&folder.join(PEPPER), &opening)?;
     let (_, chain) = material::encryption(&folder.join(ENCRYPTION_KEY), &opening)?;

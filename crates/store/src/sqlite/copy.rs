@@ -10,7 +10,7 @@ use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
 };
-use rusqlite::{Connection, OpenFlags, backup::Backup};
+use rusqlite::{Connection, ErrorCode, OpenFlags, backup::Backup};
 
 use super::{audit, connection, faults::fault, migrations, opening::Opening, reads};
 use crate::{
@@ -70,24 +70,27 @@ pub(crate) fn make(from: &Path, to: &Path) -> Result<Revision, StoreError> {
     reads::revision(&copy)
 }
 
-/// Whether a file is a whole database of Keyward's that this Keyward knows. Nothing of it is changed.
-pub(crate) fn check(file: &Path) -> Result<Revision, StoreError> {
+/// Whether a file is a whole database of Keyward's that this Keyward knows. Nothing of it is changed. It is `shown` by another name.
+pub(crate) fn check(file: &Path, shown: &Path) -> Result<Revision, StoreError> {
     let refused = |what: String| {
         let remedy = "name a file that `keyward backup` wrote, or an older one of them";
-        StoreError::invalid(format!("{} {what}", file.display()), remedy)
+        StoreError::invalid(format!("{} {what}", shown.display()), remedy)
     };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags).map_err(fault)?;
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let Ok(application) = pragma("application_id") else {
-        return Err(refused("is no SQLite database".to_owned()));
-    };
+    let application = pragma("application_id").map_err(|error| {
+        refused(match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => "is no SQLite database".to_owned(),
+            _ => format!("is damaged ({error})"),
+        })
+    })?;
     let schema = pragma("user_version").map_err(fault)?;
     if application != migrations::APPLICATION_ID || schema < 1 {
         return Err(refused("is no database of Keyward's".to_owned()));
     }
     if schema > migrations::NEWEST {
-        let (path, known) = (file.to_owned(), migrations::NEWEST);
+        let (path, known) = (shown.to_owned(), migrations::NEWEST);
         return Err(StoreError::NewerSchema { path, database: schema, known });
     }
     let found: String = connection
