@@ -2,6 +2,8 @@
 //!
 //! [`OPERATIONS`] is held against the API's own description: an endpoint without a line here fails the tests.
 
+mod transfer;
+
 use std::sync::Arc;
 
 use axum::{

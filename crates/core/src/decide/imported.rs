@@ -20,13 +20,18 @@ use crate::{
 const LONGEST_CHECKED: usize = 72;
 
 /// What was sent may be one of some secrets of which only bcrypt hashes are known.
-#[derive(Debug)]
 pub struct Suspect {
     imported: Arc<Imported>,
     candidates: Vec<Arc<[Candidate]>>,
     digest: Digest,
     key: zeroize::Zeroizing<Box<[u8]>>,
     refusal: Box<Denial>,
+}
+
+impl std::fmt::Debug for Suspect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Suspect({} sets of candidates)", self.candidates.len())
+    }
 }
 
 impl Suspect {

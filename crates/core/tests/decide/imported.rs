@@ -138,6 +138,7 @@ fn a_key_of_which_a_bcrypt_hash_is_known_is_found_once_it_is_proven() {
         found.candidates().iter().flat_map(|set| set.iter()).map(|one| one.secret).collect();
     assert_eq!(secrets, [made.secret.id, other.secret.id], "the longest beginning first");
     assert_eq!(&**found.key(), FOREIGN.as_bytes());
+    assert_eq!(format!("{found:?}"), "Suspect(2 sets of candidates)", "what was sent is not shown");
     let right = found.candidates()[0][0].clone();
     found.prove(&world.snapshot, &right);
     assert_eq!(ask(&world, FOREIGN).permitted(), made.key.id);

@@ -96,6 +96,15 @@ fn keys_of_another_system_work_at_once_and_become_like_ours() {
     }
     let kept = digests(&keyward);
     std::fs::remove_file(file).unwrap();
+    let explain = "explain --url http://localhost/read/x --key-stdin";
+    for (name, secret) in KEYS {
+        let told = keyward.cli.run_with_input(explain, secret);
+        let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+        assert_eq!(told["verdict"], "permit", "{name}: {told}");
+    }
+    let told = keyward.cli.run_with_input(explain, nonsense);
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(told["refusal"]["reason"], "malformed_key", "{told}");
 
     for (name, secret) in KEYS {
         wait::until(&format!("{name} is accepted"), wait::LONG, || {

@@ -7,6 +7,7 @@ use axum::{
     http::header,
 };
 use keyward_api::{ErrorCode, ImportKeysQuery, ImportReport, RowFormat};
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::super::{
@@ -15,7 +16,13 @@ use super::super::{
     input::{Asked, Segments, id, read},
     problem::{Refusal, Refusals},
 };
-use crate::app::import::{self, Import};
+use crate::{
+    ControlError,
+    app::import::{self, Import},
+};
+
+/// Imports that are read at once: each may be as large as is allowed. The others wait, before they are read.
+static TURNS: Semaphore = Semaphore::const_new(2);
 
 /// Import keys of another system, as CSV with a header or as JSON lines, 64 MiB at most.
 ///
@@ -48,6 +55,7 @@ pub(in crate::http) async fn import_keys(
     })?;
     let format = format(&request)?;
     let import = Import { organization, api: read("api", &api)?, format, dry_run: asked.dry_run };
+    let _turn = TURNS.acquire().await.map_err(|_| Refusal::from(ControlError::Interrupted))?;
     let body = to_bytes(request.into_body(), import::MOST_BYTES).await;
     let bytes = body.map_err(|_| Refusal::from(import::too_large()))?;
     // Keys in the clear are among it.
