@@ -94,13 +94,22 @@ fn said(restored: &Restored, folder: &Path) -> String {
     text.push_str(&format!("\nThe database before is kept at {}.", replaced.kept_at.display()));
     text.push_str(&match replaced.beyond {
         Some(beyond) => format!(
-            "\nIt had {} changes (up to revision {}) that are undone now: {} times a key was revoked or disabled, \
-             and such a key is alive again. Keys made since are unknown.",
-            beyond.changes, beyond.revision, beyond.ended_keys
+            "\nUp to revision {} it had {} more, undone now: keys made by them are unknown. {} of them revoked or disabled a key: \
+             such a key is alive again.",
+            beyond.revision,
+            counted(beyond.changes),
+            beyond.ended_keys
         ),
         None => "\nIt cannot be read, so what is undone cannot be told: keys that were revoked since the backup are alive again, \
                  and keys made since are unknown."
             .to_owned(),
     });
     text
+}
+
+fn counted(changes: u64) -> String {
+    match changes {
+        1 => "1 change".to_owned(),
+        changes => format!("{changes} changes"),
+    }
 }

@@ -34,6 +34,25 @@ fn rows() -> String {
     )
 }
 
+/// Fails where a file of the data folder, or what the process said, holds a key, or what the other system kept of one.
+fn nothing_came_through(keyward: &Keyward) {
+    let [_, (_, sha256), (_, sha512), _] = KEYS;
+    let mut hidden: Vec<Vec<u8>> = KEYS.iter().map(|(_, key)| key.as_bytes().to_vec()).collect();
+    hidden.push(Sha256::digest(sha256).to_vec());
+    hidden.push(Sha512::digest(sha512).to_vec());
+    hidden.push(hex(&Sha256::digest(sha256)).into_bytes());
+    hidden.push(b"$2b$05$".to_vec());
+    let files = std::fs::read_dir(keyward.data()).unwrap().map(|file| file.unwrap().path());
+    let mut places: Vec<_> =
+        files.filter(|file| file.is_file()).map(|file| std::fs::read(file).unwrap()).collect();
+    assert!(places.iter().any(|place| place.starts_with(b"SQLite format 3")));
+    places.push(keyward.process.output().into_bytes());
+    for hidden in hidden {
+        let found = |place: &Vec<u8>| place.windows(hidden.len()).any(|window| window == hidden);
+        assert!(!places.iter().any(found), "{}", String::from_utf8_lossy(&hidden));
+    }
+}
+
 /// How each key is kept, by its name, as the export tells.
 fn kept_as(keyward: &Keyward) -> BTreeMap<String, String> {
     let output = keyward.cli.run("keys export --organization acme");
@@ -96,6 +115,7 @@ fn keys_of_another_system_work_at_once_and_become_like_ours() {
     }
     let kept = digests(&keyward);
     std::fs::remove_file(file).unwrap();
+    nothing_came_through(&keyward);
     let explain = "explain --url http://localhost/read/x --key-stdin";
     for (name, secret) in KEYS {
         let told = keyward.cli.run_with_input(explain, secret);
@@ -131,6 +151,7 @@ fn keys_of_another_system_work_at_once_and_become_like_ours() {
     for (_, secret) in KEYS {
         assert_eq!(status(&keyward, "/read/x", secret), 200);
     }
+    nothing_came_through(&keyward);
     let (_, stopped) = keyward.terminate();
     let keyward = stopped.start();
     for (name, secret) in KEYS {
