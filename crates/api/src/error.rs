@@ -21,6 +21,10 @@ pub enum ErrorCode {
     MethodNotAllowed,
     /// It exists already, or its name is taken.
     Conflict,
+    /// It was changed since the caller saw it: `If-Match` names another state.
+    Outdated,
+    /// The secret is still in use: retiring it would cut somebody off.
+    SecretInUse,
     /// A count that the profile bounds is reached.
     LimitReached,
     /// The configuration or a profile does not say what it should.
@@ -41,6 +45,8 @@ impl ErrorCode {
             Self::Forbidden => "forbidden",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Conflict => "conflict",
+            Self::Outdated => "outdated",
+            Self::SecretInUse => "secret_in_use",
             Self::LimitReached => "limit_reached",
             Self::Configuration => "configuration",
             Self::Unavailable => "unavailable",
@@ -57,6 +63,7 @@ impl ErrorCode {
             404 => "Not Found",
             405 => "Method Not Allowed",
             409 => "Conflict",
+            412 => "Precondition Failed",
             503 => "Service Unavailable",
             _ => "Internal Server Error",
         }
@@ -70,7 +77,8 @@ impl ErrorCode {
             Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
-            Self::Conflict | Self::LimitReached => 409,
+            Self::Conflict | Self::LimitReached | Self::SecretInUse => 409,
+            Self::Outdated => 412,
             Self::Configuration | Self::Internal => 500,
             Self::Unavailable => 503,
         }
@@ -135,6 +143,8 @@ mod tests {
             ErrorCode::Forbidden,
             ErrorCode::MethodNotAllowed,
             ErrorCode::Conflict,
+            ErrorCode::Outdated,
+            ErrorCode::SecretInUse,
             ErrorCode::LimitReached,
             ErrorCode::Configuration,
             ErrorCode::Unavailable,

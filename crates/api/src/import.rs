@@ -3,8 +3,6 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::KeyView;
-
 /// In which form rows of keys are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -78,14 +76,4 @@ pub struct ImportReport {
     pub warnings: Vec<RowNote>,
     /// What is to be said of all rows.
     pub notes: Vec<String>,
-}
-
-/// A key as it is exported. Never a secret, nor a digest of one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ExportedKey {
-    /// The key.
-    #[serde(flatten)]
-    pub key: KeyView,
-    /// The member who answers for it.
-    pub owner_id: Option<String>,
 }

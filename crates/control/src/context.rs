@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keyward_core::{
     id::{OrganizationId, UserId},
-    member::{Membership, Right},
+    member::{Membership, Right, Role},
     time::Timestamp,
 };
 use keyward_store::{Actor, Interface, StoreError, UserRecord};
@@ -60,6 +60,16 @@ impl Context {
             Caller::Operator(user) => *user,
             Caller::Person(user, _) => Some(*user),
             Caller::Visitor => None,
+        }
+    }
+
+    /// What the caller is in the organization; `None` for who runs this Keyward, and for who has no place there.
+    pub(crate) fn role_in(&self, organization: &OrganizationId) -> Option<Role> {
+        match &self.caller {
+            Caller::Person(_, places) => {
+                places.iter().find(|place| place.organization == *organization).map(|p| p.role)
+            }
+            Caller::Operator(_) | Caller::Visitor => None,
         }
     }
 

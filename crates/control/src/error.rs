@@ -1,7 +1,7 @@
 //! Why an operation was not done.
 
 use keyward_api::{ErrorCode, ErrorView};
-use keyward_core::member::Right;
+use keyward_core::member::{Right, Role};
 use keyward_store::StoreError;
 
 /// Why an operation was not done. Nothing of it was kept.
@@ -24,6 +24,14 @@ pub enum ControlError {
     /// The caller may not.
     #[error("you may not do this (it takes `{}`): ask somebody who may", .0.permission())]
     Forbidden(Right),
+    /// The key would have more than keys of the role may.
+    #[error("keys of the role {} may not have `{beyond}` here: leave it out, or ask somebody who may", .role.as_str())]
+    BeyondRole {
+        /// Whose role.
+        role: Role,
+        /// The first permission that is too much.
+        beyond: String,
+    },
     /// Keyward is ending, or a thread of it failed.
     #[error("this was interrupted: nothing was kept, try again")]
     Interrupted,
@@ -54,7 +62,11 @@ impl ControlError {
                 | S::UnknownToken,
             ) => ErrorCode::NotFound,
             Self::WrongPassword => ErrorCode::Unauthenticated,
-            Self::Store(S::NotAllowed(_)) | Self::Forbidden(_) => ErrorCode::Forbidden,
+            Self::Store(S::NotAllowed(_)) | Self::Forbidden(_) | Self::BeyondRole { .. } => {
+                ErrorCode::Forbidden
+            }
+            Self::Store(S::Outdated { .. }) => ErrorCode::Outdated,
+            Self::Store(S::SecretInUse { .. }) => ErrorCode::SecretInUse,
             Self::Store(
                 S::OrganizationExists(_)
                 | S::KeyExists(_)

@@ -5,7 +5,7 @@ use std::{error::Error, io::Write, path::Path, sync::Arc};
 
 use keyward_core::{
     id::{KeyId, OrganizationId, SecretId},
-    key::{Key, KeyState, Peppers, Secret},
+    key::{Key, KeyState, Labels, Peppers, Secret},
     organization::{Organization, OrganizationState},
     time::Timestamp,
 };
@@ -95,6 +95,8 @@ fn creation(organization: &OrganizationId, peppers: &Peppers) -> Result<(KeyId, 
         created_at: NOW,
         expires_at: None,
         owner: None,
+        labels: Labels::default(),
+        rotation: None,
     };
     let secret = Secret {
         id: SecretId::from_bits((!bits).to_be_bytes()),

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use keyward_core::{
     id::{ApiName, InvitationId, KeyId, ModelId, OrganizationId, SecretId, UserId},
     member::{Email, Right},
+    snapshot::Revision,
+    time::Timestamp,
 };
 
 /// Why the store did not do what was asked. Nothing of the change was kept.
@@ -107,6 +109,27 @@ pub enum StoreError {
     /// Whoever acts may not, or no longer.
     #[error("you may not do this{}: ask somebody who may", .0.map_or_else(String::new, |right| format!(" (it takes `{}`)", right.permission())))]
     NotAllowed(Option<Right>),
+    /// It was changed since it was seen.
+    #[error(
+        "it was changed since you saw it (you saw state {seen}, it is {is}): look again, then decide"
+    )]
+    Outdated {
+        /// The state that was seen.
+        seen: Revision,
+        /// The present one.
+        is: Revision,
+    },
+    /// Somebody has not changed to the new secret yet.
+    #[error(
+        "secret {secret} was used at {last_used_at}, after it was replaced: somebody would be cut off. \
+         Find out who (the key shows from where), or force it"
+    )]
+    SecretInUse {
+        /// Which.
+        secret: SecretId,
+        /// When it was last accepted.
+        last_used_at: Timestamp,
+    },
     /// Revoked is final.
     #[error("key {0} is revoked, which is final: make a new key")]
     AlreadyRevoked(KeyId),

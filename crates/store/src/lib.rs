@@ -23,9 +23,13 @@ mod rules;
 pub mod seal;
 pub mod sqlite;
 mod store;
+mod words;
 
 pub use chain::{AuditBreak, AuditHash, AuditHead, AuditProof, ChainKeys, NotAHead};
-pub use change::{Actor, ActorKind, Change, ChangeEntry, Feed, Interface, Revision, Subject};
+pub use change::{
+    Actor, ActorKind, Change, ChangeEntry, Feed, Interface, KeyUpdate, OrganizationUpdate,
+    Revision, Subject,
+};
 pub use error::StoreError;
 pub use folder::{
     DataFolder,
@@ -36,9 +40,10 @@ pub use people::{
     UserRecord,
 };
 pub use query::{
-    AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, UpstreamCredential, UsageFilter,
-    UsageTotal,
+    AuditEntry, AuditFilter, AuditId, Ending, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
+    UpstreamCredential, UsageFilter, UsageTotal,
 };
 pub use seal::{SealContext, SealedBytes, Sealer};
 pub use sqlite::{Chaining, Opening, SqliteStore, copy::Beyond};
 pub use store::{MaterialCheck, MaterialKind, Store};
+pub use words::Word;

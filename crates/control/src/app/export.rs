@@ -1,6 +1,8 @@
 //! All keys with what is known of them, for other programs and for spreadsheets. Never a secret, nor a digest of one.
 
-use keyward_api::{ExportedKey, RowFormat};
+use std::collections::BTreeMap;
+
+use keyward_api::RowFormat;
 use keyward_core::{
     id::{ApiName, KeyId, OrganizationId},
     member::Right,
@@ -11,7 +13,7 @@ use super::Control;
 use crate::{context::Context, error::ControlError, views};
 
 const PAGE: u32 = 500;
-const HEADER: [&str; 16] = [
+const HEADER: [&str; 18] = [
     "id",
     "name",
     "api",
@@ -22,6 +24,8 @@ const HEADER: [&str; 16] = [
     "allowed_networks",
     "allowed_models",
     "owner_id",
+    "tags",
+    "metadata",
     "created_at",
     "expires_at",
     "secrets",
@@ -84,11 +88,8 @@ impl Control {
 fn json_lines(context: &Context, records: &[KeyRecord]) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     for record in records {
-        let exported = ExportedKey {
-            key: views::key(record, &[], context.now),
-            owner_id: record.key.owner.map(|owner| owner.to_string()),
-        };
-        serde_json::to_writer(&mut bytes, &exported).ok()?;
+        let key = views::key(record, &[], context.now);
+        serde_json::to_writer(&mut bytes, &key).ok()?;
         bytes.push(b'\n');
     }
     Some(bytes)
@@ -115,7 +116,9 @@ fn csv(context: &Context, records: &[KeyRecord], first: bool) -> Option<Vec<u8>>
             key.permissions.join(";"),
             key.allowed_networks.join(";"),
             key.allowed_models.map(|models| models.join(";")).unwrap_or_default(),
-            record.key.owner.map(|owner| owner.to_string()).unwrap_or_default(),
+            key.owner_id.unwrap_or_default(),
+            key.tags.join(";"),
+            metadata(&key.metadata)?,
             key.created_at,
             key.expires_at.unwrap_or_default(),
             of_secrets(&|secret| secret.id.to_string()),
@@ -126,6 +129,14 @@ fn csv(context: &Context, records: &[KeyRecord], first: bool) -> Option<Vec<u8>>
         writer.write_record(cells.map(defused)).ok()?;
     }
     writer.into_inner().ok()
+}
+
+/// As a JSON object, where there is any.
+fn metadata(metadata: &BTreeMap<String, String>) -> Option<String> {
+    if metadata.is_empty() {
+        return Some(String::new());
+    }
+    serde_json::to_string(metadata).ok()
 }
 
 /// A cell that a spreadsheet does not take for a formula (OWASP, CSV injection): names come from people.

@@ -78,6 +78,9 @@ pub(super) enum Refusals {
     /// It exists already, its name is taken, or a bound is reached.
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(Problem),
+    /// It was changed since the caller saw it.
+    #[response(status = 412, content_type = "application/problem+json")]
+    Outdated(Problem),
     /// It cannot be done now; later it can.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(Problem),

@@ -21,6 +21,8 @@ pub(crate) enum Asked {
     In(OrganizationId, Right),
     /// A key: the right to write all keys of its organization, or one's own.
     Key(KeyId),
+    /// A key, whoever owns it: to give it to somebody else.
+    KeyOfAnybody(KeyId),
     /// The key that a secret is of.
     Secret(SecretId),
     /// A new key, for this owner.
@@ -46,11 +48,16 @@ pub(crate) fn asked(change: &Change) -> Asked {
         | Change::RemoveUpstreamCredential { .. }
         | Change::UpgradeSecret { .. }
         | Change::MarkKeyExposed { .. } => Asked::Everything,
-        Change::SetOrganizationAllowedModels { organization, .. } => {
+        Change::UpdateOrganization { organization, .. } => {
             Asked::In(organization.clone(), Right::WriteOrganization)
         }
         Change::CreateKey { key, .. } => Asked::NewKey(key.organization.clone(), key.owner),
-        Change::SetKeyState { key, .. } | Change::RotateKey { key, .. } => Asked::Key(*key),
+        Change::UpdateKey { key, update, .. } if update.owner.is_some() => {
+            Asked::KeyOfAnybody(*key)
+        }
+        Change::UpdateKey { key, .. }
+        | Change::SetKeyState { key, .. }
+        | Change::RotateKey { key, .. } => Asked::Key(*key),
         Change::RetireSecret { secret, .. } => Asked::Secret(*secret),
         Change::People(change) => asked_of_people(change),
     }

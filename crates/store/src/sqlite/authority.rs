@@ -3,7 +3,7 @@
 use keyward_core::{
     id::{OrganizationId, UserId},
     key::Key,
-    member::Membership,
+    member::{Membership, Right},
 };
 use rusqlite::Connection;
 
@@ -53,6 +53,12 @@ fn person_may(connection: &Connection, person: UserId, asked: Asked) -> Result<(
         Asked::Key(key) => {
             let held = reads::held_key(connection, key)?.ok_or(StoreError::NoSuchKey(key))?;
             write_key(&held.key, place(&held.key.organization)?.as_ref())
+        }
+        Asked::KeyOfAnybody(key) => {
+            let missing = || rules::missing(&Subject::Key(key));
+            let held = reads::held_key(connection, key)?.ok_or_else(missing)?;
+            let place = place(&held.key.organization)?;
+            rules::in_place(place.as_ref(), Right::WriteKeys, missing())
         }
         Asked::Secret(secret) => {
             let missing = || StoreError::NoSuchSecret(secret);

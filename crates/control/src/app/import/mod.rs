@@ -16,7 +16,7 @@ use std::{collections::HashMap, fmt::Display, str::FromStr, sync::Arc};
 use keyward_api::{ImportReport, RowFormat, RowNote};
 use keyward_core::{
     id::{ApiName, OrganizationId, SecretId, UserId},
-    key::{Digest, Key, SealedBcrypt, Secret, SecretForm},
+    key::{Digest, Key, Labels, SealedBcrypt, Secret, SecretForm},
     member::Right,
     policy::Api,
 };
@@ -24,7 +24,10 @@ use keyward_store::{Change, Revision, SealContext, StoreError};
 use tokio::task::JoinSet;
 
 use self::{rows::Row, secret::Known};
-use super::{Control, keys::NewKey};
+use super::{
+    Control,
+    keys::{NewKey, secret_end},
+};
 use crate::{
     context::{Caller, Context},
     error::ControlError,
@@ -106,9 +109,13 @@ impl Control {
                 tokio::task::yield_now().await;
             }
             telling.report.rows += 1;
-            let plan = row.and_then(|row| {
-                self.plan(context, import, api, &members, line, row, &mut seen, &mut telling)
-            });
+            let plan = match row {
+                Ok(row) => {
+                    let file = (&members, &mut seen, &mut telling);
+                    self.plan(context, import, api, file, line, row).await
+                }
+                Err(what) => Err(what),
+            };
             match plan {
                 Ok(plan) => planned.push(plan),
                 Err(what) => telling.refused(line, what),
@@ -134,17 +141,14 @@ impl Control {
     }
 
     /// A row as a key, or what is wrong with it.
-    #[expect(clippy::too_many_arguments, reason = "what a row is held against")]
-    fn plan(
+    async fn plan(
         &self,
         context: &Context,
         import: &Import,
         api: &Api,
-        members: &Members,
+        (members, seen, telling): (&Members, &mut Seen, &mut Telling),
         line: u64,
         mut row: Row,
-        seen: &mut Seen,
-        telling: &mut Telling,
     ) -> Result<Planned, String> {
         let known = secret::known(&mut row)?;
         let hint = secret::hint(&known, row.prefix.as_deref(), &api.profile.key_format)?;
@@ -154,7 +158,8 @@ impl Control {
             Caller::Person(user, _) => Some(*user),
             Caller::Operator(_) | Caller::Visitor => None,
         });
-        let (key, _) = self.draft(context, new, owner).map_err(|error| error.to_string())?;
+        let drafted = self.draft(context, new, owner).await;
+        let (key, _) = drafted.map_err(|error| error.to_string())?;
         let id = SecretId::from_bits(mint::random().map_err(|error| error.to_string())?);
         seen.take(line, &key.name, &digests, &known)?;
         let secret = Secret {
@@ -164,7 +169,7 @@ impl Control {
             pepper: self.peppers.current().version(),
             hint,
             created_at: context.now,
-            expires_at: None,
+            expires_at: secret_end(&key, api, context.now),
             last_used_at: None,
             form: self.form(&known, &key, id).map_err(|error| error.to_string())?,
         };
@@ -307,6 +312,8 @@ fn new_key(import: &Import, members: &Members, row: Row) -> Result<NewKey, Strin
         allowed_networks: networks.collect::<Result<_, _>>()?,
         allowed_models: row.allowed_models,
         owner: owner.transpose()?,
+        labels: Labels::default(),
+        rotation: None,
     })
 }
 

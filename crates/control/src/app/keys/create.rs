@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use keyward_core::{
     id::{ApiName, KeyId, OrganizationId, UserId},
-    key::{Environment, Key, KeyState},
+    key::{Environment, Key, KeyState, Labels, Rotation},
     member::Right,
     network::Network,
     policy::Api,
@@ -45,6 +45,10 @@ pub struct NewKey {
     pub allowed_networks: Vec<Network>,
     /// Models it may ask for; `None` means every model.
     pub allowed_models: Option<Vec<String>>,
+    /// By what people sort and find it.
+    pub labels: Labels,
+    /// How old its secrets may become; left out, as the profile says.
+    pub rotation: Option<Rotation>,
     /// The member who answers for it; left out, the member who makes it, or nobody where an operator does.
     pub owner: Option<UserId>,
 }
@@ -58,8 +62,8 @@ impl Control {
             Caller::Operator(_) | Caller::Visitor => None,
         });
         context.require(right_to(context, owner), &new.organization)?;
-        let (key, api) = self.draft(context, new, owner)?;
-        let minted = mint::secret(key.id, &api.profile.key_format, &self.peppers, context.now)?;
+        let (key, api) = self.draft(context, new, owner).await?;
+        let minted = self.mint_secret(&key, api, context.now)?;
         let change = Change::CreateKey {
             key: key.clone(),
             secret: minted.secret.clone(),
@@ -71,7 +75,7 @@ impl Control {
     }
 
     /// The key that was asked for, held against the profile of its API. Whether the caller may is asked before.
-    pub(in crate::app) fn draft(
+    pub(in crate::app) async fn draft(
         &self,
         context: &Context,
         new: NewKey,
@@ -81,6 +85,8 @@ impl Control {
         check_mode(context, api)?;
         let preset = new.preset.as_deref().map(|name| preset(api, name)).transpose()?;
         let permissions = permissions(api, &new.permissions, preset)?;
+        self.check_ceilings(context, api, &new.organization, owner, &permissions).await?;
+        check_rotation(new.rotation)?;
         check_expiry(new.expires_at, context.now)?;
         check_models(new.allowed_models.as_deref())?;
         let environment = match new.environment {
@@ -100,8 +106,23 @@ impl Control {
             created_at: context.now,
             expires_at: new.expires_at,
             owner,
+            labels: new.labels,
+            rotation: new.rotation,
         };
         Ok((key, api))
+    }
+}
+
+/// Who uses a key must come to replace its secret now and then; or be reminded.
+pub(super) fn check_rotation(rotation: Option<Rotation>) -> Result<(), ControlError> {
+    match rotation {
+        Some(rotation) if !(1..=Rotation::MOST_DAYS).contains(&rotation.after_days) => {
+            Err(ControlError::invalid(
+                format!("secrets would be replaced after {} days", rotation.after_days),
+                format!("choose 1 to {} days", Rotation::MOST_DAYS),
+            ))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -126,7 +147,7 @@ fn preset<'a>(api: &'a Api, name: &str) -> Result<&'a Preset, ControlError> {
     })
 }
 
-fn permissions(
+pub(super) fn permissions(
     api: &Api,
     named: &[String],
     preset: Option<&Preset>,
@@ -175,7 +196,10 @@ fn preset_environment(preset: Option<&Preset>) -> Result<Environment, ControlErr
         .map_err(|error| ControlError::invalid(format!("{error}"), "name an environment"))
 }
 
-fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), ControlError> {
+pub(super) fn check_expiry(
+    expires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), ControlError> {
     match expires_at {
         Some(at) if at <= now => Err(ControlError::invalid(
             format!("the key would expire at {at}, and it is {now} already"),

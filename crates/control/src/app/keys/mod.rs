@@ -1,25 +1,36 @@
-//! Keys: [`create`], [`read`], [`state`] (disable, enable, revoke), [`rotate`] (rotate, retire).
+//! Keys: [`create`], [`read`], [`update`], [`state`] (disable, enable, revoke), [`rotate`] (rotate, retire), [`many`] at once, and
+//! [`receipt`]s of what was done.
 
 pub mod create;
+pub mod many;
 pub mod read;
+pub mod receipt;
 pub mod rotate;
 pub mod state;
+pub mod update;
 
 #[cfg(test)]
 mod tests;
 
 pub use create::NewKey;
+pub use many::Action;
 pub use read::KeyQuery;
 
 use keyward_core::{
-    id::{KeyId, UserId},
+    id::{KeyId, OrganizationId, UserId},
     key::{Key, Plaintext},
     member::Right,
+    policy::Api,
+    time::Timestamp,
 };
 use keyward_store::{KeyRecord, StoreError};
 
 use super::Control;
-use crate::{context::Context, error::ControlError};
+use crate::{
+    context::Context,
+    error::ControlError,
+    mint::{self, Minted},
+};
 
 /// A key with a new secret. Here, and nowhere else, the secret stands in the clear: show it once and drop it.
 pub struct Issued {
@@ -67,9 +78,55 @@ impl Control {
         Ok(record)
     }
 
+    /// A secret of a key, which ends by itself where its rotation is required.
+    fn mint_secret(&self, key: &Key, api: &Api, now: Timestamp) -> Result<Minted, ControlError> {
+        let mut minted = mint::secret(key.id, &api.profile.key_format, &self.peppers, now)?;
+        minted.secret.expires_at = secret_end(key, api, now);
+        Ok(minted)
+    }
+
+    /// What a member makes, and what a member holds, is within what their role lets keys be. Where a role changes later, the data
+    /// plane narrows the keys.
+    async fn check_ceilings(
+        &self,
+        context: &Context,
+        api: &Api,
+        organization: &OrganizationId,
+        owner: Option<UserId>,
+        permissions: &[String],
+    ) -> Result<(), ControlError> {
+        let caller = context.role_in(organization);
+        let owner = match owner {
+            Some(owner) if Some(owner) != context.user() => {
+                let known = self.store.user(owner).await?;
+                let places = known.map(|known| known.memberships).unwrap_or_default();
+                places.iter().find(|place| place.organization == *organization).map(|p| p.role)
+            }
+            _ => None,
+        };
+        let vocabulary = &api.profile.vocabulary;
+        let wanted = vocabulary.grant(permissions.iter().map(String::as_str));
+        for role in [caller, owner].into_iter().flatten() {
+            let Some(ceiling) = api.profile.ceiling(role) else { continue };
+            let beyond = permissions
+                .iter()
+                .find(|name| vocabulary.get(name).is_some_and(|granted| !ceiling.covers(granted)));
+            if let (false, Some(beyond)) = (ceiling.covers(wanted), beyond) {
+                return Err(ControlError::BeyondRole { role, beyond: beyond.clone() });
+            }
+        }
+        Ok(())
+    }
+
     async fn existing_key(&self, id: KeyId) -> Result<KeyRecord, ControlError> {
         Ok(self.store.key(id).await?.ok_or(StoreError::NoSuchKey(id))?)
     }
+}
+
+/// When a secret that a key gets now ends, where it must be replaced.
+pub(in crate::app) fn secret_end(key: &Key, api: &Api, now: Timestamp) -> Option<Timestamp> {
+    let rotation = key.rotation.or(api.profile.issuance.rotation);
+    rotation.filter(|one| one.required).map(|one| one.due(now))
 }
 
 /// What it takes to make or change a key of this owner's.

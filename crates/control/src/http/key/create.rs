@@ -2,11 +2,12 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use keyward_api::{CreateKeyInput, CreatedKey};
+use keyward_core::key::Labels;
 
 use super::super::{
     Management,
     caller::Caller,
-    input::{Body, Segments, id, read},
+    input::{Body, Segments, id, invalid, read},
     problem::{Refusal, Refusals},
 };
 use crate::app::keys::NewKey;
@@ -38,6 +39,8 @@ pub(in crate::http) async fn create_key(
         expires_at: input.expires_at.map(|at| read("expires_at", &at)).transpose()?,
         allowed_networks: networks.collect::<Result<_, _>>()?,
         allowed_models: input.allowed_models,
+        labels: Labels::new(input.tags, input.metadata).map_err(invalid)?,
+        rotation: input.rotation.map(super::update::rule),
         owner: input.owner.map(|owner| read("owner", &owner)).transpose()?,
     };
     let issued = management.control().create_key(&caller.context, new).await?;

@@ -36,7 +36,7 @@ const WAITING: usize = 2;
         (
             status = 200,
             description = "Every key: as CSV with a header, or as JSON lines",
-            content((String = "text/csv"), (keyward_api::ExportedKey = "application/x-ndjson")),
+            content((String = "text/csv"), (keyward_api::KeyView = "application/x-ndjson")),
         ),
         Refusals,
     ),
