@@ -7,6 +7,7 @@
 mod audit;
 mod error;
 mod explanation;
+mod import;
 mod input;
 mod key;
 mod organization;
@@ -19,6 +20,7 @@ mod usage;
 pub use audit::{ActorView, AuditEntryView, AuditProofView, SubjectView};
 pub use error::{ErrorCode, ErrorView, Problem};
 pub use explanation::{ExplanationView, HeaderView, RefusalView, StepView, VerdictView};
+pub use import::{ExportKeysQuery, ImportKeysQuery, ImportReport, RowFormat, RowNote};
 pub use input::{
     AcceptInvitationInput, AssignModelIdInput, BulkAction, BulkKeysInput, ChangeMemberInput,
     CreateInvitationInput, CreateKeyInput, CreateOrganizationInput, CreatedInvitation,

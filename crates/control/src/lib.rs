@@ -9,6 +9,7 @@
 //! this one must take the same way, or only one of them is tested.
 
 pub mod app;
+mod bcrypt_check;
 mod context;
 mod error;
 pub mod http;
@@ -22,6 +23,7 @@ mod token;
 mod views;
 
 pub use app::Control;
+pub use bcrypt_check::BcryptCheck;
 pub use context::{Caller, Clock, Context};
 pub use error::ControlError;
 pub use plan::{Plan, StoredCredential};

@@ -45,6 +45,7 @@ pub(crate) fn secret(
         created_at: now,
         expires_at: None,
         last_used_at: None,
+        form: Default::default(),
     };
     Ok(Minted { plaintext, secret })
 }

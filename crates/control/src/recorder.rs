@@ -10,7 +10,7 @@
 mod tests;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -21,13 +21,16 @@ use std::{
 
 use keyward_core::{
     id::{KeyId, SecretId},
-    usage::{Exposure, LastUse, UsageBatch, UsageScope, UsageSink, UsageSums},
+    usage::{Exposure, LastUse, Upgrade, UsageBatch, UsageScope, UsageSink, UsageSums},
 };
 use keyward_store::{Actor, Change, Interface, Store, StoreError};
 use tokio::{
     sync::{mpsc, watch},
+    task::JoinSet,
     time::{Instant, sleep_until, timeout},
 };
+
+use crate::Clock;
 
 /// Batches that may wait: each core sends about one a second.
 const QUEUE: usize = 1024;
@@ -67,7 +70,7 @@ impl UsageSink for Sink {
 
 impl Recorder {
     /// Starts the writing.
-    pub fn start(store: Arc<dyn Store>) -> Result<Self, std::io::Error> {
+    pub fn start(store: Arc<dyn Store>, clock: Clock) -> Result<Self, std::io::Error> {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let (stop, stopping) = watch::channel(false);
         let sink = Arc::new(Sink { queue, dropped: AtomicU64::new(0) });
@@ -77,6 +80,8 @@ impl Recorder {
             pending: Pending::default(),
             writing: Usage::default(),
             is_away: false,
+            not_upgraded: HashSet::new(),
+            clock,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new()
@@ -117,11 +122,15 @@ struct Pending {
     rows: HashMap<UsageScope, UsageSums>,
     last_uses: HashMap<SecretId, LastUse>,
     exposures: HashMap<KeyId, Exposure>,
+    upgrades: HashMap<SecretId, Upgrade>,
 }
 
 impl Pending {
     fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.last_uses.is_empty() && self.exposures.is_empty()
+        self.rows.is_empty()
+            && self.last_uses.is_empty()
+            && self.exposures.is_empty()
+            && self.upgrades.is_empty()
     }
 
     /// Takes a batch in. Answers how many requests found no room.
@@ -145,6 +154,9 @@ impl Pending {
             let known = self.exposures.entry(seen.key).or_insert(seen);
             known.disable |= seen.disable;
         }
+        // Told anew as long as the secret is used: what finds no room is not lost.
+        let room = MOST_SCOPES.saturating_sub(self.upgrades.len());
+        self.upgrades.extend(batch.upgrades.into_iter().take(room).map(|one| (one.secret, one)));
         dropped
     }
 
@@ -174,6 +186,7 @@ impl Usage {
             rows: self.rows.iter().rev().take(HANDFUL).cloned().collect(),
             last_uses: self.last_uses.iter().rev().take(HANDFUL).copied().collect(),
             exposures: vec![],
+            upgrades: vec![],
         }
     }
 
@@ -190,6 +203,9 @@ struct Writer {
     /// What is being written.
     writing: Usage,
     is_away: bool,
+    /// Imported secrets that cannot be kept as ours, because another has the same digest.
+    not_upgraded: HashSet<SecretId>,
+    clock: Clock,
 }
 
 impl Writer {
@@ -280,6 +296,7 @@ impl Writer {
 
     async fn try_write(&mut self) -> Result<(), StoreError> {
         self.commit_exposures().await?;
+        self.commit_upgrades().await?;
         if self.writing.is_empty() {
             self.writing = self.pending.take_usage();
         }
@@ -306,5 +323,39 @@ impl Writer {
             self.pending.exposures.remove(&key);
         }
         Ok(())
+    }
+
+    /// A handful at once: the store makes them durable together.
+    async fn commit_upgrades(&mut self) -> Result<(), StoreError> {
+        let handful: Vec<Upgrade> = self.pending.upgrades.values().take(HANDFUL).copied().collect();
+        let mut commits = JoinSet::new();
+        for Upgrade { secret, digest, pepper } in handful {
+            self.pending.upgrades.remove(&secret);
+            if self.not_upgraded.contains(&secret) {
+                continue;
+            }
+            let (store, at) = (self.store.clone(), (self.clock)());
+            commits.spawn(async move {
+                let actor = Actor::system("gateway", Interface::Gateway);
+                let change = Change::UpgradeSecret { secret, digest, pepper };
+                (secret, store.commit(&actor, at, change).await)
+            });
+        }
+        let mut away = None;
+        while let Some(committed) = commits.join_next().await {
+            match committed {
+                Ok((_, Ok(_))) => {}
+                // It is told again when it is used again.
+                Ok((_, Err(error))) if error.is_outage() => away = Some(error),
+                Ok((secret, Err(error))) => {
+                    tracing::warn!(%secret, %error, "an imported secret was used, and stays kept by its old digest");
+                    if self.not_upgraded.len() < MOST_SCOPES {
+                        self.not_upgraded.insert(secret);
+                    }
+                }
+                Err(error) => tracing::error!(%error, "keeping an imported secret as ours failed"),
+            }
+        }
+        away.map_or(Ok(()), Err)
     }
 }

@@ -300,6 +300,7 @@ impl World {
             created_at: NOW,
             expires_at: None,
             last_used_at: None,
+            form: Default::default(),
         };
         Ok((key, secret))
     }

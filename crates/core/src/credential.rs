@@ -156,6 +156,14 @@ pub fn present<'h, H: Headers + ?Sized>(
     Ok(presented)
 }
 
+/// Whether a key has only characters that are taken from requests.
+pub fn can_be_sent(key: &[u8]) -> bool {
+    // token68 and what keys elsewhere use: visible ASCII without quotes and delimiters of lists.
+    let plain = |b: &u8| b.is_ascii_graphic() & !matches!(b, b'"' | b'\'' | b',' | b';' | b'\\');
+    // Every character is looked at, whatever the first ones are: the compiler then takes many at a time.
+    key.iter().fold(true, |all, b| all & plain(b))
+}
+
 #[derive(Default)]
 struct Found<'h> {
     one: Option<Presented<'h>>,
@@ -226,11 +234,7 @@ impl<'h> Found<'h> {
             return Err(CredentialFault::ForeignScheme);
         }
         let presented = self.one.ok_or(CredentialFault::Missing)?;
-        // token68 and what keys elsewhere use: visible ASCII without quotes and delimiters of lists.
-        let plain =
-            |b: &u8| b.is_ascii_graphic() & !matches!(b, b'"' | b'\'' | b',' | b';' | b'\\');
-        // Every character is looked at, whatever the first ones are: the compiler then takes many at a time.
-        if !presented.key.iter().fold(true, |all, b| all & plain(b)) {
+        if !can_be_sent(presented.key) {
             return Err(CredentialFault::Characters);
         }
         Ok(presented)

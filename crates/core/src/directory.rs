@@ -5,6 +5,8 @@
 //! map behind one pointer (a copy of everything per change), a concurrent map (twice the bytes per key, and a write
 //! to shared memory on every read), a cache over the store (a revoked key would live in it).
 
+mod imported;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -21,6 +23,9 @@ use crate::{
     policy::Policy,
     time::Timestamp,
 };
+
+use self::imported::{AllImported, Placed};
+pub use self::imported::{Candidate, Imported};
 
 /// Entries a shard should hold: few enough to copy in microseconds, many enough that shards cost little.
 const ENTRIES_PER_SHARD: usize = 512;
@@ -147,8 +152,9 @@ struct Organizations {
 pub struct Directory {
     shards: Box<[ArcSwap<Shard>]>,
     organizations: ArcSwap<Organizations>,
-    /// Changes read, copy and replace; two at once would lose one.
-    writing: Mutex<()>,
+    imported: AllImported,
+    /// Changes read, copy and replace; two at once would lose one. Inside, where secrets of other systems stand.
+    writing: Mutex<Placed>,
 }
 
 impl std::fmt::Debug for Directory {
@@ -176,6 +182,8 @@ impl Directory {
         DirectoryBuilder {
             policy,
             organizations: Organizations::default(),
+            imported: AllImported::default(),
+            placed: Placed::default(),
             shards: std::iter::repeat_with(|| Vec::with_capacity(room)).take(shards).collect(),
             secrets: 0,
         }
@@ -209,6 +217,17 @@ impl Directory {
         at.and_then(|at| organizations.in_slots.get(at)).is_some_and(|one| one.confined)
     }
 
+    /// What is known of an API's secrets that came from another system; `None` where there are none, as with most. Asked only of
+    /// requests that would be refused otherwise.
+    pub fn imported(&self, api: ApiNumber) -> Option<Arc<Imported>> {
+        self.imported.of(api)
+    }
+
+    /// The entry that is found today of a secret that was found by `digest` once: it may be kept by another digest since.
+    pub fn find_again(&self, digest: &Digest) -> Option<KeyEntry> {
+        self.find(digest).or_else(|| self.find(&self.imported.moved(digest)?))
+    }
+
     /// How many secrets it holds.
     pub fn secrets(&self) -> usize {
         self.shards.iter().map(|shard| shard.load().entries.len()).sum()
@@ -226,19 +245,28 @@ impl Directory {
 
     /// Replaces everything known of a key and its secrets. All its secrets must be given.
     pub fn put_key(&self, policy: &Policy, key: &Key, secrets: &[Secret]) -> Result<(), Orphan> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut placed = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = self.organizations.load().slot_of.get(&key.organization).copied();
         let slot = slot.ok_or_else(|| orphan(key))?;
         let restrictions = restrictions_of(key);
         for secret in secrets {
-            let Some(shard) = self.shard(&secret.digest) else { continue };
             let entry = entry_of(policy, key, secret, slot, restrictions.clone());
-            let now = shard.load();
-            let others = now.entries.iter().filter(|other| other.digest != entry.digest).cloned();
-            let entries = others.chain(std::iter::once(entry.clone())).collect();
-            shard.store(Arc::new(Shard::new(entries)));
+            let digest = entry.digest;
+            self.replace(&digest, Some(entry));
+            // By its new digest it is found already: between the two there is no moment at which it is unknown.
+            if let Some(left) = self.imported.place(&mut placed, key, secret) {
+                self.replace(&left, None);
+            }
         }
         Ok(())
+    }
+
+    /// Puts an entry in the place of the one with this digest.
+    fn replace(&self, digest: &Digest, entry: Option<KeyEntry>) {
+        let Some(shard) = self.shard(digest) else { return };
+        let now = shard.load();
+        let others = now.entries.iter().filter(|other| other.digest != *digest).cloned();
+        shard.store(Arc::new(Shard::new(others.chain(entry).collect())));
     }
 
     /// Bytes on the heap, allocator's overhead aside.
@@ -274,6 +302,8 @@ impl Organizations {
 pub struct DirectoryBuilder {
     policy: Arc<Policy>,
     organizations: Organizations,
+    imported: AllImported,
+    placed: Placed,
     /// A power of two of them.
     shards: Vec<Vec<KeyEntry>>,
     secrets: usize,
@@ -292,6 +322,7 @@ impl DirectoryBuilder {
         let restrictions = restrictions_of(key);
         for secret in secrets {
             let entry = entry_of(&self.policy, key, secret, slot, restrictions.clone());
+            self.imported.place(&mut self.placed, key, secret);
             self.secrets += 1;
             if self.secrets > self.shards.len() * ENTRIES_PER_SHARD * 2 {
                 self.double_shards();
@@ -325,7 +356,8 @@ impl DirectoryBuilder {
         Directory {
             shards: shards.collect(),
             organizations: ArcSwap::from_pointee(self.organizations),
-            writing: Mutex::new(()),
+            imported: self.imported,
+            writing: Mutex::new(self.placed),
         }
     }
 }
@@ -430,6 +462,7 @@ mod tests {
             created_at: Timestamp::default(),
             expires_at: None,
             last_used_at: None,
+            form: Default::default(),
         };
         (key, secret)
     }

@@ -25,6 +25,7 @@ pub mod policy;
 pub mod profile;
 pub mod query;
 pub mod route;
+pub mod slow;
 pub mod snapshot;
 pub mod time;
 pub mod usage;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{KeyId, SecretId},
+    key::{Digest, PepperVersion},
     time::Timestamp,
 };
 
@@ -78,6 +79,17 @@ pub struct Exposure {
     pub disable: bool,
 }
 
+/// A secret that is kept by another system's digest was accepted: what would be kept of it had it been made here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upgrade {
+    /// The secret.
+    pub secret: SecretId,
+    /// Its digest.
+    pub digest: Digest,
+    /// The pepper the digest was made under.
+    pub pepper: PepperVersion,
+}
+
 /// What one core has gathered since it last told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsageBatch {
@@ -87,12 +99,17 @@ pub struct UsageBatch {
     pub last_uses: Vec<LastUse>,
     /// Keys seen in the clear.
     pub exposures: Vec<Exposure>,
+    /// Imported secrets that were used and are not yet kept as ours.
+    pub upgrades: Vec<Upgrade>,
 }
 
 impl UsageBatch {
     /// Whether there is nothing to tell.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.last_uses.is_empty() && self.exposures.is_empty()
+        self.rows.is_empty()
+            && self.last_uses.is_empty()
+            && self.exposures.is_empty()
+            && self.upgrades.is_empty()
     }
 }
 

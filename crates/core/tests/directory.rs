@@ -111,6 +111,7 @@ fn secret(of: &Key, number: u64, place: u64) -> Secret {
         created_at: Timestamp::default(),
         expires_at: None,
         last_used_at: None,
+        form: Default::default(),
     }
 }
 

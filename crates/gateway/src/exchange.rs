@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
 use keyward_core::{
     credential::Headers as _,
-    decide::{self, Body, Progress, Silent},
+    decide::{self, Body, Caller, Identity, Progress, Silent, Suspect},
     declared,
     policy::Api,
     profile::{Exposed, Profile},
@@ -33,6 +33,7 @@ use crate::{
     reply::Reply,
     request::RequestHead,
     settings::Compiled,
+    slow::{Checked, Full},
     wire::client::WireFault,
     worker::{Held, Worker},
 };
@@ -168,7 +169,7 @@ impl<'w> Exchange<'w> {
         body: &mut Option<ClientBody>,
         ticket: &mut Ticket,
     ) -> Result<(Permit, Upload), Box<Denial>> {
-        let now = ticket.began();
+        let mut now = ticket.began();
         let facts = decide::Request {
             api,
             method: self.head.method.as_str().parse().ok(),
@@ -186,8 +187,16 @@ impl<'w> Exchange<'w> {
         if let Some(outage) = decide::outage(self.snapshot, now, &mut Silent) {
             return Err(Box::new(outage_denial(outage)));
         }
-        let caller = decide::identify(self.snapshot, &facts)
+        let identity = decide::identify(self.snapshot, &facts)
             .inspect_err(|denial| self.tell_exposed(api, denial))?;
+        let caller = match identity {
+            Identity::Known(caller) => caller,
+            Identity::Unproven(suspect) => {
+                let caller = Box::pin(self.prove(&facts, *suspect)).await?;
+                now = clock::now();
+                caller
+            }
+        };
         ticket.caller(caller.key());
         let most = route.and_then(|route| route.body_limit).or(self.settings.limits.body_bytes);
         let mut whole = None;
@@ -221,11 +230,49 @@ impl<'w> Exchange<'w> {
                     (None, None) => return Err(undecided()),
                 };
                 ticket.accepted(permit.key(), permit.secret(), self.client, now);
+                if let Some(upgrade) = decide::upgrade(self.snapshot, &facts, &caller) {
+                    self.worker.recorder.borrow_mut().upgraded(upgrade);
+                }
                 Ok((permit, upload))
             }
             Progress::Decided(Verdict::Denial(denial)) => Err(denial),
             Progress::Decided(Verdict::Outage(outage)) => Err(Box::new(outage_denial(outage))),
             Progress::BodyWanted => Err(undecided()),
+        }
+    }
+
+    /// Finds a caller who showed what may be an imported secret, of which only a slow hash is known.
+    async fn prove(
+        &self,
+        facts: &decide::Request<'_, RequestHead>,
+        suspect: Suspect,
+    ) -> Result<Caller, Box<Denial>> {
+        match self.worker.slow.check(&suspect).await {
+            Err(Full) => return Err(suspect.unchecked()),
+            Ok(Checked::None) => return Err(suspect.unknown()),
+            Ok(Checked::Is(candidate)) => suspect.prove(self.snapshot, &candidate),
+        }
+        self.identify_again(facts)
+    }
+
+    /// While something was waited for, time passed and the key may have been revoked: what counts is the moment of forwarding.
+    fn identify_again(
+        &self,
+        facts: &decide::Request<'_, RequestHead>,
+    ) -> Result<Caller, Box<Denial>> {
+        if !Arc::ptr_eq(&self.worker.snapshot(), self.snapshot) {
+            // What this request began with is followed no longer: a revocation since then would not show in it.
+            let mut denial = Denial::new(
+                Reason::Unavailable,
+                "The configuration was replaced while the request waited; send it again.",
+            );
+            denial.retry_after = Some(Duration::from_secs(1));
+            return Err(Box::new(denial));
+        }
+        match decide::identify(self.snapshot, facts)? {
+            Identity::Known(caller) => Ok(caller),
+            // What was proven is another secret meanwhile.
+            Identity::Unproven(suspect) => Err(suspect.unchecked()),
         }
     }
 
@@ -278,22 +325,12 @@ impl<'w> Exchange<'w> {
         Ok((self.decide_again(facts, known)?, whole))
     }
 
-    /// While a body came, time passed and the key may have been revoked: what counts is the moment of forwarding.
     fn decide_again(
         &self,
         facts: &decide::Request<'_, RequestHead>,
         body: Body<'_>,
     ) -> Result<Progress, Box<Denial>> {
-        if !Arc::ptr_eq(&self.worker.snapshot(), self.snapshot) {
-            // What this request began with is followed no longer: a revocation since then would not show in it.
-            let mut denial = Denial::new(
-                Reason::Unavailable,
-                "The configuration was replaced while the body came; send the request again.",
-            );
-            denial.retry_after = Some(Duration::from_secs(1));
-            return Err(Box::new(denial));
-        }
-        let caller = decide::identify(self.snapshot, facts)?;
+        let caller = self.identify_again(facts)?;
         Ok(decide::authorize(self.snapshot, facts, &caller, body, clock::now()))
     }
 

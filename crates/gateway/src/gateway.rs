@@ -8,13 +8,14 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use keyward_core::{snapshot::Snapshot, usage::UsageSink};
+use keyward_core::{slow::SlowCheck, snapshot::Snapshot, usage::UsageSink};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
 
 use crate::{
     GatewayConfig, ListenerConfig, Settings,
     settings::{Compiled, SettingsError},
+    slow::Pool,
     tls::{self, Certificate},
     worker::{self, Listening, WorkerParts},
 };
@@ -65,11 +66,14 @@ pub struct Gateway {
 
 impl Gateway {
     /// Binds every listener and starts the worker threads. Requests are taken when this returns.
+    ///
+    /// `slow` checks imported secrets, on threads of its own.
     #[expect(clippy::needless_pass_by_value, reason = "the gateway holds them for its life")]
     pub fn start(
         config: GatewayConfig,
         snapshot: Arc<ArcSwap<Snapshot>>,
         usage: Arc<dyn UsageSink>,
+        slow: Arc<dyn SlowCheck>,
     ) -> Result<Self, StartError> {
         let settings = Arc::new(ArcSwap::from_pointee(Compiled::new(config.settings)?));
         let count = match config.workers {
@@ -97,12 +101,14 @@ impl Gateway {
         }
 
         let (stop, drain) = watch::channel(false);
+        let slow = Arc::new(Pool::start(&slow, count).map_err(StartError::Thread)?);
         let mut workers = Vec::with_capacity(count);
         for (at, listening) in listening.into_iter().enumerate() {
             let parts = WorkerParts {
                 snapshot: snapshot.clone(),
                 settings: settings.clone(),
                 usage: usage.clone(),
+                slow: slow.clone(),
                 listening,
                 drain: drain.clone(),
                 workers: count,

@@ -22,6 +22,7 @@ mod refusal;
 mod reply;
 mod request;
 mod settings;
+mod slow;
 mod tls;
 mod tunnel;
 mod upstream;

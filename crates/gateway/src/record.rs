@@ -13,7 +13,7 @@ use keyward_core::{
     policy::Api,
     route::Route,
     time::Timestamp,
-    usage::{Exposure, LastUse, UsageBatch, UsageScope, UsageSink, UsageSums},
+    usage::{Exposure, LastUse, Upgrade, UsageBatch, UsageScope, UsageSink, UsageSums},
 };
 
 use crate::{body::UploadState, clock, connection::InFlight, request::RequestHead, worker::Worker};
@@ -30,6 +30,7 @@ pub(crate) struct Recorder {
     label_texts: Vec<(Arc<str>, Arc<str>)>,
     counts: HashMap<Scope, Counts>,
     exposures: Vec<Exposure>,
+    upgrades: HashMap<SecretId, Upgrade>,
 }
 
 /// API and route of a request, in four bytes.
@@ -87,6 +88,7 @@ impl Recorder {
             label_texts: vec![("".into(), "".into())],
             counts: HashMap::new(),
             exposures: Vec::new(),
+            upgrades: HashMap::new(),
         }
     }
 
@@ -126,6 +128,11 @@ impl Recorder {
         self.counts.entry(scope).or_default().used = Some((now, from));
     }
 
+    /// An imported secret was accepted; told once a flush, however often it is used.
+    pub(crate) fn upgraded(&mut self, upgrade: Upgrade) {
+        self.upgrades.insert(upgrade.secret, upgrade);
+    }
+
     pub(crate) fn exposed(&mut self, exposure: Exposure) {
         self.exposures.push(exposure);
     }
@@ -148,7 +155,9 @@ impl Recorder {
                 rows.push((UsageScope { minute, api, route, key, status }, sums));
             }
         }
-        let batch = UsageBatch { rows, last_uses, exposures: std::mem::take(&mut self.exposures) };
+        let exposures = std::mem::take(&mut self.exposures);
+        let upgrades = self.upgrades.drain().map(|(_, upgrade)| upgrade).collect();
+        let batch = UsageBatch { rows, last_uses, exposures, upgrades };
         if !batch.is_empty() {
             self.sink.submit(batch);
         }

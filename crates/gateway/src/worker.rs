@@ -19,6 +19,7 @@ use crate::{
     headers::Prepared,
     record::Recorder,
     settings::Compiled,
+    slow::Pool,
     upstream::Upstreams,
     watchdog::{self, Watch, Watchdog},
 };
@@ -39,6 +40,8 @@ pub(crate) struct Worker {
     pub(crate) date: RefCell<clock::HttpDate>,
     pub(crate) recorder: RefCell<Recorder>,
     pub(crate) prepared: RefCell<Prepared>,
+    /// Shared with the other cores: for requests that would have been refused otherwise.
+    pub(crate) slow: Arc<Pool>,
     spare_watches: RefCell<Vec<Watch>>,
     request_ids: Cell<(u64, u64)>,
     connections: Cell<usize>,
@@ -84,6 +87,7 @@ pub(crate) struct WorkerParts {
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(crate) settings: Arc<ArcSwap<Compiled>>,
     pub(crate) usage: Arc<dyn UsageSink>,
+    pub(crate) slow: Arc<Pool>,
     pub(crate) listening: Vec<Listening>,
     pub(crate) drain: watch::Receiver<bool>,
     /// This worker's share of the connections.
@@ -160,6 +164,7 @@ async fn work(parts: WorkerParts) -> std::io::Result<Rc<Worker>> {
         date: RefCell::default(),
         recorder: RefCell::new(Recorder::new(parts.usage)),
         prepared: RefCell::default(),
+        slow: parts.slow,
         spare_watches: RefCell::default(),
         request_ids: Cell::new((parts.seed, 0)),
         connections: Cell::new(0),

@@ -74,6 +74,7 @@ fn creation(organization: &OrganizationId) -> Result<Change, Failed> {
         created_at: NOW,
         expires_at: None,
         last_used_at: None,
+        form: Default::default(),
     };
     Ok(Change::CreateKey { key, secret, most_active: None })
 }

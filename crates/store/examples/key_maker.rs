@@ -107,6 +107,7 @@ fn creation(organization: &OrganizationId, peppers: &Peppers) -> Result<(KeyId, 
         created_at: NOW,
         expires_at: None,
         last_used_at: None,
+        form: Default::default(),
     };
     Ok((id, Change::CreateKey { key, secret, most_active: None }))
 }

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use keyward_core::{
     id::{KeyId, KeyRequestId, ModelId, OrganizationId, SecretId, UserId},
-    key::{Environment, Key, KeyState, Rotation, Secret},
+    key::{Digest, Environment, Key, KeyState, PepperVersion, Rotation, Secret},
     member::User,
     network::Network,
     organization::{Organization, OrganizationState},
@@ -188,6 +188,15 @@ pub enum Change {
         secret: Secret,
         /// When the old ones end.
         old_expires_at: Timestamp,
+    },
+    /// Keeps our own digest of an imported secret, which was used, in place of another system's.
+    UpgradeSecret {
+        /// Which.
+        secret: SecretId,
+        /// Its digest.
+        digest: Digest,
+        /// The pepper the digest was made under.
+        pepper: PepperVersion,
     },
     /// Ends one secret at `at`, or earlier where it ended earlier.
     RetireSecret {

@@ -9,6 +9,7 @@
 //! Processes that start at once end with one of each: a file is made under another name and linked to its own, which
 //! never replaces, and the database notes a check value only after the file is on the disk.
 
+pub mod backup;
 mod material;
 
 use std::{

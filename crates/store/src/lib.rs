@@ -32,7 +32,10 @@ pub use change::{
     Revision, Subject,
 };
 pub use error::StoreError;
-pub use folder::DataFolder;
+pub use folder::{
+    DataFolder,
+    backup::{BackedUp, Replaced, Restored},
+};
 pub use people::{
     Invitation, InvitationState, InvitedAs, PasswordHash, PeopleChange, Session, TokenDigest,
     UserRecord,
@@ -46,6 +49,6 @@ pub use requests::{
     KeyTerms,
 };
 pub use seal::{SealContext, SealedBytes, Sealer};
-pub use sqlite::{Chaining, Opening, SqliteStore};
+pub use sqlite::{Chaining, Opening, SqliteStore, copy::Beyond};
 pub use store::{MaterialCheck, MaterialKind, Store};
 pub use words::Word;

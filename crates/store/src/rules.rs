@@ -4,6 +4,7 @@
 //! asks here, and writes what it is told. `None` says that what was asked for is so already.
 
 pub(crate) mod authority;
+pub(crate) mod imported;
 pub(crate) mod people;
 pub(crate) mod requests;
 pub(crate) mod updates;
@@ -12,7 +13,7 @@ use std::{net::IpAddr, time::Duration};
 
 use keyward_core::{
     id::{KeyId, ModelId, OrganizationId, UserId},
-    key::{Key, KeyState, Secret},
+    key::{Key, KeyState, Secret, SecretForm},
     member::{Membership, Right},
     organization::{Organization, OrganizationState},
     time::Timestamp,
@@ -152,11 +153,15 @@ pub(crate) fn new_key(key: &Key, secret: &Secret) -> Result<Entry, StoreError> {
         ));
     }
     let mut after = json!(key);
+    let minted = secret.form == SecretForm::Minted;
     if let Value::Object(fields) = &mut after {
         fields.insert("secret".to_owned(), shown(secret, secret.expires_at));
+        if !minted {
+            fields.insert("kept_as".to_owned(), json!(secret.form.as_str()));
+        }
     }
     Ok(Entry {
-        action: "key.create",
+        action: if minted { "key.create" } else { "key.import" },
         subject: Subject::Key(key.id),
         before: None,
         after: Some(after),
@@ -374,6 +379,7 @@ mod tests {
             created_at: moment(0),
             expires_at,
             last_used_at: None,
+            form: Default::default(),
         }
     }
 

@@ -64,6 +64,11 @@ impl<'a> SealContext<'a> {
         Self { table: "upstream_credentials", organization: None, id: upstream }
     }
 
+    /// The bcrypt hash of a secret that came from another system, by the secret's id.
+    pub const fn bcrypt(organization: &'a OrganizationId, secret: &'a str) -> Self {
+        Self { table: "bcrypt_secrets", organization: Some(organization), id: secret }
+    }
+
     /// Every part with its length before it, so that no two places have the same bytes.
     fn bytes(&self, head: &[u8]) -> Vec<u8> {
         let organization = self.organization.map_or("", OrganizationId::as_str);

@@ -8,8 +8,10 @@ mod apply;
 mod audit;
 mod authority;
 mod connection;
+pub(crate) mod copy;
 mod faults;
 mod hints;
+mod imported;
 mod key_list;
 mod load;
 mod migrations;
@@ -24,7 +26,7 @@ mod rows;
 mod updates;
 mod writer;
 
-use std::{path::Path, sync::Arc};
+use std::{fs::File, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use keyward_core::{
@@ -34,6 +36,7 @@ use keyward_core::{
     time::Timestamp,
     usage::UsageBatch,
 };
+use nix::fcntl::Flock;
 
 use self::{
     hints::Hints,
@@ -64,6 +67,8 @@ pub struct SqliteStore {
     writer: Writer,
     hints: Arc<Hints>,
     chain: ChainKey,
+    /// Nobody puts another database in its place.
+    _in_use: Flock<File>,
 }
 
 impl SqliteStore {
@@ -92,6 +97,17 @@ impl Store for SqliteStore {
         let (actor, chain) = (actor.clone(), self.chain.clone());
         let work = move |connection: &_| apply::commit(connection, &chain, &actor, at, change);
         self.writer.run(Tell::Others, work).await
+    }
+
+    async fn rehearse(
+        &self,
+        actor: &Actor,
+        at: Timestamp,
+        changes: Vec<Change>,
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        let (actor, chain) = (actor.clone(), self.chain.clone());
+        let work = move |connection: &_| apply::rehearse(connection, &chain, &actor, at, changes);
+        self.writer.run(Tell::Nobody, work).await
     }
 
     async fn revision(&self) -> Result<Revision, StoreError> {

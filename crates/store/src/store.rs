@@ -71,6 +71,15 @@ pub trait Store: Send + Sync {
         change: Change,
     ) -> Result<Revision, StoreError>;
 
+    /// What would become of these changes, done in this order now. Nothing of it is kept, and nobody hears of it. Others wait
+    /// meanwhile, so a thousand at once are enough.
+    async fn rehearse(
+        &self,
+        actor: &Actor,
+        at: Timestamp,
+        changes: Vec<Change>,
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError>;
+
     /// The revision of the newest change.
     async fn revision(&self) -> Result<Revision, StoreError>;
 

@@ -71,6 +71,7 @@ async fn use_it(folder: &DataFolder) {
         created_at: NOW,
         expires_at: None,
         last_used_at: None,
+        form: Default::default(),
     };
     let sealed = folder.sealer().seal(&PLACE, b"an upstream's credential").unwrap();
     for change in [

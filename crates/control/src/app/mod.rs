@@ -1,9 +1,12 @@
-//! What can be asked for, a file a resource: [`keys`], [`key_requests`], [`organizations`], [`people`], [`models`], [`upstreams`], [`audit`].
+//! What can be asked for, a file a resource: [`keys`], [`key_requests`], [`import`], [`export`], [`organizations`], [`people`],
+//! [`models`], [`upstreams`], [`audit`].
 //!
 //! The command line calls these functions, and so will the management API: what is allowed and how a mistake is told is
 //! decided here once. Each takes a [`crate::Context`] and makes at most one change of the store.
 
 pub mod audit;
+pub mod export;
+pub mod import;
 pub mod key_requests;
 pub mod keys;
 pub mod models;

@@ -138,6 +138,8 @@ fn endpoints() -> OpenApiRouter<Management> {
         .routes(routes!(invitation::accept::accept_invitation))
         .routes(routes!(invitation::withdraw::withdraw_invitation))
         .routes(routes!(key::create::create_key, key::list::list_keys))
+        .routes(routes!(key::import::import_keys))
+        .routes(routes!(key::export::export_keys))
         .routes(routes!(key::bulk::change_keys))
         .routes(routes!(key::show::show_key, key::update::update_key))
         .routes(routes!(key::receipt::show_receipt))

@@ -2,6 +2,8 @@
 //!
 //! [`OPERATIONS`] is held against the API's own description: an endpoint without a line here fails the tests.
 
+mod transfer;
+
 use std::sync::Arc;
 
 use axum::{
@@ -102,6 +104,8 @@ const OPERATIONS: &[(&str, &str, &str, May)] = &[
         r#"{"api":"main","name":"another","permissions":["read"]}"#,
         From(Developer),
     ),
+    ("POST", "/v1/organizations/{organization}/keys/import", "name\n", From(Administrator)),
+    ("GET", "/v1/organizations/{organization}/keys/export", "", From(Viewer)),
     (
         "POST",
         "/v1/organizations/{organization}/keys/bulk",

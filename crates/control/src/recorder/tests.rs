@@ -3,9 +3,10 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use keyward_core::{
-    id::KeyId,
+    id::{KeyId, SecretId},
+    key::Digest,
     time::Timestamp,
-    usage::{Exposure, LastUse, UsageBatch, UsageScope, UsageSums},
+    usage::{Exposure, LastUse, Upgrade, UsageBatch, UsageScope, UsageSums},
 };
 use keyward_store::{AuditFilter, UsageFilter};
 
@@ -46,7 +47,7 @@ async fn what_was_told_before_the_end_is_written() {
     let fixture = Fixture::with_organizations().await;
     let issued = fixture.control().create_key(&at(NOW), new_key("a")).await.unwrap();
     let (key, secret) = (issued.key().id, issued.secret);
-    let recorder = Recorder::start(fixture.folder.store()).unwrap();
+    let recorder = Recorder::start(fixture.folder.store(), Arc::new(|| NOW)).unwrap();
     let sink = recorder.sink();
     let address: IpAddr = [192, 0, 2, 1].into();
     for second in 0..5 {
@@ -55,6 +56,7 @@ async fn what_was_told_before_the_end_is_written() {
             rows: vec![row(Some(key), 200, 3), row(None, 401, 1)],
             last_uses: vec![LastUse { secret, at, from: address, requests: 1 }],
             exposures: vec![],
+            upgrades: vec![],
         });
     }
     // Late news of an earlier use does not take the later one's place.
@@ -73,7 +75,7 @@ async fn what_cannot_be_written_is_kept_until_it_can() {
     let fixture = Fixture::with_organizations().await;
     let store = Arc::new(Faulty::new(fixture.folder.store()));
     store.break_down();
-    let recorder = Recorder::start(store.clone()).unwrap();
+    let recorder = Recorder::start(store.clone(), Arc::new(|| NOW)).unwrap();
     recorder.sink().submit(rows(vec![row(None, 200, 2)]));
     let waiting = async {
         while store.refused() == 0 {
@@ -91,7 +93,7 @@ async fn what_cannot_be_written_is_kept_until_it_can() {
 #[tokio::test]
 async fn more_than_a_handful_is_written_to_the_last() {
     let fixture = Fixture::with_organizations().await;
-    let recorder = Recorder::start(fixture.folder.store()).unwrap();
+    let recorder = Recorder::start(fixture.folder.store(), Arc::new(|| NOW)).unwrap();
     let many = (0..1_000_u128).map(|n| row(Some(KeyId::from_bits(n.to_be_bytes())), 200, 1));
     recorder.sink().submit(rows(many.collect()));
     finish(recorder);
@@ -104,7 +106,7 @@ async fn the_data_plane_never_waits_for_a_full_queue() {
     let fixture = Fixture::with_organizations().await;
     let store = Arc::new(Faulty::new(fixture.folder.store()));
     store.break_down();
-    let recorder = Recorder::start(store.clone()).unwrap();
+    let recorder = Recorder::start(store.clone(), Arc::new(|| NOW)).unwrap();
     for _ in 0..QUEUE * 3 {
         recorder.sink().submit(rows(vec![row(None, 200, 1)]));
     }
@@ -126,7 +128,7 @@ async fn a_key_seen_in_the_clear_is_marked_once_and_disabled_where_that_was_chos
         from: [198, 51, 100, 4].into(),
         disable,
     };
-    let recorder = Recorder::start(fixture.folder.store()).unwrap();
+    let recorder = Recorder::start(fixture.folder.store(), Arc::new(|| NOW)).unwrap();
     let nobody = KeyId::from_bits([9; 16]);
     let exposures =
         vec![seen(nobody, true, 0), seen(one, false, 1), seen(one, false, 2), seen(two, true, 3)];
@@ -143,4 +145,47 @@ async fn a_key_seen_in_the_clear_is_marked_once_and_disabled_where_that_was_chos
     let mut expected = vec![one.to_string(), two.to_string()];
     expected.sort();
     assert_eq!(subjects, expected);
+}
+
+#[tokio::test]
+async fn an_imported_secret_that_was_used_is_kept_as_ours_once() {
+    let fixture = Fixture::with_organizations().await;
+    let import = crate::app::import::Import {
+        organization: crate::fixture::organization("acme"),
+        api: "main".parse().unwrap(),
+        format: keyward_api::RowFormat::Csv,
+        dry_run: false,
+    };
+    let rows = format!(
+        "name,digest,algorithm,permissions\none,{:064x},sha256,read\ntwo,{:064x},sha256,read\n",
+        1, 2
+    );
+    fixture.control().import_keys(&at(NOW), &import, rows.as_bytes()).await.unwrap();
+    let store = fixture.folder.store();
+    let secrets = async || {
+        let all = store.keys(&Default::default(), keyward_store::Page::first(10)).await.unwrap();
+        all.into_iter().map(|record| record.secrets[0].clone()).collect::<Vec<_>>()
+    };
+    let before = secrets().await;
+    let (digest, pepper) = (Digest::from_bytes([7; 32]), before[0].pepper);
+    let told = |secret| Upgrade { secret, digest, pepper };
+    let faulty = Arc::new(Faulty::new(store.clone()));
+    faulty.break_down();
+    let recorder = Recorder::start(faulty.clone(), Arc::new(|| NOW)).unwrap();
+    // The second comes too late for this digest, and stays as it was; who is not there is nobody.
+    let nobody = SecretId::from_bits([9; 16]);
+    for upgrades in [vec![told(before[0].id)], vec![told(before[1].id), told(nobody)]] {
+        recorder.sink().submit(UsageBatch { upgrades, ..UsageBatch::default() });
+    }
+    faulty.mend();
+    for secret in [before[0].id, before[1].id] {
+        recorder
+            .sink()
+            .submit(UsageBatch { upgrades: vec![told(secret)], ..UsageBatch::default() });
+    }
+    finish(recorder);
+    let after = secrets().await;
+    let forms: Vec<_> = after.iter().map(|secret| secret.form.as_str()).collect();
+    assert!(forms.contains(&"imported") && forms.contains(&"sha256"), "{forms:?}");
+    assert_eq!(after.iter().filter(|secret| secret.digest == digest).count(), 1);
 }

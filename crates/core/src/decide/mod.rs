@@ -8,6 +8,7 @@
 //! key's state is told before what it may do.
 
 mod bindings;
+mod imported;
 
 use std::net::IpAddr;
 
@@ -26,6 +27,8 @@ use crate::{
     time::Timestamp,
     verdict::{Denial, Outage, Permit, Reason, Verdict},
 };
+
+pub use imported::{Suspect, upgrade};
 
 /// The facts of a request, after its framing and path were found sound and its API was found.
 pub struct Request<'r, H: ?Sized> {
@@ -60,6 +63,17 @@ pub enum Body<'b> {
 #[derive(Clone, Debug)]
 pub struct Caller {
     entry: KeyEntry,
+    /// Whether what was sent is kept by another system's digest still.
+    foreign: bool,
+}
+
+/// Who was found.
+#[derive(Debug)]
+pub enum Identity {
+    /// A known key.
+    Known(Caller),
+    /// What was sent may be an imported secret. That takes too long to be found out here: see [`Suspect`].
+    Unproven(Box<Suspect>),
 }
 
 impl Caller {
@@ -169,7 +183,11 @@ pub fn decide_traced<H: Headers + ?Sized>(
         return Verdict::Outage(outage);
     }
     let caller = match identify_traced(snapshot, request, trace) {
-        Ok(caller) => caller,
+        Ok(Identity::Known(caller)) => caller,
+        Ok(Identity::Unproven(suspect)) => {
+            trace.failed(Check::Key);
+            return Verdict::Denial(suspect.unchecked());
+        }
         Err(denial) => return Verdict::Denial(denial),
     };
     let body = match body {
@@ -209,7 +227,8 @@ pub(crate) fn decide_recognized<H: Headers + ?Sized>(
         Body::NotRead => Body::Json(b""),
         read => read,
     };
-    match authorize_traced(snapshot, request, &Caller { entry }, body, now, trace) {
+    let caller = Caller { entry, foreign: false };
+    match authorize_traced(snapshot, request, &caller, body, now, trace) {
         Progress::Decided(verdict) => verdict,
         Progress::BodyWanted => Verdict::Outage(Outage { age: std::time::Duration::ZERO }),
     }
@@ -228,11 +247,11 @@ pub fn outage(snapshot: &Snapshot, now: Timestamp, trace: &mut impl Trace) -> Op
     None
 }
 
-/// Finds the caller: exactly one credential, of the API's format, known.
+/// Finds the caller: exactly one credential, of the API's format or imported, known.
 pub fn identify<H: Headers + ?Sized>(
     snapshot: &Snapshot,
     request: &Request<'_, H>,
-) -> Result<Caller, Refused> {
+) -> Result<Identity, Refused> {
     identify_traced(snapshot, request, &mut Silent)
 }
 
@@ -240,12 +259,14 @@ fn identify_traced<H: Headers + ?Sized>(
     snapshot: &Snapshot,
     request: &Request<'_, H>,
     trace: &mut impl Trace,
-) -> Result<Caller, Refused> {
+) -> Result<Identity, Refused> {
     let profile = &request.api.profile;
     let presented = credential::present(&profile.slots, request.headers, request.query);
     check_transport(request, trace, || {
-        let presented = presented.ok()?;
-        look_up(snapshot, request.api, presented.key).map(|entry| entry.key)
+        let key = presented.ok()?.key;
+        let entry = look_up(snapshot, request.api, key)
+            .or_else(|| imported::look_up(snapshot, request.api, key));
+        entry.map(|entry| entry.key)
     })?;
 
     let presented = match presented {
@@ -260,27 +281,18 @@ fn identify_traced<H: Headers + ?Sized>(
         format!("one credential, in `{slot}`")
     });
 
-    let current = snapshot.peppers().current();
-    if let Err(why) = profile.key_format.check(presented.key) {
-        let mut denial = Denial::new(Reason::MalformedKey, format!("This is no API key: {why}."));
-        denial.key_id = Some(current.fingerprint(presented.key));
-        return refuse(trace, Check::Format, denial);
-    }
-    trace.passed(Check::Format, || {
-        format!("`{}` and {} characters", profile.key_format.prefix(), profile.key_format.length())
-    });
-
-    match look_up(snapshot, request.api, presented.key) {
-        Some(entry) => {
+    let formed = profile.key_format.check(presented.key);
+    if formed.is_ok() {
+        trace.passed(Check::Format, || {
+            let format = &profile.key_format;
+            format!("`{}` and {} characters", format.prefix(), format.length())
+        });
+        if let Some(entry) = look_up(snapshot, request.api, presented.key) {
             trace.passed(Check::Key, || format!("{} (secret {})", entry.key, entry.secret));
-            Ok(Caller { entry })
-        }
-        None => {
-            let mut denial = unknown_key();
-            denial.key_id = Some(current.fingerprint(presented.key));
-            refuse(trace, Check::Key, denial)
+            return Ok(Identity::Known(Caller { entry, foreign: false }));
         }
     }
+    imported::identify(snapshot, request.api, presented.key, formed, trace)
 }
 
 fn unknown_key() -> Denial {
@@ -420,7 +432,7 @@ fn may<H: ?Sized>(
 
 /// Whether a permit given earlier would still be given to its key: for what lasts longer than a request.
 pub fn still_holds(snapshot: &Snapshot, permit: &Permit, now: Timestamp) -> bool {
-    let entry = snapshot.directory().find(&permit.digest);
+    let entry = snapshot.directory().find_again(&permit.digest);
     entry.is_some_and(|entry| {
         entry.key == permit.key
             && check_state(&entry, now, &mut Silent).is_ok()

@@ -5,5 +5,7 @@ pub mod record;
 pub mod secret;
 
 pub use format::KeyFormat;
-pub use record::{Environment, Key, KeyState, Labels, Rotation, Secret, UnfitLabel};
-pub use secret::{Digest, Pepper, PepperVersion, Peppers, Plaintext};
+pub use record::{
+    Environment, Key, KeyState, Labels, Rotation, SealedBcrypt, Secret, SecretForm, UnfitLabel,
+};
+pub use secret::{Digest, ForeignDigest, Pepper, PepperVersion, Peppers, Plaintext};

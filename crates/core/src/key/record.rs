@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -248,4 +249,50 @@ pub struct Secret {
     pub expires_at: Option<Timestamp>,
     /// When it was last accepted, to the second, some seconds late.
     pub last_used_at: Option<Timestamp>,
+    /// What is kept of it, where it was not made here.
+    pub form: SecretForm,
+}
+
+/// What a secret's digest was made of. Secrets that come from another system may be known by that system's digest only, until they
+/// are used for the first time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SecretForm {
+    /// Of the secret itself, which was made here, in the API's format.
+    #[default]
+    Minted,
+    /// Of the secret itself, which came from another system and may have any format.
+    Imported,
+    /// Of the secret's SHA-256.
+    Sha256,
+    /// Of the secret's SHA-512.
+    Sha512,
+    /// Of a bcrypt hash, by which nobody finds it: it is found by what it begins with.
+    Bcrypt(SealedBcrypt),
+}
+
+/// A bcrypt hash of another system. Checking it takes a tenth of a second and more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedBcrypt {
+    /// What the secret begins with.
+    pub prefix: Box<str>,
+    /// The hash, sealed.
+    pub sealed: Arc<[u8]>,
+}
+
+impl SecretForm {
+    /// The word it is stored and told by.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Minted => "minted",
+            Self::Imported => "imported",
+            Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
+            Self::Bcrypt(_) => "bcrypt",
+        }
+    }
+
+    /// Whether the digest is another system's, as long as the secret was not used.
+    pub const fn is_foreign(&self) -> bool {
+        matches!(self, Self::Sha256 | Self::Sha512 | Self::Bcrypt(_))
+    }
 }

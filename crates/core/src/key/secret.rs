@@ -55,6 +55,18 @@ impl std::fmt::Debug for Digest {
     }
 }
 
+/// A digest that another system kept of a secret. It does not stand in our database: of a key that could be guessed it would confirm
+/// the guess to whoever has the database.
+#[derive(Clone, Copy)]
+pub enum ForeignDigest<'d> {
+    /// SHA-256.
+    Sha256(&'d [u8; 32]),
+    /// SHA-512.
+    Sha512(&'d [u8; 64]),
+    /// A bcrypt hash, as its text.
+    Bcrypt(&'d str),
+}
+
 /// Which pepper a digest was made under. Peppers rotate; a record names its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PepperVersion(pub u32);
@@ -111,6 +123,19 @@ impl Pepper {
     pub fn digest(&self, key: &[u8]) -> Digest {
         let mut mac = self.digest.clone();
         mac.update(key);
+        Digest(mac.finalize().into_bytes().into())
+    }
+
+    /// The digest of another system's digest. No key has a space in it, so this is no key's digest, nor one of another kind.
+    pub fn digest_of(&self, foreign: ForeignDigest<'_>) -> Digest {
+        let (kind, bytes) = match foreign {
+            ForeignDigest::Sha256(bytes) => (&b"keyward imported sha256 "[..], &bytes[..]),
+            ForeignDigest::Sha512(bytes) => (&b"keyward imported sha512 "[..], &bytes[..]),
+            ForeignDigest::Bcrypt(text) => (&b"keyward imported bcrypt "[..], text.as_bytes()),
+        };
+        let mut mac = self.digest.clone();
+        mac.update(kind);
+        mac.update(bytes);
         Digest(mac.finalize().into_bytes().into())
     }
 
@@ -183,6 +208,20 @@ mod tests {
         let pepper = Pepper::new(PepperVersion(1), &[0xaa; 131]).unwrap();
         let digest = pepper.digest(b"Test Using Larger Than Block-Size Key - Hash Key First");
         assert_eq!(digest.as_bytes()[..4], [0x60, 0xe4, 0x31, 0x59]);
+    }
+
+    #[test]
+    fn a_digest_of_a_foreign_digest_is_of_its_kind_alone() {
+        let pepper = pepper(1, 1);
+        let digests = [
+            pepper.digest_of(ForeignDigest::Sha256(&[b'x'; 32])),
+            pepper.digest_of(ForeignDigest::Sha512(&[b'x'; 64])),
+            pepper.digest_of(ForeignDigest::Bcrypt(&"x".repeat(32))),
+            pepper.digest(&[b'x'; 32]),
+            pepper.digest(&[b'x'; 64]),
+        ];
+        let different: std::collections::HashSet<_> = digests.iter().collect();
+        assert_eq!(different.len(), digests.len());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! reader behind us would read them.
 
 use keyward_core::{
-    decide::{self, Body, Progress},
+    decide::{self, Body, Identity, Progress},
     verdict::{Reason, Verdict},
 };
 
@@ -315,7 +315,9 @@ fn the_body_is_asked_for_only_when_all_before_it_holds_and_the_route_reads_it() 
     let world = World::new();
     let progress = |ask: &Ask<'_>, body: Body<'_>| {
         let facts = ask.facts();
-        let caller = decide::identify(&world.snapshot, &facts).unwrap();
+        let Identity::Known(caller) = decide::identify(&world.snapshot, &facts).unwrap() else {
+            panic!("nothing was imported")
+        };
         decide::authorize(&world.snapshot, &facts, &caller, body, ask.now)
     };
     let url = "https://api.example.com/v1/generate";

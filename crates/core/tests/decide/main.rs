@@ -12,6 +12,7 @@ mod bindings;
 mod credential;
 mod explain;
 mod golden;
+mod imported;
 mod order;
 mod properties;
 mod routes;

@@ -232,6 +232,7 @@ impl World {
             created_at: key.created_at,
             expires_at: None,
             last_used_at: None,
+            form: Default::default(),
         }
     }
 

@@ -237,7 +237,12 @@ impl World {
         let listeners = listeners.into_iter().map(|tls| ListenerConfig { address, tls });
         let config = GatewayConfig { listeners: listeners.collect(), workers, settings };
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-        let gateway = Gateway::start(config, snapshot.clone(), ledger.clone())?;
+        let gateway = Gateway::start(
+            config,
+            snapshot.clone(),
+            ledger.clone(),
+            Arc::new(keyward_core::slow::Nothing),
+        )?;
         let addresses = gateway.addresses().to_vec();
         let mut world = Self {
             address: addresses[0],
@@ -323,6 +328,7 @@ impl World {
             created_at: Timestamp::default(),
             expires_at: None,
             last_used_at: None,
+            form: Default::default(),
         };
         self.directory.put_key(&self.policy, key, std::slice::from_ref(&secret)).unwrap();
     }

@@ -9,10 +9,10 @@ use std::{net::IpAddr, path::Path, sync::Arc};
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args};
 use keyward_api::{ExplanationView, HeaderView, RefusalView, StepView, VerdictView};
-use keyward_control::{Plan, plan::Credentials, propagation};
+use keyward_control::{BcryptCheck, Plan, plan::Credentials, propagation};
 use keyward_core::{
     credential::{Headers, Slot},
-    decide::{Body, Request},
+    decide::{Body, Identity, Request, identify},
     declared::unreadable,
     directory::Directory,
     explain::{Explanation, explain, explain_recognized},
@@ -21,6 +21,7 @@ use keyward_core::{
     path,
     policy::Api,
     profile::{Profile, RefusalContext, refusal::title},
+    slow::SlowCheck as _,
     snapshot::{Freshness, Revision, Snapshot},
     time::Timestamp,
     verdict::{Denial, Outage, Reason, Verdict},
@@ -230,7 +231,13 @@ impl Explain {
             }
             None => {
                 let snapshot = with_all_keys(site, now).await?;
-                Ok(explain(&snapshot, &request, body, now))
+                let refuted = check_imported(site, &snapshot, &request);
+                let mut explanation = explain(&snapshot, &request, body, now);
+                if let (Some(denial), Some(last)) = (refuted, explanation.steps.last_mut()) {
+                    last.what = denial.detail.to_string();
+                    explanation.verdict = Verdict::Denial(denial);
+                }
+                Ok(explanation)
             }
         }
     }
@@ -323,6 +330,25 @@ impl Explain {
             }),
             notes: found.notes,
         }
+    }
+}
+
+/// What the gateway finds out beside a request's way: which imported key it is, where only a bcrypt hash is known of it. Gives the refusal
+/// where it is none.
+fn check_imported(
+    site: &Site,
+    snapshot: &Snapshot,
+    request: &Request<'_, [(String, String)]>,
+) -> Option<Box<Denial>> {
+    let Ok(Identity::Unproven(suspect)) = identify(snapshot, request) else { return None };
+    let (check, key) = (BcryptCheck::new(site.folder.sealer()), suspect.key());
+    let mut candidates = suspect.candidates().iter().flat_map(|set| set.iter());
+    match candidates.find(|candidate| check.is(candidate, &key)) {
+        Some(candidate) => {
+            suspect.prove(snapshot, candidate);
+            None
+        }
+        None => Some(suspect.unknown()),
     }
 }
 

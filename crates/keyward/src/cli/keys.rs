@@ -16,7 +16,10 @@ use keyward_core::{
 };
 use tokio::task::JoinSet;
 
-use super::values::{self, Moment};
+use super::{
+    transfer,
+    values::{self, Moment},
+};
 use crate::{
     backend::{Backend, Place},
     output::{Output, facts, table},
@@ -32,6 +35,10 @@ pub(super) enum Keys {
     Create(Box<Create>),
     /// List keys, in the order they were made
     List(List),
+    /// Take over keys of another system, in the clear or by their digests
+    Import(transfer::ImportKeys),
+    /// Write all keys with what is known of them, for other programs; never a secret
+    Export(transfer::ExportKeys),
     /// Show a key: its secrets, their last uses, its requests
     Show {
         /// The key's id
@@ -169,6 +176,8 @@ impl Keys {
         match self {
             Self::Create(create) => create.run(&backend, output).await,
             Self::List(list) => list.run(&backend, output).await,
+            Self::Import(import) => import.run(&local(&backend)?, output).await,
+            Self::Export(export) => export.run(&local(&backend)?).await,
             Self::Show { id } => output.show(&backend.show_key(id).await?, shown),
             Self::Disable { id } => said(
                 backend.disable_key(id).await?,
@@ -189,6 +198,16 @@ impl Keys {
                     format!("{secret} no longer opens {} `{}`.", key.id, key.name)
                 })
             }
+        }
+    }
+}
+
+/// For what no server is asked yet.
+fn local(backend: &Backend) -> anyhow::Result<Control> {
+    match backend {
+        Backend::Local(site) => Ok(site.control()),
+        Backend::Remote(_) => {
+            bail!("this works on a data folder only: run it there, with `--config FILE`")
         }
     }
 }

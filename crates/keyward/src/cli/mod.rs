@@ -8,6 +8,7 @@
 
 mod account;
 mod audit;
+mod backup;
 mod check;
 mod explain;
 mod invitations;
@@ -21,6 +22,7 @@ mod requests;
 mod routes;
 mod secret_input;
 mod sessions;
+mod transfer;
 mod upstreams;
 mod values;
 
@@ -111,6 +113,10 @@ enum Command {
     Routes(routes::Routes),
     /// Show who did what to what, newest first, and check that the log of it was not tampered with
     Audit(audit::Audit),
+    /// Write a copy of the database, while a server runs or not
+    Backup(backup::Backup),
+    /// Put a backup in the place of the database, while no server runs
+    Restore(backup::Restore),
     /// Print a script that completes commands in a shell
     Completions {
         /// Which shell
@@ -164,6 +170,8 @@ fn dispatch(place: &Place, output: Output, command: Command) -> anyhow::Result<(
             Command::Explain(command) => command.run(place.local()?, output).await,
             Command::Routes(command) => command.run(place.local()?, output),
             Command::Audit(command) => command.run(place.local()?, output).await,
+            Command::Backup(command) => command.run(place.local()?, output).await,
+            Command::Restore(command) => command.run(place.local()?, output),
             Command::Completions { shell } => completions(shell),
             Command::Serve(_) | Command::Demo(_) => Ok(()),
         }

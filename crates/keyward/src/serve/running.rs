@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use keyward_control::{
-    Propagation, Recorder,
+    BcryptCheck, Propagation, Recorder,
     http::{Management, Server},
     propagation::Timing,
 };
@@ -48,11 +48,13 @@ impl Running {
         let plan = site.config.plan()?;
         site.start_mail()?;
         let propagation = Propagation::start(site.source(), plan, Timing::default()).await?;
-        let recorder = Recorder::start(site.folder.store()).context("usage cannot be recorded")?;
+        let recorder = Recorder::start(site.folder.store(), Arc::new(clock::now))
+            .context("usage cannot be recorded")?;
         let gateway = Gateway::start(
             site.config.gateway.clone(),
             propagation.snapshot().clone(),
             recorder.sink(),
+            Arc::new(BcryptCheck::new(site.folder.sealer())),
         )?;
         let (management, setup) = match site.config.management.address {
             Some(address) => {

@@ -11,7 +11,9 @@
     reason = "a test may fail where it stands, and says what it measured"
 )]
 
+mod backup;
 mod demo;
+mod imported;
 mod lifecycle;
 mod mail;
 mod management;

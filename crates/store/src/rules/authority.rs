@@ -53,6 +53,7 @@ pub(crate) fn asked(change: &Change) -> Asked {
         | Change::WithdrawModelId { .. }
         | Change::SetUpstreamCredential { .. }
         | Change::RemoveUpstreamCredential { .. }
+        | Change::UpgradeSecret { .. }
         | Change::MarkKeyExposed { .. } => Asked::Everything,
         Change::UpdateOrganization { organization, .. } => {
             Asked::In(organization.clone(), Right::WriteOrganization)

@@ -16,7 +16,7 @@ use super::{
     audit::{self, Done},
     authority,
     faults::{fault, is_collision},
-    people,
+    imported, people,
     reads::{self, Held},
     requests,
     rows::{self, millis},
@@ -53,6 +53,34 @@ pub(super) fn commit(
         Some(entry) => note(connection, chain, actor, at, &entry).map_err(fault),
         None => reads::revision(connection),
     }
+}
+
+/// Does changes one after the other, each as far as it goes, and takes all of it back.
+pub(super) fn rehearse(
+    connection: &Connection,
+    chain: &ChainKey,
+    actor: &Actor,
+    at: Timestamp,
+    changes: Vec<Change>,
+) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    let run = |sql| write(connection, sql, []).map_err(fault);
+    run("SAVEPOINT rehearsal")?;
+    let one = |change| {
+        run("SAVEPOINT one")?;
+        let done = commit(connection, chain, actor, at, change);
+        if let Err(error) = &done {
+            if error.is_outage() || connection.is_autocommit() {
+                return Err(error.clone());
+            }
+            run("ROLLBACK TO one")?;
+        }
+        run("RELEASE one")?;
+        Ok(done.map(|_| ()))
+    };
+    let done = changes.into_iter().map(one).collect::<Result<_, StoreError>>()?;
+    run("ROLLBACK TO rehearsal")?;
+    run("RELEASE rehearsal")?;
+    Ok(done)
 }
 
 /// The next revision, with what the feed and the audit log say of it.
@@ -136,6 +164,9 @@ fn apply(
             rotate_key(connection, key, &secret, old_expires_at, at).map(Some)
         }
         Change::RetireSecret { secret, at, force } => retire_secret(connection, secret, at, force),
+        Change::UpgradeSecret { secret, digest, pepper } => {
+            imported::upgrade(connection, secret, digest, pepper)
+        }
         Change::SetUpstreamCredential { upstream, sealed } => {
             set_upstream_credential(connection, &upstream, &sealed, at).map(Some)
         }
@@ -301,6 +332,7 @@ pub(super) fn create_key(
     let seq = connection.last_insert_rowid();
     updates::write_words(connection, seq, key)?;
     insert_secret(connection, seq, 1, secret)?;
+    imported::insert(connection, key, secret)?;
     Ok(entry)
 }
 
@@ -333,7 +365,7 @@ fn insert_secret(
     write(
         connection,
         "INSERT INTO secrets (key_seq, number, id, digest, pepper, hint, created_at, expires_at, \
-         last_used_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+         last_used_at, form) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             key_seq,
             i64::try_from(number).unwrap_or(i64::MAX),
@@ -344,6 +376,7 @@ fn insert_secret(
             millis(secret.created_at),
             secret.expires_at.map(millis),
             secret.last_used_at.map(millis),
+            secret.form.as_str(),
         ],
     )
     .map(|_| ())

@@ -77,6 +77,13 @@ pub(super) fn writing(database: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// A connection to a file that nobody else uses.
+pub(super) fn plain(database: &Path) -> Result<Connection, StoreError> {
+    let connection = open(database)?;
+    connection.pragma_update(None, "synchronous", "full").map_err(fault)?;
+    Ok(connection)
+}
+
 /// A reader's connection.
 pub(super) fn reading(database: &Path) -> Result<Connection, StoreError> {
     let connection = open(database)?;

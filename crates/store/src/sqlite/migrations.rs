@@ -24,12 +24,13 @@ const LATER: &[&str] = &[
     include_str!("migrations/0003_people.sql"),
     include_str!("migrations/0004_keys_and_audit.sql"),
     include_str!("migrations/0005_key_requests.sql"),
+    include_str!("migrations/0006_imported_secrets.sql"),
 ];
 /// The step behind which the words of keys have to be gathered.
 const WORDS: i64 = 4;
-const NEWEST: i64 = 2 + LATER.len() as i64;
+pub(super) const NEWEST: i64 = 2 + LATER.len() as i64;
 /// Tells our databases from others: "Kwrd".
-const APPLICATION_ID: i64 = 0x4b77_7264;
+pub(super) const APPLICATION_ID: i64 = 0x4b77_7264;
 
 /// What is known outside of the database about its audit log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use nix::fcntl::Flock;
 use rusqlite::Connection;
 
 use super::{
-    Chaining, SqliteStore, connection, hints::Hints, migrations, readers::Readers, reads, record,
-    writer::Writer,
+    Chaining, SqliteStore, connection, copy, hints::Hints, imported, migrations, readers::Readers,
+    reads, record, writer::Writer,
 };
 use crate::{chain::ChainKeys, error::StoreError, store::MaterialCheck};
 
@@ -22,15 +22,17 @@ use crate::{chain::ChainKeys, error::StoreError, store::MaterialCheck};
 pub struct Opening {
     connection: Connection,
     alone: Flock<File>,
+    in_use: Flock<File>,
     database: PathBuf,
 }
 
 impl Opening {
     pub(super) fn of(database: &Path) -> Result<Self, StoreError> {
         let alone = connection::alone(database)?;
+        let in_use = copy::in_use(database)?;
         let mut connection = connection::writing(database)?;
         migrations::lay_foundation(&mut connection, database)?;
-        Ok(Self { connection, alone, database: database.to_owned() })
+        Ok(Self { connection, alone, in_use, database: database.to_owned() })
     }
 
     /// The key material this database was used with.
@@ -56,7 +58,8 @@ impl Opening {
 
     /// Whether there is any sealed value.
     pub fn holds_sealed(&self) -> Result<bool, StoreError> {
-        Ok(!reads::upstream_credentials(&self.connection)?.is_empty())
+        Ok(!reads::upstream_credentials(&self.connection)?.is_empty()
+            || imported::holds_sealed(&self.connection)?)
     }
 
     /// Brings the schema up to date and begins to work. The first time, the audit log gets its chain.
@@ -75,7 +78,13 @@ impl Opening {
         let hints = Arc::new(Hints::open(&self.database, hints));
         let readers = Readers::start(&self.database)?;
         let writer = Writer::start(self.connection, Arc::clone(&hints))?;
-        Ok(SqliteStore { readers, writer, hints, chain })
+        Ok(SqliteStore { readers, writer, hints, chain, _in_use: self.in_use })
+    }
+}
+
+impl Opening {
+    pub(super) fn into_parts(self) -> (Connection, PathBuf) {
+        (self.connection, self.database)
     }
 }
 

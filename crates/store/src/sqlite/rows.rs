@@ -7,7 +7,9 @@ use std::{net::IpAddr, str::FromStr};
 
 use keyward_core::{
     id::{KeyId, OrganizationId, SecretId, UserId},
-    key::{Digest, Key, KeyState, Labels, PepperVersion, Rotation, Secret},
+    key::{
+        Digest, Key, KeyState, Labels, PepperVersion, Rotation, SealedBcrypt, Secret, SecretForm,
+    },
     member::Role,
     organization::{Organization, OrganizationState},
     time::Timestamp,
@@ -245,9 +247,10 @@ pub(super) fn owner_role(row: &Row<'_>) -> Result<Option<Role>, StoreError> {
     role.map(|_| cells.parsed(KEY_OWNER_ROLE, "role of the owner")).transpose()
 }
 
-/// The cells that [`secret`] reads; `key_seq` stands at [`SECRET_KEY_SEQ`], behind them.
-pub(super) const SECRET: &str =
-    "id, digest, pepper, hint, created_at, expires_at, last_used_at, key_seq";
+/// The cells that [`secret`] reads; `key_seq` stands at [`SECRET_KEY_SEQ`], among them.
+pub(super) const SECRET: &str = "id, digest, pepper, hint, created_at, expires_at, last_used_at, key_seq, form, \
+    CASE form WHEN 'bcrypt' THEN (SELECT prefix FROM bcrypt_secrets WHERE secret = id) END, \
+    CASE form WHEN 'bcrypt' THEN (SELECT sealed FROM bcrypt_secrets WHERE secret = id) END";
 /// Where [`SECRET`] has the place of its key.
 pub(super) const SECRET_KEY_SEQ: usize = 7;
 
@@ -262,6 +265,21 @@ pub(super) fn secret(row: &Row<'_>, key: KeyId) -> Result<Secret, StoreError> {
         created_at: cells.moment(4, "created_at")?,
         expires_at: cells.optional_moment(5, "expires_at")?,
         last_used_at: cells.optional_moment(6, "last_used_at")?,
+        form: secret_form(&cells)?,
+    })
+}
+
+fn secret_form(cells: &Cells<'_>) -> Result<SecretForm, StoreError> {
+    Ok(match cells.text(8, "form")? {
+        "minted" => SecretForm::Minted,
+        "imported" => SecretForm::Imported,
+        "sha256" => SecretForm::Sha256,
+        "sha512" => SecretForm::Sha512,
+        "bcrypt" => SecretForm::Bcrypt(SealedBcrypt {
+            prefix: cells.text(9, "prefix of bcrypt_secrets")?.into(),
+            sealed: cells.bytes(10, "sealed of bcrypt_secrets")?.into(),
+        }),
+        _ => return Err(cells.corrupt("form")),
     })
 }
 

@@ -5,6 +5,7 @@
 
 pub(crate) mod chain;
 pub(crate) mod feed;
+pub(crate) mod imported;
 pub(crate) mod keys;
 pub(crate) mod loading;
 pub(crate) mod nodes;
@@ -76,6 +77,12 @@ macro_rules! every_promise {
                 the_audit_log_holds_no_secret,
                 a_reader_behind_the_trimmed_feed_is_told_of_a_gap,
                 a_reader_ahead_of_the_store_is_told_of_a_gap;
+            imported:
+                what_is_kept_of_an_imported_secret_reads_back,
+                an_upgrade_keeps_our_digest_in_place_of_the_others,
+                an_upgrade_never_takes_another_secrets_digest,
+                few_secrets_with_bcrypt_hashes_begin_alike,
+                a_rehearsal_tells_what_would_be_and_leaves_no_trace;
             updates:
                 what_is_changed_of_a_key_reads_back_and_the_rest_stays,
                 a_change_of_what_was_changed_since_is_refused,
@@ -225,6 +232,7 @@ pub(crate) fn secret_of(number: u64, key: u64) -> Secret {
         created_at: NOW,
         expires_at: None,
         last_used_at: None,
+        form: Default::default(),
     }
 }
 

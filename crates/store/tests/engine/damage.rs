@@ -42,7 +42,12 @@ async fn fill(folder: &Path) {
         requests: 1,
     };
     let sums = UsageSums { requests: 1, ..UsageSums::default() };
-    let batch = UsageBatch { rows: vec![(scope, sums)], last_uses: vec![last], exposures: vec![] };
+    let batch = UsageBatch {
+        rows: vec![(scope, sums)],
+        last_uses: vec![last],
+        exposures: vec![],
+        upgrades: vec![],
+    };
     store.record(batch).await.unwrap();
 }
 

@@ -61,6 +61,25 @@ impl Control {
             Caller::Operator(_) | Caller::Visitor => None,
         });
         context.require(right_to(context, owner), &new.organization)?;
+        let (key, api) = self.draft(context, new, owner).await?;
+        let minted = self.mint_secret(&key, api, context.now)?;
+        let change = Change::CreateKey {
+            key: key.clone(),
+            secret: minted.secret.clone(),
+            most_active: api.profile.issuance.keys_per_organization,
+        };
+        self.store.commit(&context.actor, context.now, change).await?;
+        let record = self.existing_key(key.id).await?;
+        Ok(Issued { plaintext: minted.plaintext, secret: minted.secret.id, record })
+    }
+
+    /// The key that was asked for, held against the profile of its API. Whether the caller may is asked before.
+    pub(in crate::app) async fn draft(
+        &self,
+        context: &Context,
+        new: NewKey,
+        owner: Option<UserId>,
+    ) -> Result<(Key, &Api), ControlError> {
         let api = self.api(&new.api)?;
         check_mode(context, api)?;
         let preset = new.preset.as_deref().map(|name| preset(api, name)).transpose()?;
@@ -89,15 +108,7 @@ impl Control {
             labels: new.labels,
             rotation: new.rotation,
         };
-        let minted = self.mint_secret(&key, api, context.now)?;
-        let change = Change::CreateKey {
-            key: key.clone(),
-            secret: minted.secret.clone(),
-            most_active: api.profile.issuance.keys_per_organization,
-        };
-        self.store.commit(&context.actor, context.now, change).await?;
-        let record = self.existing_key(key.id).await?;
-        Ok(Issued { plaintext: minted.plaintext, secret: minted.secret.id, record })
+        Ok((key, api))
     }
 }
 

@@ -86,8 +86,7 @@ impl Control {
         now: Timestamp,
     ) -> Result<Minted, ControlError> {
         let mut minted = mint::secret(key.id, &api.profile.key_format, &self.peppers, now)?;
-        let rotation = key.rotation.or(api.profile.issuance.rotation);
-        minted.secret.expires_at = rotation.filter(|one| one.required).map(|one| one.due(now));
+        minted.secret.expires_at = secret_end(key, api, now);
         Ok(minted)
     }
 
@@ -127,6 +126,12 @@ impl Control {
     async fn existing_key(&self, id: KeyId) -> Result<KeyRecord, ControlError> {
         Ok(self.store.key(id).await?.ok_or(StoreError::NoSuchKey(id))?)
     }
+}
+
+/// When a secret that a key gets now ends, where it must be replaced.
+pub(in crate::app) fn secret_end(key: &Key, api: &Api, now: Timestamp) -> Option<Timestamp> {
+    let rotation = key.rotation.or(api.profile.issuance.rotation);
+    rotation.filter(|one| one.required).map(|one| one.due(now))
 }
 
 /// What it takes to make or change a key of this owner's.

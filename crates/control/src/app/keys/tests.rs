@@ -160,7 +160,8 @@ async fn rotation_shows_who_still_uses_the_old_secret() {
         },
         UsageSums { requests: 4, latency_micros: 2_000, bytes_in: 10, bytes_out: 20 },
     );
-    let batch = UsageBatch { rows: vec![row], last_uses: vec![used], exposures: vec![] };
+    let batch =
+        UsageBatch { rows: vec![row], last_uses: vec![used], exposures: vec![], upgrades: vec![] };
     fixture.folder.store().record(batch).await.unwrap();
 
     let shown = control.show_key(&at(later), id).await.unwrap();

@@ -4,6 +4,8 @@ pub(super) mod bulk;
 pub(super) mod create;
 pub(super) mod disable;
 pub(super) mod enable;
+pub(super) mod export;
+pub(super) mod import;
 pub(super) mod list;
 pub(super) mod receipt;
 pub(super) mod retire;

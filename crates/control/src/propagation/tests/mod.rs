@@ -358,6 +358,7 @@ fn a_directory_grows_with_what_is_loaded() {
             created_at: NOW,
             expires_at: None,
             last_used_at: None,
+            form: Default::default(),
         };
         (key, secret)
     };
