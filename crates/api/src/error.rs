@@ -23,6 +23,12 @@ pub enum ErrorCode {
     Conflict,
     /// A count that the profile bounds is reached.
     LimitReached,
+    /// A request with the same `Idempotency-Key` is being worked on: repeat it in a moment.
+    StillRunning,
+    /// It was done before under the same `Idempotency-Key`, and the answer is no longer kept; `detail` says what was made.
+    AnswerGone,
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyKeyReused,
     /// The configuration or a profile does not say what it should.
     Configuration,
     /// It cannot be done now; later it can.
@@ -42,6 +48,9 @@ impl ErrorCode {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Conflict => "conflict",
             Self::LimitReached => "limit_reached",
+            Self::StillRunning => "still_running",
+            Self::AnswerGone => "answer_gone",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::Configuration => "configuration",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",
@@ -57,6 +66,7 @@ impl ErrorCode {
             404 => "Not Found",
             405 => "Method Not Allowed",
             409 => "Conflict",
+            422 => "Unprocessable Content",
             503 => "Service Unavailable",
             _ => "Internal Server Error",
         }
@@ -70,7 +80,8 @@ impl ErrorCode {
             Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
-            Self::Conflict | Self::LimitReached => 409,
+            Self::Conflict | Self::LimitReached | Self::StillRunning | Self::AnswerGone => 409,
+            Self::IdempotencyKeyReused => 422,
             Self::Configuration | Self::Internal => 500,
             Self::Unavailable => 503,
         }
@@ -136,6 +147,9 @@ mod tests {
             ErrorCode::MethodNotAllowed,
             ErrorCode::Conflict,
             ErrorCode::LimitReached,
+            ErrorCode::StillRunning,
+            ErrorCode::AnswerGone,
+            ErrorCode::IdempotencyKeyReused,
             ErrorCode::Configuration,
             ErrorCode::Unavailable,
             ErrorCode::Internal,

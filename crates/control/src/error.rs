@@ -1,8 +1,10 @@
 //! Why an operation was not done.
 
 use keyward_api::{ErrorCode, ErrorView};
-use keyward_core::member::Right;
+use keyward_core::{key::Unusable, member::Right};
 use keyward_store::StoreError;
+
+use crate::app::once::Answer;
 
 /// Why an operation was not done. Nothing of it was kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +26,20 @@ pub enum ControlError {
     /// The caller may not.
     #[error("you may not do this (it takes `{}`): ask somebody who may", .0.permission())]
     Forbidden(Right),
+    /// The request was done before; this is its answer. No failure, but nothing is done again either.
+    #[error("this was done before, and is answered as it was")]
+    Repeated(Answer),
+    /// The request was done before, and its answer is no longer kept.
+    #[error(
+        "this was done before, and made {0}; its answer is gone: look at {0}, and if a secret is lost, make a new one"
+    )]
+    AnswerGone(String),
+    /// Another request came under the same key.
+    #[error("the Idempotency-Key was used for another request: choose a new one for each")]
+    AnotherRequest,
+    /// A request under the same key has not ended.
+    #[error("a request with this Idempotency-Key is still being worked on: repeat it in a moment")]
+    StillRunning,
     /// Keyward is ending, or a thread of it failed.
     #[error("this was interrupted: nothing was kept, try again")]
     Interrupted,
@@ -54,6 +70,15 @@ impl ControlError {
                 | S::UnknownToken,
             ) => ErrorCode::NotFound,
             Self::WrongPassword => ErrorCode::Unauthenticated,
+            Self::Store(S::KeyNotGood(Unusable::Suspended | Unusable::ForeignNetwork)) => {
+                ErrorCode::Forbidden
+            }
+            Self::Store(S::KeyNotGood(_)) => ErrorCode::Unauthenticated,
+            Self::AnswerGone(_) => ErrorCode::AnswerGone,
+            Self::AnotherRequest => ErrorCode::IdempotencyKeyReused,
+            Self::StillRunning | Self::Repeated(_) | Self::Store(S::DoneBefore) => {
+                ErrorCode::StillRunning
+            }
             Self::Store(S::NotAllowed(_)) | Self::Forbidden(_) => ErrorCode::Forbidden,
             Self::Store(
                 S::OrganizationExists(_)

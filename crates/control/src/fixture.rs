@@ -28,6 +28,8 @@ pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 pub(crate) const DEFAULT: &str = include_str!("../../../profiles/default.toml");
 
+const KEYWARD: &str = include_str!("../../../profiles/keyward.toml");
+
 /// One key per organization, and words of its own.
 const STAFF: &str = r#"
 permissions = [{ name = "speak", description = "Speak" }]
@@ -64,7 +66,11 @@ pub(crate) fn api(name: &str, profile: &Arc<Profile>) -> Api {
 pub(crate) fn plan() -> Plan {
     let main = profile("main", "");
     Plan {
-        apis: vec![api("main", &main), api("staff", &profile("staff", STAFF))],
+        apis: vec![
+            api("main", &main),
+            api("staff", &profile("staff", STAFF)),
+            crate::management::api(profile("keyward", KEYWARD)).unwrap(),
+        ],
         upstreams: vec![Upstream {
             name: "models".into(),
             tls: false,

@@ -12,6 +12,7 @@ pub mod app;
 mod context;
 mod error;
 pub mod http;
+pub mod management;
 mod mint;
 mod password;
 pub mod plan;

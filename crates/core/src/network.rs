@@ -22,6 +22,11 @@ impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&canonical(address))
     }
+
+    /// Whether every address of the other network is in this one.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.0.contains(&other.0)
+    }
 }
 
 /// The address as it is decided on: IPv4-mapped IPv6 (`::ffff:a.b.c.d`) is IPv4.
@@ -89,6 +94,22 @@ mod tests {
         for (network, address, inside) in cases {
             let network: Network = network.parse().unwrap();
             assert_eq!(network.contains(address.parse().unwrap()), inside, "{network} {address}");
+        }
+    }
+
+    #[test]
+    fn a_network_covers_what_lies_in_it() {
+        for (outer, inner, covers) in [
+            ("10.0.0.0/8", "10.1.0.0/16", true),
+            ("10.0.0.0/8", "10.0.0.0/8", true),
+            ("10.0.0.0/8", "::ffff:10.1.2.3", true),
+            ("10.1.0.0/16", "10.0.0.0/8", false),
+            ("10.0.0.0/8", "11.0.0.0/8", false),
+            ("0.0.0.0/0", "2001:db8::/32", false),
+            ("::/0", "10.0.0.0/8", false),
+        ] {
+            let (one, other): (Network, Network) = (outer.parse().unwrap(), inner.parse().unwrap());
+            assert_eq!(one.covers(&other), covers, "{outer} {inner}");
         }
     }
 

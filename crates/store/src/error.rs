@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use keyward_core::{
     id::{ApiName, InvitationId, KeyId, ModelId, OrganizationId, SecretId, UserId},
+    key::Unusable,
     member::{Email, Right},
 };
 
@@ -107,6 +108,12 @@ pub enum StoreError {
     /// Whoever acts may not, or no longer.
     #[error("you may not do this{}: ask somebody who may", .0.map_or_else(String::new, |right| format!(" (it takes `{}`)", right.permission())))]
     NotAllowed(Option<Right>),
+    /// The management key that acts is not good, or no longer.
+    #[error(transparent)]
+    KeyNotGood(Unusable),
+    /// A repeat of a request whose change stands: it is not done twice.
+    #[error("this was done before, under the same Idempotency-Key: ask for its answer")]
+    DoneBefore,
     /// Revoked is final.
     #[error("key {0} is revoked, which is final: make a new key")]
     AlreadyRevoked(KeyId),

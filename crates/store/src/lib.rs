@@ -17,6 +17,7 @@ pub mod chain;
 pub mod change;
 pub mod error;
 pub mod folder;
+pub mod once;
 pub mod people;
 pub mod query;
 mod rules;
@@ -28,13 +29,14 @@ pub use chain::{AuditBreak, AuditHash, AuditHead, AuditProof, ChainKeys, NotAHea
 pub use change::{Actor, ActorKind, Change, ChangeEntry, Feed, Interface, Revision, Subject};
 pub use error::StoreError;
 pub use folder::DataFolder;
+pub use once::{Answered, Once, RequestKey};
 pub use people::{
     Invitation, InvitationState, InvitedAs, PasswordHash, PeopleChange, Session, TokenDigest,
     UserRecord,
 };
 pub use query::{
-    AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, UpstreamCredential, UsageFilter,
-    UsageTotal,
+    AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, ShownKey, UpstreamCredential,
+    UsageFilter, UsageTotal,
 };
 pub use seal::{SealContext, SealedBytes, Sealer};
 pub use sqlite::{Chaining, Opening, SqliteStore};

@@ -12,6 +12,7 @@ mod faults;
 mod hints;
 mod load;
 mod migrations;
+mod once;
 mod opening;
 mod people;
 mod readers;
@@ -25,6 +26,7 @@ use std::{path::Path, sync::Arc};
 use async_trait::async_trait;
 use keyward_core::{
     id::{ApiName, InvitationId, KeyId, OrganizationId, SessionId, UserId},
+    key::Digest,
     member::{Email, Membership, User},
     organization::Organization,
     time::Timestamp,
@@ -41,10 +43,11 @@ use crate::{
     chain::{AuditHead, AuditProof, ChainKey},
     change::{Actor, Change, Feed, Revision},
     error::StoreError,
+    once::{Answered, Once, RequestKey},
     people::{Invitation, Session, TokenDigest, UserRecord},
     query::{
-        AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, UpstreamCredential, UsageFilter,
-        UsageTotal,
+        AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, ShownKey, UpstreamCredential,
+        UsageFilter, UsageTotal,
     },
     store::Store,
 };
@@ -89,6 +92,30 @@ impl Store for SqliteStore {
         self.writer.run(Tell::Others, work).await
     }
 
+    async fn commit_once(
+        &self,
+        actor: &Actor,
+        at: Timestamp,
+        change: Change,
+        once: Once,
+    ) -> Result<Revision, StoreError> {
+        let (actor, chain) = (actor.clone(), self.chain.clone());
+        let work = move |connection: &_| {
+            once::keep(connection, at, &once)?;
+            apply::commit(connection, &chain, &actor, at, change)
+        };
+        self.writer.run(Tell::Others, work).await
+    }
+
+    async fn answer(
+        &self,
+        request: &RequestKey,
+        at: Timestamp,
+    ) -> Result<Option<Answered>, StoreError> {
+        let request = request.clone();
+        self.readers.ask(move |connection| once::answer(connection, &request, at)).await
+    }
+
     async fn revision(&self) -> Result<Revision, StoreError> {
         self.readers.ask(reads::revision).await
     }
@@ -113,6 +140,11 @@ impl Store for SqliteStore {
     ) -> Result<Vec<KeyRecord>, StoreError> {
         let filter = filter.clone();
         self.readers.ask(move |connection| reads::keys(connection, &filter, &page)).await
+    }
+
+    async fn shown_key(&self, digests: &[Digest]) -> Result<Option<ShownKey>, StoreError> {
+        let digests = digests.to_vec();
+        self.readers.ask(move |connection| reads::shown_key(connection, &digests)).await
     }
 
     async fn find_key_by_name(

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use keyward_core::{
     id::{ApiName, InvitationId, KeyId, OrganizationId, SessionId, UserId},
+    key::Digest,
     member::{Email, Membership, User},
     organization::Organization,
     time::Timestamp,
@@ -13,10 +14,11 @@ use crate::{
     chain::{AuditHead, AuditProof},
     change::{Actor, Change, Feed, Revision},
     error::StoreError,
+    once::{Answered, Once, RequestKey},
     people::{Invitation, Session, TokenDigest, UserRecord},
     query::{
-        AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, UpstreamCredential, UsageFilter,
-        UsageTotal,
+        AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, ShownKey, UpstreamCredential,
+        UsageFilter, UsageTotal,
     },
 };
 
@@ -70,6 +72,24 @@ pub trait Store: Send + Sync {
         change: Change,
     ) -> Result<Revision, StoreError>;
 
+    /// Does a change like [`Store::commit`], once: with it goes a record of the request and its sealed answer. Where there is such
+    /// a record already, nothing is done ([`StoreError::DoneBefore`]); [`Store::answer`] has it. Records whose time is over
+    /// go as new ones come.
+    async fn commit_once(
+        &self,
+        actor: &Actor,
+        at: Timestamp,
+        change: Change,
+        once: Once,
+    ) -> Result<Revision, StoreError>;
+
+    /// What became of a request, as long as that is kept at `at`; its answer, as long as that is.
+    async fn answer(
+        &self,
+        request: &RequestKey,
+        at: Timestamp,
+    ) -> Result<Option<Answered>, StoreError>;
+
     /// The revision of the newest change.
     async fn revision(&self) -> Result<Revision, StoreError>;
 
@@ -88,6 +108,9 @@ pub trait Store: Send + Sync {
         filter: &KeyFilter,
         page: Page<KeyId>,
     ) -> Result<Vec<KeyRecord>, StoreError>;
+
+    /// The key whose secret has one of these digests: of what was shown, one under each pepper.
+    async fn shown_key(&self, digests: &[Digest]) -> Result<Option<ShownKey>, StoreError>;
 
     /// The key that has this name now: revoked keys have given theirs up.
     async fn find_key_by_name(

@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod keys;
 pub mod models;
+pub mod once;
 pub mod organizations;
 pub mod people;
 pub mod upstreams;

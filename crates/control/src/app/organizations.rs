@@ -32,8 +32,9 @@ impl Control {
             created_at: context.now,
         };
         let view = views::organization(&organization);
+        let id = organization.id.clone();
         let change = Change::CreateOrganization(organization);
-        self.store.commit(&context.actor, context.now, change).await?;
+        self.commit_answering(context, change, id, &view).await?;
         Ok(view)
     }
 

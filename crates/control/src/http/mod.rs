@@ -1,8 +1,8 @@
 //! The management API, `/v1`. This file is its table of contents: one folder a resource, one file an endpoint.
 //!
 //! An endpoint reads what it was asked, calls one operation of [`crate::app`] with a [`Context`](crate::Context) that says who acts,
-//! and words the answer. What is allowed is decided there and in the store, never here. Who acts comes from the session's token alone;
-//! unknown fields are refused; and what belongs to another organization is answered like what does not exist.
+//! and words the answer. What is allowed is decided there and in the store, never here. Who acts comes from the session's token or the
+//! management key alone; unknown fields are refused; and what belongs to another organization is answered like what does not exist.
 
 mod account;
 mod caller;
@@ -10,6 +10,7 @@ mod input;
 mod invitation;
 mod key;
 mod member;
+mod once;
 mod organization;
 mod problem;
 mod server;
@@ -37,7 +38,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{Clock, Control};
+use crate::{Clock, Control, app::once::Running};
 
 /// What the operator chose about people who come by themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,12 +53,14 @@ pub struct Management {
     control: Arc<ArcSwap<Control>>,
     clock: Clock,
     terms: Terms,
+    running: Running,
 }
 
 impl Management {
     /// Operations on what `control` is now.
     pub fn new(control: Control, clock: Clock, terms: Terms) -> Self {
-        Self { control: Arc::new(ArcSwap::from_pointee(control)), clock, terms }
+        let control = Arc::new(ArcSwap::from_pointee(control));
+        Self { control, clock, terms, running: Running::default() }
     }
 
     /// The configuration was read again.
@@ -67,6 +70,10 @@ impl Management {
 
     fn control(&self) -> Arc<Control> {
         self.control.load_full()
+    }
+
+    const fn running(&self) -> &Running {
+        &self.running
     }
 
     fn now(&self) -> Timestamp {
@@ -98,6 +105,13 @@ impl Modify for Sessions {
             .build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("session", SecurityScheme::Http(scheme));
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(
+                "A management key: a key of the API `keyward`. It may what its permissions name, in its organization.",
+            ))
+            .build();
+        components.add_security_scheme("management_key", SecurityScheme::Http(scheme));
     }
 }
 

@@ -1,9 +1,11 @@
-//! The life of a key: its [`format`], its [`secret`]s and the [`record`]s kept of them.
+//! The life of a key: its [`format`], its [`secret`]s, the [`record`]s kept of them, and whether it is good ([`standing`]).
 
 pub mod format;
 pub mod record;
 pub mod secret;
+pub mod standing;
 
 pub use format::KeyFormat;
 pub use record::{Environment, Key, KeyState, Secret};
 pub use secret::{Digest, Pepper, PepperVersion, Peppers, Plaintext};
+pub use standing::Unusable;

@@ -5,13 +5,12 @@ use std::{collections::BTreeSet, time::Duration};
 use keyward_core::{
     id::{ApiName, KeyId, OrganizationId, UserId},
     key::{Environment, Key, KeyState},
-    member::Right,
     network::Network,
     policy::Api,
     profile::{IssuanceMode, Preset},
     time::Timestamp,
 };
-use keyward_store::Change;
+use keyward_store::{Change, KeyRecord};
 
 use super::{super::Control, Issued, right_to};
 use crate::{
@@ -53,8 +52,10 @@ impl Control {
     /// Makes a key with its first secret.
     pub async fn create_key(&self, context: &Context, new: NewKey) -> Result<Issued, ControlError> {
         // What who runs this Keyward makes is nobody's, unless they say whose: they need not belong to the organization.
+        // And what a key makes is as much somebody's as the key is.
         let owner = new.owner.or(match &context.caller {
             Caller::Person(user, _) => Some(*user),
+            Caller::Key(key, _) => key.owner,
             Caller::Operator(_) | Caller::Visitor => None,
         });
         context.require(right_to(context, owner), &new.organization)?;
@@ -82,25 +83,26 @@ impl Control {
             expires_at: new.expires_at,
             owner,
         };
+        context.require_within(&key)?;
         let minted = mint::secret(key.id, &api.profile.key_format, &self.peppers, context.now)?;
         let change = Change::CreateKey {
             key: key.clone(),
             secret: minted.secret.clone(),
             most_active: api.profile.issuance.keys_per_organization,
         };
-        self.store.commit(&context.actor, context.now, change).await?;
-        let record = self.existing_key(key.id).await?;
-        Ok(Issued { plaintext: minted.plaintext, secret: minted.secret.id, record })
+        let (id, secret) = (key.id, minted.secret.id);
+        let record = KeyRecord { key, owner_role: None, secrets: vec![minted.secret] };
+        let issued = Issued { plaintext: minted.plaintext, secret, record };
+        self.commit_answering(context, change, id, &issued.view(context.now)).await?;
+        Ok(issued)
     }
 }
 
 /// Where keys are given out by staff, or asked for and approved, members do not make them.
 fn check_mode(context: &Context, api: &Api) -> Result<(), ControlError> {
-    match (api.profile.issuance.mode, &context.caller) {
-        (IssuanceMode::SelfService, _) | (_, Caller::Operator(_)) => Ok(()),
-        (IssuanceMode::Request | IssuanceMode::Staff, _) => {
-            Err(ControlError::Forbidden(Right::Operate))
-        }
+    match api.profile.issuance.mode {
+        IssuanceMode::SelfService => Ok(()),
+        IssuanceMode::Request | IssuanceMode::Staff => context.require_operator(),
     }
 }
 

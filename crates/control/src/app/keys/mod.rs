@@ -1,5 +1,7 @@
-//! Keys: [`create`], [`read`], [`state`] (disable, enable, revoke), [`rotate`] (rotate, retire).
+//! Keys: [`create`], [`read`], [`state`] (disable, enable, revoke), [`rotate`] (rotate, retire), and who shows a
+//! management key ([`authenticate`]).
 
+pub mod authenticate;
 pub mod create;
 pub mod read;
 pub mod rotate;
@@ -74,7 +76,7 @@ impl Control {
 
 /// What it takes to make or change a key of this owner's.
 fn right_to(context: &Context, owner: Option<UserId>) -> Right {
-    match (context.user(), owner) {
+    match (context.answerable(), owner) {
         (Some(user), Some(owner)) if user == owner => Right::WriteOwnKeys,
         _ => Right::WriteKeys,
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keyward_api::{AccountView, InvitationView};
+use keyward_api::{AccountView, CreatedInvitation, InvitationView, PlaintextView};
 use keyward_core::{
     id::{InvitationId, OrganizationId},
     key::Plaintext,
@@ -30,6 +30,16 @@ pub struct Invited {
     pub invitation: InvitationView,
 }
 
+impl Invited {
+    /// As it is sent, once.
+    pub fn view(&self) -> CreatedInvitation {
+        CreatedInvitation {
+            token: PlaintextView::new(self.token.expose().to_owned()),
+            invitation: self.invitation.clone(),
+        }
+    }
+}
+
 impl Control {
     /// Invites somebody into an organization, or without one to run this Keyward.
     pub async fn invite(
@@ -48,15 +58,17 @@ impl Control {
                 None => InvitedAs::Operator,
             },
             token,
-            invited_by: context.user(),
+            invited_by: context.answerable(),
             created_at: context.now,
             expires_at: context.now.plus(INVITATION),
             state: InvitationState::Open,
         };
         let view = views::invitation(&invitation, context.now);
+        let id = invitation.id;
         let change = Change::People(PeopleChange::Invite(invitation));
-        self.store.commit(&context.actor, context.now, change).await?;
-        Ok(Invited { token: plaintext, invitation: view })
+        let invited = Invited { token: plaintext, invitation: view };
+        self.commit_answering(context, change, id, &invited.view()).await?;
+        Ok(invited)
     }
 
     fn require_members(

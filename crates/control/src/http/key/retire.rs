@@ -20,7 +20,7 @@ use super::super::{
         ("secret" = String, Path, description = "The secret's id"),
     ),
     responses((status = 200, description = "The key", body = KeyView), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn retire_secret(
     State(management): State<Management>,
