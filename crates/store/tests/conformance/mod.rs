@@ -7,6 +7,8 @@ pub(crate) mod chain;
 pub(crate) mod feed;
 pub(crate) mod keys;
 pub(crate) mod loading;
+pub(crate) mod management_keys;
+pub(crate) mod once;
 pub(crate) mod organizations;
 pub(crate) mod people;
 pub(crate) mod usage;
@@ -88,6 +90,17 @@ macro_rules! every_promise {
                 no_token_and_no_password_is_told_of,
                 what_a_person_may_is_looked_up_when_a_change_is_done,
                 who_belongs_elsewhere_is_told_that_nothing_is_there;
+            management_keys:
+                a_key_is_shown_by_any_of_its_digests_with_all_that_says_whether_it_is_good,
+                what_a_key_may_is_looked_up_when_a_change_is_done,
+                a_key_that_is_not_good_changes_nothing,
+                a_key_belongs_to_one_organization_unless_it_operates,
+                who_hands_out_a_management_key_has_what_it_may;
+            once:
+                a_change_is_done_once_and_its_answer_is_kept_with_it,
+                a_refused_change_keeps_no_answer,
+                an_answer_is_kept_for_its_time_and_the_request_for_longer,
+                only_one_of_many_at_once_is_done;
             usage:
                 usage_is_added_up_per_scope,
                 usage_is_narrowed_by_every_filter,
