@@ -40,6 +40,9 @@ pub enum ControlError {
     /// A request under the same key has not ended.
     #[error("a request with this Idempotency-Key is still being worked on: repeat it in a moment")]
     StillRunning,
+    /// More people log in at once than passwords can be checked of.
+    #[error("too many passwords are being checked: try again in a moment")]
+    Busy,
     /// Keyward is ending, or a thread of it failed.
     #[error("this was interrupted: nothing was kept, try again")]
     Interrupted,
@@ -69,7 +72,8 @@ impl ControlError {
                 | S::NoSuchInvitation(_)
                 | S::UnknownToken,
             ) => ErrorCode::NotFound,
-            Self::WrongPassword => ErrorCode::Unauthenticated,
+            Self::WrongPassword | Self::Store(S::PasswordChanged) => ErrorCode::Unauthenticated,
+            Self::Busy => ErrorCode::Unavailable,
             Self::Store(S::KeyNotGood(Unusable::Suspended | Unusable::ForeignNetwork)) => {
                 ErrorCode::Forbidden
             }

@@ -108,6 +108,9 @@ pub enum StoreError {
     /// Whoever acts may not, or no longer.
     #[error("you may not do this{}: ask somebody who may", .0.map_or_else(String::new, |right| format!(" (it takes `{}`)", right.permission())))]
     NotAllowed(Option<Right>),
+    /// A password was right when it was checked, and no longer is.
+    #[error("the password was changed meanwhile: log in with the new one")]
+    PasswordChanged,
     /// The management key that acts is not good, or no longer.
     #[error(transparent)]
     KeyNotGood(Unusable),

@@ -2,6 +2,7 @@
 //!
 //! [`OPERATIONS`] is held against the API's own description: an endpoint without a line here fails the tests.
 
+mod attacks;
 mod management_keys;
 mod once;
 

@@ -63,10 +63,11 @@ fn asked_of_people(change: &PeopleChange) -> Asked {
         PeopleChange::SetUp { .. }
         | PeopleChange::SignUp { .. }
         | PeopleChange::StartSession(_)
+        | PeopleChange::LogIn { .. }
         | PeopleChange::AcceptInvitation { .. } => Asked::Nothing,
-        PeopleChange::SetPassword { user, .. } | PeopleChange::EndSession { user, .. } => {
-            Asked::Oneself(*user)
-        }
+        PeopleChange::SetPassword { user, .. }
+        | PeopleChange::ChangePassword { user, .. }
+        | PeopleChange::EndSession { user, .. } => Asked::Oneself(*user),
         PeopleChange::Invite(invitation) => match &invitation.to {
             InvitedAs::Member { organization, role } => {
                 Asked::Role(organization.clone(), None, Some(*role))

@@ -239,7 +239,11 @@ pub(super) fn keys(
 ) -> Result<Vec<KeyRecord>, StoreError> {
     let mut behind = 0;
     if let Some(id) = page.after {
-        behind = held_key(connection, id)?.ok_or(StoreError::NoSuchKey(id))?.seq;
+        // One of another organization is as unknown here as one that does not exist.
+        let held = held_key(connection, id)?.filter(|held| {
+            filter.organization.as_ref().is_none_or(|of| held.key.organization == *of)
+        });
+        behind = held.ok_or(StoreError::NoSuchKey(id))?.seq;
     }
     let (sql, asked) = list(filter);
     let params = [Value::Integer(behind), Value::Integer(page.rows())].into_iter().chain(asked);

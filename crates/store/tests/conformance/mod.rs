@@ -11,6 +11,7 @@ pub(crate) mod management_keys;
 pub(crate) mod once;
 pub(crate) mod organizations;
 pub(crate) mod people;
+pub(crate) mod taken_away;
 pub(crate) mod usage;
 pub(crate) mod waking;
 
@@ -90,6 +91,11 @@ macro_rules! every_promise {
                 no_token_and_no_password_is_told_of,
                 what_a_person_may_is_looked_up_when_a_change_is_done,
                 who_belongs_elsewhere_is_told_that_nothing_is_there;
+            taken_away:
+                an_invitation_by_who_could_not_make_it_now_opens_nothing,
+                who_came_to_be_known_meanwhile_logs_in_to_accept,
+                a_password_that_was_changed_meanwhile_opens_nothing,
+                a_cursor_of_another_organization_is_as_unknown_as_none;
             management_keys:
                 a_key_is_shown_by_any_of_its_digests_with_all_that_says_whether_it_is_good,
                 what_a_key_may_is_looked_up_when_a_change_is_done,

@@ -20,6 +20,9 @@ use crate::{
 };
 
 const LONGEST_MODEL_NAME: usize = 200;
+/// The gateway looks through these lists at each request.
+const MOST_MODELS: usize = 500;
+const MOST_NETWORKS: usize = 100;
 /// What ends later was mistyped; far beyond, a moment can no longer be written and would look like none.
 const LONGEST_LIFE: Duration = Duration::from_secs(365_250 * 24 * 3600);
 
@@ -65,6 +68,7 @@ impl Control {
         let permissions = permissions(api, &new.permissions, preset)?;
         check_expiry(new.expires_at, context.now)?;
         check_models(new.allowed_models.as_deref())?;
+        check_networks(&new.allowed_networks)?;
         let environment = match new.environment {
             Some(environment) => environment,
             None => preset_environment(preset)?,
@@ -180,12 +184,29 @@ fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), Con
     }
 }
 
+fn check_networks(networks: &[Network]) -> Result<(), ControlError> {
+    match networks.len() {
+        0..=MOST_NETWORKS => Ok(()),
+        count => Err(ControlError::invalid(
+            format!("the key would be bound to {count} networks"),
+            format!("name {MOST_NETWORKS} at most: wider ones hold many"),
+        )),
+    }
+}
+
 pub(crate) fn check_models(models: Option<&[String]>) -> Result<(), ControlError> {
     let fits = |name: &String| {
         (1..=LONGEST_MODEL_NAME).contains(&name.chars().count())
             && !name.chars().any(|c| c.is_control() || c.is_whitespace())
     };
-    match models.unwrap_or_default().iter().find(|name| !fits(name)) {
+    let models = models.unwrap_or_default();
+    if models.len() > MOST_MODELS {
+        return Err(ControlError::invalid(
+            format!("{} models are named", models.len()),
+            format!("name {MOST_MODELS} at most, or leave the list out for every model"),
+        ));
+    }
+    match models.iter().find(|name| !fits(name)) {
         Some(wrong) => Err(ControlError::invalid(
             format!("`{}` is no model's name", wrong.escape_default()),
             format!("write 1 to {LONGEST_MODEL_NAME} characters without spaces, as requests do"),
