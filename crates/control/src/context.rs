@@ -99,6 +99,18 @@ impl Context {
         }
     }
 
+    /// The organizations that the caller has a place in; `None` where that is everywhere.
+    pub(crate) fn places(&self) -> Option<Vec<&OrganizationId>> {
+        match &self.caller {
+            _ if self.operates() => None,
+            Caller::Person(_, places) => {
+                Some(places.iter().map(|place| &place.organization).collect())
+            }
+            Caller::Key(key, _) => Some(vec![&key.organization]),
+            Caller::Operator(_) | Caller::Visitor => Some(vec![]),
+        }
+    }
+
     /// Whether the caller runs this Keyward.
     pub(crate) fn require_operator(&self) -> Result<(), ControlError> {
         match self.operates() {

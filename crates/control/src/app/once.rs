@@ -134,7 +134,7 @@ impl Control {
         let asked = self.peppers.newest_first().map(|pepper| pepper.digest(&bytes)).collect();
         let ticket = Ticket { request, asked, status, running: running.clone() };
         if let Some(answered) = self.store.answer(&ticket.request, context.now).await? {
-            return Err(self.repeated(&ticket, answered));
+            return Err(self.repeated(&ticket, &answered));
         }
         context.once = Some(Arc::new(ticket));
         Ok(())
@@ -169,7 +169,7 @@ impl Control {
             Err(StoreError::DoneBefore) => {
                 let answered = self.store.answer(&ticket.request, context.now).await?;
                 let answered = answered.ok_or(ControlError::StillRunning)?;
-                Err(self.repeated(ticket, answered))
+                Err(self.repeated(ticket, &answered))
             }
             Err(error) => Err(error.into()),
         }
@@ -188,7 +188,7 @@ impl Control {
     }
 
     /// What whoever repeats a request is told.
-    fn repeated(&self, ticket: &Ticket, answered: Answered) -> ControlError {
+    fn repeated(&self, ticket: &Ticket, answered: &Answered) -> ControlError {
         if !ticket.asked.contains(&answered.asked) {
             return ControlError::AnotherRequest;
         }
