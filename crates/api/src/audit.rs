@@ -42,6 +42,9 @@ pub struct AuditEntryView {
     pub action: String,
     /// To what.
     pub subject: SubjectView,
+    /// Whose business it is; `null` where only who runs this Keyward sees it.
+    #[serde(default)]
+    pub organization_id: Option<String>,
     /// What was there before, as far as it changed.
     pub before: Option<serde_json::Value>,
     /// What was there after, as far as it changed.

@@ -21,6 +21,10 @@ pub enum ErrorCode {
     MethodNotAllowed,
     /// It exists already, or its name is taken.
     Conflict,
+    /// It was changed since the caller saw it: `If-Match` names another state.
+    Outdated,
+    /// The secret is still in use: retiring it would cut somebody off.
+    SecretInUse,
     /// A count that the profile bounds is reached.
     LimitReached,
     /// A request with the same `Idempotency-Key` is being worked on: repeat it in a moment.
@@ -47,6 +51,8 @@ impl ErrorCode {
             Self::Forbidden => "forbidden",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Conflict => "conflict",
+            Self::Outdated => "outdated",
+            Self::SecretInUse => "secret_in_use",
             Self::LimitReached => "limit_reached",
             Self::StillRunning => "still_running",
             Self::AnswerGone => "answer_gone",
@@ -66,6 +72,7 @@ impl ErrorCode {
             404 => "Not Found",
             405 => "Method Not Allowed",
             409 => "Conflict",
+            412 => "Precondition Failed",
             422 => "Unprocessable Content",
             503 => "Service Unavailable",
             _ => "Internal Server Error",
@@ -80,7 +87,12 @@ impl ErrorCode {
             Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
-            Self::Conflict | Self::LimitReached | Self::StillRunning | Self::AnswerGone => 409,
+            Self::Conflict
+            | Self::LimitReached
+            | Self::SecretInUse
+            | Self::StillRunning
+            | Self::AnswerGone => 409,
+            Self::Outdated => 412,
             Self::IdempotencyKeyReused => 422,
             Self::Configuration | Self::Internal => 500,
             Self::Unavailable => 503,
@@ -146,6 +158,8 @@ mod tests {
             ErrorCode::Forbidden,
             ErrorCode::MethodNotAllowed,
             ErrorCode::Conflict,
+            ErrorCode::Outdated,
+            ErrorCode::SecretInUse,
             ErrorCode::LimitReached,
             ErrorCode::StillRunning,
             ErrorCode::AnswerGone,

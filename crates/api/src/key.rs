@@ -1,9 +1,11 @@
 //! Keys and their secrets, as people and programs see them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::UsageView;
+use crate::{ErrorView, UsageView};
 
 /// Whether a key may be used, expiry included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -74,6 +76,24 @@ pub struct SecretView {
     pub last_used_at: Option<String>,
     /// From which address it was last accepted; told where one key is asked for, not in lists.
     pub last_used_from: Option<String>,
+    /// For how many requests it was accepted; told like the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
+    /// For how many of them after it was replaced; of a secret that was replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_since_replaced: Option<u64>,
+}
+
+/// How old secrets of a key may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotationView {
+    /// After how many days a secret should be replaced, 1 to 3,660.
+    #[schema(minimum = 1, maximum = 3660, example = 90)]
+    pub after_days: u32,
+    /// Whether it is refused from then on; otherwise people are reminded.
+    #[serde(default)]
+    pub required: bool,
 }
 
 /// A key.
@@ -95,8 +115,23 @@ pub struct KeyView {
     pub allowed_networks: Vec<String>,
     /// Models it may ask for; `null` means every model.
     pub allowed_models: Option<Vec<String>>,
+    /// The member who answers for it, where one does.
+    #[serde(default)]
+    pub owner_id: Option<String>,
+    /// Words to sort it by.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Names with a value each.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+    /// How old its secrets may become, where that is its own; `null` means as the API's profile says.
+    #[serde(default)]
+    pub rotation: Option<RotationView>,
     /// Whether it may be used.
     pub state: KeyStateView,
+    /// The revision of the last change to it.
+    #[serde(default)]
+    pub revision: u64,
     /// When it was made.
     pub created_at: String,
     /// From when on it is refused, if ever.
@@ -144,4 +179,51 @@ pub struct CreatedKey {
     /// What was made, or got a new secret.
     #[serde(flatten)]
     pub key: KeyView,
+}
+
+/// What became of one of many keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BulkItem {
+    /// The key, as it was named.
+    pub id: String,
+    /// Its state after the change; `null` where it was refused.
+    pub state: Option<KeyStateView>,
+    /// The revision of the last change to it.
+    pub revision: Option<u64>,
+    /// Why it was refused.
+    pub error: Option<ErrorView>,
+}
+
+/// What became of many keys, in the order they were named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BulkView {
+    /// Each.
+    pub items: Vec<BulkItem>,
+}
+
+/// A gateway, and whether it has applied a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeView {
+    /// Its id, another with each start.
+    pub id: String,
+    /// The machine and process.
+    pub name: String,
+    /// When it had applied the change, in milliseconds; `null` where it has not, or began after it.
+    #[schema(example = "2026-01-01T00:00:00.040Z")]
+    pub applied_at: Option<String>,
+    /// When it last said that it follows.
+    pub last_seen_at: String,
+    /// Whether it was heard of lately.
+    pub following: bool,
+}
+
+/// How far the last change to a key has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReceiptView {
+    /// The revision of the change.
+    pub revision: u64,
+    /// Whether every gateway that follows has applied it.
+    pub everywhere: bool,
+    /// The gateways.
+    pub nodes: Vec<NodeView>,
 }

@@ -18,12 +18,15 @@ pub use audit::{ActorView, AuditEntryView, AuditProofView, SubjectView};
 pub use error::{ErrorCode, ErrorView, Problem};
 pub use explanation::{ExplanationView, HeaderView, RefusalView, StepView, VerdictView};
 pub use input::{
-    AcceptInvitationInput, ChangeMemberInput, CreateInvitationInput, CreateKeyInput,
-    CreateOrganizationInput, CreatedInvitation, ListKeysQuery, RotateKeyInput, SetPasswordInput,
-    SetUpInput, SignUpInput, SignedUp, StartSessionInput, StartedSession,
+    AcceptInvitationInput, AssignModelIdInput, BulkAction, BulkKeysInput, ChangeMemberInput,
+    CreateInvitationInput, CreateKeyInput, CreateOrganizationInput, CreatedInvitation,
+    ListAuditQuery, ListKeysQuery, RetireSecretQuery, RotateKeyInput, SetPasswordInput, SetUpInput,
+    SignUpInput, SignedUp, StartSessionInput, StartedSession, UpdateKeyInput,
+    UpdateOrganizationInput,
 };
 pub use key::{
-    CreatedKey, KeyDetailsView, KeyStateView, KeyView, PlaintextView, SecretStateView, SecretView,
+    BulkItem, BulkView, CreatedKey, KeyDetailsView, KeyStateView, KeyView, NodeView, PlaintextView,
+    ReceiptView, RotationView, SecretStateView, SecretView,
 };
 pub use organization::{ModelIdView, OrganizationStateView, OrganizationView};
 pub use people::{AccountView, InvitationView, MemberView, PlaceView, SessionView, UserView};

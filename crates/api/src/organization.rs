@@ -36,6 +36,9 @@ pub struct OrganizationView {
     pub model_ids: Vec<String>,
     /// Models its keys may ask for; `null` means every model.
     pub allowed_models: Option<Vec<String>>,
+    /// The revision of the last change to it; told where one organization is asked for.
+    #[serde(default, skip_serializing_if = "is_untold")]
+    pub revision: u64,
     /// When it was made.
     pub created_at: String,
 }
@@ -47,4 +50,9 @@ pub struct ModelIdView {
     pub id: String,
     /// Whose it is.
     pub organization_id: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+const fn is_untold(revision: &u64) -> bool {
+    *revision == 0
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keyward_core::{
     id::{OrganizationId, UserId},
     key::Key,
-    member::{Membership, Right},
+    member::{Membership, Right, Role},
     rights::{self, MANAGEMENT, Rights},
     time::Timestamp,
 };
@@ -35,7 +35,7 @@ pub enum Caller {
     Person(UserId, Vec<Membership>),
     /// A program that showed a management key, with what the key may now. It acts in its own organization, or everywhere where it
     /// may operate.
-    Key(Box<Key>, Rights),
+    Key(Box<KeyRecord>, Rights),
     /// Nobody who is known.
     Visitor,
 }
@@ -70,7 +70,7 @@ impl Context {
     pub fn key(record: KeyRecord, interface: Interface, now: Timestamp) -> Self {
         let actor = Actor::key(record.key.id, interface);
         let rights = Rights::held_by(&record.key, record.owner_role);
-        Self { actor, caller: Caller::Key(Box::new(record.key), rights), now, once: None }
+        Self { actor, caller: Caller::Key(Box::new(record), rights), now, once: None }
     }
 
     /// The person who acts. A key is nobody: passwords, sessions and invitations are people's.
@@ -85,7 +85,7 @@ impl Context {
     /// Whose the caller's own keys are: the person who acts, or who answers for the key that acts.
     pub fn answerable(&self) -> Option<UserId> {
         match &self.caller {
-            Caller::Key(key, _) => key.owner,
+            Caller::Key(record, _) => record.key.owner,
             _ => self.user(),
         }
     }
@@ -106,8 +106,19 @@ impl Context {
             Caller::Person(_, places) => {
                 Some(places.iter().map(|place| &place.organization).collect())
             }
-            Caller::Key(key, _) => Some(vec![&key.organization]),
+            Caller::Key(record, _) => Some(vec![&record.key.organization]),
             Caller::Operator(_) | Caller::Visitor => Some(vec![]),
+        }
+    }
+
+    /// What the caller is in the organization; `None` for who runs this Keyward, and for who has no place there.
+    pub(crate) fn role_in(&self, organization: &OrganizationId) -> Option<Role> {
+        match &self.caller {
+            Caller::Person(_, places) => {
+                places.iter().find(|place| place.organization == *organization).map(|p| p.role)
+            }
+            Caller::Key(record, _) if record.key.organization == *organization => record.owner_role,
+            Caller::Key(..) | Caller::Operator(_) | Caller::Visitor => None,
         }
     }
 
@@ -123,8 +134,8 @@ impl Context {
     pub(crate) fn rights_in(&self, organization: &OrganizationId) -> Option<Rights> {
         match &self.caller {
             Caller::Operator(_) => Some(Rights::all()),
-            Caller::Key(key, rights) => {
-                (key.organization == *organization || self.operates()).then_some(*rights)
+            Caller::Key(record, rights) => {
+                (record.key.organization == *organization || self.operates()).then_some(*rights)
             }
             Caller::Person(_, places) => {
                 let place = places.iter().find(|place| place.organization == *organization);
@@ -166,7 +177,7 @@ impl Context {
         }
         self.require_all(Rights::granted_to(made), &made.organization)?;
         let Caller::Key(maker, _) = &self.caller else { return Ok(()) };
-        rights::bounded(made, maker).map_err(|beyond| {
+        rights::bounded(made, &maker.key).map_err(|beyond| {
             ControlError::invalid(beyond.to_string(), "bound it in time and networks like that one")
         })
     }

@@ -1,7 +1,10 @@
 //! Why an operation was not done.
 
 use keyward_api::{ErrorCode, ErrorView};
-use keyward_core::{key::Unusable, member::Right};
+use keyward_core::{
+    key::Unusable,
+    member::{Right, Role},
+};
 use keyward_store::StoreError;
 
 use crate::app::once::Answer;
@@ -43,6 +46,14 @@ pub enum ControlError {
     /// More people log in at once than passwords can be checked of.
     #[error("too many passwords are being checked: try again in a moment")]
     Busy,
+    /// The key would have more than keys of the role may.
+    #[error("keys of the role {} may not have `{beyond}` here: leave it out, or ask somebody who may", .role.as_str())]
+    BeyondRole {
+        /// Whose role.
+        role: Role,
+        /// The first permission that is too much.
+        beyond: String,
+    },
     /// Keyward is ending, or a thread of it failed.
     #[error("this was interrupted: nothing was kept, try again")]
     Interrupted,
@@ -83,7 +94,11 @@ impl ControlError {
             Self::StillRunning | Self::Repeated(_) | Self::Store(S::DoneBefore) => {
                 ErrorCode::StillRunning
             }
-            Self::Store(S::NotAllowed(_)) | Self::Forbidden(_) => ErrorCode::Forbidden,
+            Self::Store(S::NotAllowed(_)) | Self::Forbidden(_) | Self::BeyondRole { .. } => {
+                ErrorCode::Forbidden
+            }
+            Self::Store(S::Outdated { .. }) => ErrorCode::Outdated,
+            Self::Store(S::SecretInUse { .. }) => ErrorCode::SecretInUse,
             Self::Store(
                 S::OrganizationExists(_)
                 | S::KeyExists(_)

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use keyward_core::{
     id::{ApiName, OrganizationId},
+    key::Labels,
     network::Network,
     policy::{Api, Upstream},
     profile::{File, Https, Profile},
@@ -127,6 +128,7 @@ impl Fixture {
             peppers: Arc::new(self.folder.peppers().clone()),
             sealer: self.folder.sealer(),
             clock: Arc::new(|| NOW),
+            node: "test".to_owned(),
         }
     }
 }
@@ -151,6 +153,8 @@ pub(crate) fn new_key(name: &str) -> NewKey {
         expires_at: None,
         allowed_networks: Vec::<Network>::new(),
         allowed_models: None,
+        labels: Labels::default(),
+        rotation: None,
         owner: None,
     }
 }

@@ -68,7 +68,10 @@ impl Plan {
 pub(crate) fn keys_compile_differently(before: &Policy, after: &Policy) -> bool {
     let differs = |one: &Policy, other: &Policy| {
         one.apis().iter().any(|api| match other.api(api.name.as_str()) {
-            Some(same) => !api.profile.vocabulary.iter().eq(same.profile.vocabulary.iter()),
+            Some(same) => {
+                !api.profile.vocabulary.iter().eq(same.profile.vocabulary.iter())
+                    || api.profile.ceilings != same.profile.ceilings
+            }
             None => true,
         })
     };

@@ -11,7 +11,6 @@ mod tests;
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -22,7 +21,6 @@ use std::{
 
 use keyward_core::{
     id::{KeyId, SecretId},
-    time::Timestamp,
     usage::{Exposure, LastUse, UsageBatch, UsageScope, UsageSink, UsageSums},
 };
 use keyward_store::{Actor, Change, Interface, Store, StoreError};
@@ -117,7 +115,7 @@ impl Drop for Recorder {
 #[derive(Default)]
 struct Pending {
     rows: HashMap<UsageScope, UsageSums>,
-    last_uses: HashMap<SecretId, (Timestamp, IpAddr)>,
+    last_uses: HashMap<SecretId, LastUse>,
     exposures: HashMap<KeyId, Exposure>,
 }
 
@@ -137,10 +135,11 @@ impl Pending {
             self.rows.entry(scope).or_default().add(&sums);
         }
         for last in batch.last_uses {
-            let known = self.last_uses.entry(last.secret).or_insert((last.at, last.from));
-            if known.0 <= last.at {
-                *known = (last.at, last.from);
-            }
+            let known =
+                self.last_uses.entry(last.secret).or_insert(LastUse { requests: 0, ..last });
+            let requests = known.requests.saturating_add(last.requests);
+            let newest = if known.at <= last.at { last } else { *known };
+            *known = LastUse { requests, ..newest };
         }
         for seen in batch.exposures {
             let known = self.exposures.entry(seen.key).or_insert(seen);
@@ -151,9 +150,8 @@ impl Pending {
 
     /// All that there is of usage, which then is no more here.
     fn take_usage(&mut self) -> Usage {
-        let last_uses = self.last_uses.drain();
         Usage {
-            last_uses: last_uses.map(|(secret, (at, from))| LastUse { secret, at, from }).collect(),
+            last_uses: self.last_uses.drain().map(|(_, last)| last).collect(),
             rows: self.rows.drain().collect(),
         }
     }

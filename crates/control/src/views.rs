@@ -4,20 +4,19 @@ use std::collections::HashMap;
 
 use keyward_api::{
     AccountView, ActorView, AuditEntryView, AuditProofView, InvitationView, KeyStateView, KeyView,
-    MemberView, OrganizationStateView, OrganizationView, PlaceView, SecretStateView, SecretView,
-    SessionView, SubjectView, UsageView, UserView,
+    MemberView, OrganizationStateView, OrganizationView, PlaceView, RotationView, SecretStateView,
+    SecretView, SessionView, SubjectView, UsageView, UserView,
 };
 use keyward_core::{
     id::SecretId,
-    key::{Key, KeyState, Secret},
+    key::{Key, KeyState, Rotation, Secret},
     member::{Membership, User},
     organization::{Organization, OrganizationState},
     time::Timestamp,
-    usage::LastUse,
 };
 use keyward_store::{
-    AuditEntry, AuditId, AuditProof, Invitation, InvitationState, InvitedAs, KeyRecord, Session,
-    UsageTotal, UserRecord,
+    AuditEntry, AuditId, AuditProof, Invitation, InvitationState, InvitedAs, KeyRecord, SecretUse,
+    Session, UsageTotal, UserRecord,
 };
 
 const SECONDS_PER_MINUTE: u64 = 60;
@@ -31,15 +30,14 @@ pub(crate) fn key_state(key: &Key, now: Timestamp) -> KeyStateView {
     }
 }
 
-/// `last_uses` are told where one key is asked for; without them the address is left open.
-pub(crate) fn key(record: &KeyRecord, last_uses: &[LastUse], now: Timestamp) -> KeyView {
+/// `uses` are told where one key is asked for; without them they are left open.
+pub(crate) fn key(record: &KeyRecord, uses: &[SecretUse], now: Timestamp) -> KeyView {
     let key = &record.key;
-    let last_uses: HashMap<SecretId, &LastUse> =
-        last_uses.iter().map(|last| (last.secret, last)).collect();
+    let uses: HashMap<SecretId, &SecretUse> = uses.iter().map(|one| (one.secret, one)).collect();
     let newest = record.secrets.last().map(|secret| secret.id);
     let secrets = record.secrets.iter().map(|one| {
-        let last_use = last_uses.get(&one.id).copied();
-        secret(one, last_use, newest == Some(one.id), now)
+        let used = uses.get(&one.id).copied();
+        secret(one, used, newest == Some(one.id), now)
     });
     KeyView {
         id: key.id.to_string(),
@@ -50,7 +48,14 @@ pub(crate) fn key(record: &KeyRecord, last_uses: &[LastUse], now: Timestamp) -> 
         permissions: key.permissions.clone(),
         allowed_networks: key.allowed_networks.iter().map(ToString::to_string).collect(),
         allowed_models: key.allowed_models.clone(),
+        owner_id: key.owner.map(|owner| owner.to_string()),
+        tags: key.labels.tags.clone(),
+        metadata: key.labels.metadata.clone(),
+        rotation: key
+            .rotation
+            .map(|Rotation { after_days, required }| RotationView { after_days, required }),
         state: key_state(key, now),
+        revision: record.revision.get(),
         created_at: key.created_at.to_string(),
         expires_at: key.expires_at.map(|at| at.to_string()),
         secrets: secrets.collect(),
@@ -59,7 +64,7 @@ pub(crate) fn key(record: &KeyRecord, last_uses: &[LastUse], now: Timestamp) -> 
 
 fn secret(
     secret: &Secret,
-    last_use: Option<&LastUse>,
+    used: Option<&SecretUse>,
     is_newest: bool,
     now: Timestamp,
 ) -> SecretView {
@@ -68,7 +73,8 @@ fn secret(
         _ if is_newest => SecretStateView::Current,
         _ => SecretStateView::Retiring,
     };
-    let last_used_at = secret.last_used_at.max(last_use.map(|last| last.at));
+    let last = used.and_then(|used| used.last);
+    let last_used_at = secret.last_used_at.max(last.map(|(at, _)| at));
     SecretView {
         id: secret.id.to_string(),
         hint: secret.hint.clone(),
@@ -76,7 +82,9 @@ fn secret(
         created_at: secret.created_at.to_string(),
         expires_at: secret.expires_at.map(|at| at.to_string()),
         last_used_at: last_used_at.map(|at| at.to_string()),
-        last_used_from: last_use.map(|last| last.from.to_string()),
+        last_used_from: last.map(|(_, from)| from.to_string()),
+        requests: used.map(|used| used.requests),
+        requests_since_replaced: used.and_then(|used| used.since_replaced),
     }
 }
 
@@ -90,6 +98,7 @@ pub(crate) fn organization(organization: &Organization) -> OrganizationView {
         },
         model_ids: organization.model_ids.iter().map(ToString::to_string).collect(),
         allowed_models: organization.allowed_models.clone(),
+        revision: 0,
         created_at: organization.created_at.to_string(),
     }
 }
@@ -187,6 +196,7 @@ pub(crate) fn audit_entry(entry: AuditEntry, known_as: Option<String>) -> AuditE
         },
         action: entry.action,
         subject: SubjectView { kind: entry.subject.kind().to_owned(), id: entry.subject.id() },
+        organization_id: entry.organization.map(|id| id.to_string()),
         before: entry.before,
         after: entry.after,
         outcome: entry.outcome,

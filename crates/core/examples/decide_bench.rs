@@ -24,7 +24,10 @@ use keyward_core::{
     decide::{self, Body, Request},
     directory::Directory,
     id::{ApiName, KeyId, OrganizationId, SecretId},
-    key::{Digest, Environment, Key, KeyState, Pepper, PepperVersion, Peppers, Plaintext, Secret},
+    key::{
+        Digest, Environment, Key, KeyState, Labels, Pepper, PepperVersion, Peppers, Plaintext,
+        Secret,
+    },
     organization::{Organization, OrganizationState},
     policy::{Api, Policy},
     profile::{self, File, RouteSource},
@@ -285,6 +288,8 @@ impl World {
             created_at: NOW,
             expires_at: None,
             owner: None,
+            labels: Labels::default(),
+            rotation: None,
         };
         let secret = Secret {
             id: SecretId::from_bits([0; 16]),

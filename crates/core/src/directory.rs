@@ -418,6 +418,8 @@ mod tests {
             created_at: Timestamp::default(),
             expires_at: None,
             owner: None,
+            labels: crate::key::Labels::default(),
+            rotation: None,
         };
         let secret = Secret {
             id: SecretId::from_bits(bits),

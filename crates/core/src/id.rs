@@ -135,6 +135,10 @@ random_id!(
     InvitationId, b"inv_", "an invitation's id", "it is `inv_` and 26 characters, as invitations are listed"
 );
 random_id!(
+    /// A running gateway, another with each start.
+    NodeId, b"nod_", "a node's id", "it is `nod_` and 26 characters, as receipts list them"
+);
+random_id!(
     /// A member's request for a key.
     KeyRequestId, b"krq_", "a key request's id", "it is `krq_` and 26 characters, as key requests are listed"
 );

@@ -42,10 +42,27 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// This moment moved back by `by`, to the epoch at the earliest.
+    #[must_use]
+    pub fn minus(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// This moment moved ahead by `by`.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Timestamp {
+    /// As RFC 3339 in milliseconds, for what is measured in them.
+    pub fn to_precise_text(self) -> String {
+        let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
+        match jiff::Timestamp::from_millisecond(millis) {
+            Ok(moment) => format!("{moment:.3}"),
+            Err(_) => "never".to_owned(),
+        }
     }
 }
 
@@ -95,6 +112,15 @@ mod tests {
         assert_eq!(moment.as_secs(), 1_704_067_200);
         assert_eq!(moment.to_string(), "2024-01-01T00:00:00Z");
         assert_eq!("2024-01-01T02:00:00+02:00".parse::<Timestamp>().unwrap(), moment);
+    }
+
+    #[test]
+    fn a_moment_can_be_told_in_milliseconds() {
+        assert_eq!(
+            Timestamp::from_millis(1_704_067_200_040).to_precise_text(),
+            "2024-01-01T00:00:00.040Z"
+        );
+        assert_eq!(Timestamp::NEVER.to_precise_text(), "never");
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub struct LastUse {
     pub at: Timestamp,
     /// The client's address.
     pub from: IpAddr,
+    /// For how many requests it was accepted since this was last told.
+    pub requests: u64,
 }
 
 /// A key that was sent in the clear where HTTPS is demanded: it must be taken for known to others.

@@ -20,7 +20,7 @@ use std::{
 use keyward_core::{
     directory::Directory,
     id::{ApiName, KeyId, SecretId},
-    key::{Digest, Environment, Key, KeyState, PepperVersion, Secret},
+    key::{Digest, Environment, Key, KeyState, Labels, PepperVersion, Secret},
     organization::{Organization, OrganizationState},
     policy::{Api, Policy},
     profile::{self, File},
@@ -94,6 +94,8 @@ fn key(number: u64) -> Key {
         created_at: Timestamp::default(),
         expires_at: None,
         owner: None,
+        labels: Labels::default(),
+        rotation: None,
     }
 }
 

@@ -67,6 +67,11 @@ impl Counts {
         }
     }
 
+    fn requests(&self) -> u64 {
+        let others = self.others.iter().map(|(_, sums)| sums.requests);
+        others.fold(self.sums.requests, u64::saturating_add)
+    }
+
     fn by_status(self) -> impl Iterator<Item = (u16, UsageSums)> {
         let first = Some((self.status, self.sums)).filter(|(_, sums)| sums.requests > 0);
         first.into_iter().chain(self.others)
@@ -100,11 +105,21 @@ impl Recorder {
         Label(at)
     }
 
-    fn add(&mut self, scope: Scope, status: u16, sums: &UsageSums, now: Timestamp) {
+    fn add(
+        &mut self,
+        scope: Scope,
+        status: u16,
+        sums: &UsageSums,
+        now: Timestamp,
+        used: Option<(Timestamp, IpAddr)>,
+    ) {
         if now.as_minutes() != self.minute || self.counts.len() >= MOST_SCOPES {
             self.flush(now);
         }
-        self.counts.entry(scope).or_default().add(status, sums);
+        let counts = self.counts.entry(scope).or_default();
+        counts.add(status, sums);
+        // That it was used may have been handed on while it lasted; its request is counted now.
+        counts.used = counts.used.or(used);
     }
 
     fn used(&mut self, scope: Scope, from: IpAddr, now: Timestamp) {
@@ -124,7 +139,7 @@ impl Recorder {
         let mut last_uses = Vec::new();
         for (Scope { label, key, secret }, counts) in self.counts.drain() {
             if let (Some(secret), Some((at, from))) = (secret, counts.used) {
-                last_uses.push(LastUse { secret, at, from });
+                last_uses.push(LastUse { secret, at, from, requests: counts.requests() });
             }
             let text = usize::try_from(label.0).ok().and_then(|at| texts.get(at));
             let (api, route) = text.unwrap_or(&nowhere);
@@ -150,6 +165,8 @@ pub(crate) struct Ticket {
     started: Instant,
     began: Timestamp,
     scope: Scope,
+    /// From where a secret was accepted.
+    accepted_from: Option<IpAddr>,
     status: u16,
     pub(crate) sums: UsageSums,
     log: Option<Box<LogLine>>,
@@ -171,6 +188,7 @@ impl Ticket {
             started: Instant::now(),
             began: clock::now(),
             scope: Scope { label: Label(0), key: None, secret: None },
+            accepted_from: None,
             status: CLIENT_LEFT,
             sums: UsageSums { requests: 1, ..UsageSums::default() },
             log: None,
@@ -213,6 +231,7 @@ impl Ticket {
     pub(crate) fn accepted(&mut self, key: KeyId, secret: SecretId, from: IpAddr, now: Timestamp) {
         self.scope.key = Some(key);
         self.scope.secret = Some(secret);
+        self.accepted_from = Some(from);
         self.worker.recorder.borrow_mut().used(self.scope, from, now);
     }
 
@@ -229,7 +248,8 @@ impl Drop for Ticket {
         self.sums.latency_micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         let now = self.began.plus(latency);
         let mut recorder = self.worker.recorder.borrow_mut();
-        recorder.add(self.scope, self.status, &self.sums, now);
+        let used = self.accepted_from.map(|from| (self.began, from));
+        recorder.add(self.scope, self.status, &self.sums, now, used);
         if let Some(line) = &self.log {
             let (api, route) = usize::try_from(self.scope.label.0)
                 .ok()

@@ -148,6 +148,8 @@ fn new_key(at: usize) -> anyhow::Result<NewKey> {
         expires_at: None,
         allowed_networks: vec![],
         allowed_models: None,
+        labels: keyward_core::key::Labels::default(),
+        rotation: None,
         owner: None,
     })
 }

@@ -67,8 +67,15 @@ impl Site {
             peppers: Arc::<Peppers>::new(self.folder.peppers().clone()),
             sealer: self.folder.sealer(),
             clock: Arc::new(clock::now),
+            node: node(),
         }
     }
+}
+
+/// The machine and process, as receipts list it.
+fn node() -> String {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    format!("{}:{}", host.as_deref().unwrap_or("localhost"), std::process::id())
 }
 
 /// Who sits at the command line, now.

@@ -12,7 +12,7 @@ use std::{
 
 use keyward_core::{
     id::{KeyId, OrganizationId, SecretId},
-    key::{Digest, Key, KeyState, PepperVersion, Secret},
+    key::{Digest, Key, KeyState, Labels, PepperVersion, Secret},
     organization::{Organization, OrganizationState},
     time::Timestamp,
 };
@@ -62,6 +62,8 @@ fn creation(organization: &OrganizationId) -> Result<Change, Failed> {
         created_at: NOW,
         expires_at: None,
         owner: None,
+        labels: Labels::default(),
+        rotation: None,
     };
     let secret = Secret {
         id: SecretId::from_bits(bits),

@@ -5,7 +5,7 @@ use std::{error::Error, io::Write, path::Path, sync::Arc, time::Duration};
 
 use keyward_core::{
     id::{KeyId, OrganizationId, SecretId},
-    key::{Digest, Key, KeyState, Peppers, Secret},
+    key::{Digest, Key, KeyState, Labels, Peppers, Secret},
     organization::{Organization, OrganizationState},
     time::Timestamp,
 };
@@ -92,7 +92,7 @@ fn once(key: KeyId) -> Once {
         request: request(key),
         asked: Digest::from_bytes([0; 32]),
         made: key.to_string(),
-        answer: SealedBytes::from_bytes(key.bits().to_vec()),
+        answer: Box::new(move |_| Ok(SealedBytes::from_bytes(key.bits().to_vec()))),
         answered_until: NOW.plus(HOUR),
         kept_until: NOW.plus(HOUR),
     }
@@ -117,6 +117,8 @@ fn creation(organization: &OrganizationId, peppers: &Peppers) -> Result<(KeyId, 
         created_at: NOW,
         expires_at: None,
         owner: None,
+        labels: Labels::default(),
+        rotation: None,
     };
     let secret = Secret {
         id: SecretId::from_bits((!bits).to_be_bytes()),

@@ -33,7 +33,7 @@ pub(crate) use self::walk::Walk;
 use crate::seal::{derived, keyed};
 
 /// How many columns an entry has, its number and its hash not counted.
-pub(crate) const COLUMNS: usize = 11;
+pub(crate) const COLUMNS: usize = 12;
 
 /// A column as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(crate) enum Cell<'a> {
 }
 
 /// What is stored of an entry beside its number: `at, actor_kind, actor_name, interface, action, subject_kind, subject,
-/// before, after, outcome, revision`, in this order.
+/// before, after, outcome, revision, organization`, in this order.
 pub(crate) type Columns<'a> = [Cell<'a>; COLUMNS];
 
 /// An entry's place in the chain. Safe to show: it says nothing about the key.
@@ -131,13 +131,16 @@ impl ChainKey {
 
     /// The hash of the entry `id` behind the one with the hash `previous`.
     ///
-    /// Every column has its kind, and its length where that differs, before it: no two entries have the same bytes.
+    /// Every column has its kind, and its length where that differs, before it: no two entries have the same bytes. The last one,
+    /// which came later than the chain, counts where there is something in it.
     pub(crate) fn link(&self, previous: AuditHash, id: i64, columns: &Columns<'_>) -> AuditHash {
         let mut mac = self.mac.clone();
         mac.update(b"entry");
         mac.update(&previous.0);
         mac.update(&id.to_be_bytes());
-        for cell in columns {
+        let [.., organization] = columns;
+        let counting = COLUMNS - usize::from(*organization == Cell::Nothing);
+        for cell in columns.iter().take(counting) {
             match cell {
                 Cell::Nothing => mac.update(&[0]),
                 Cell::Integer(number) => {

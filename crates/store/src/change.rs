@@ -4,12 +4,13 @@
 //! decides, so that two engines cannot differ in what a change means. Rejected: handing whole rows to an `update`, which
 //! would let two writers overwrite each other and leave the audit log to guess what was meant.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use keyward_core::{
     id::{KeyId, ModelId, OrganizationId, SecretId, UserId},
-    key::{Key, KeyState, Secret},
+    key::{Environment, Key, KeyState, Rotation, Secret},
     member::User,
+    network::Network,
     organization::{Organization, OrganizationState},
     time::Timestamp,
 };
@@ -128,6 +129,10 @@ impl Actor {
 ///
 /// Asking for what is already so succeeds and leaves no trace: the revision that is answered is the current one.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most changes are of keys, and each is moved a few times at most"
+)]
 pub enum Change {
     /// A new organization, with its model ids.
     CreateOrganization(Organization),
@@ -138,12 +143,14 @@ pub enum Change {
         /// What it shall be.
         state: OrganizationState,
     },
-    /// Which models its keys may ask for.
-    SetOrganizationAllowedModels {
+    /// Its name, and which models its keys may ask for.
+    UpdateOrganization {
         /// Which.
         organization: OrganizationId,
-        /// `None` means every model.
-        allowed_models: Option<Vec<String>>,
+        /// What shall be different.
+        update: OrganizationUpdate,
+        /// The state of it that was seen; another than the present one is refused. `None` takes any.
+        seen: Option<Revision>,
     },
     /// Gives a model id to an organization. A model id belongs to one at most.
     AssignModelId {
@@ -168,6 +175,15 @@ pub enum Change {
         /// How many keys that are not revoked the organization may have at this API, this one included.
         most_active: Option<u32>,
     },
+    /// What is written on a key and what it may, without its secrets.
+    UpdateKey {
+        /// Which.
+        key: KeyId,
+        /// What shall be different.
+        update: Box<KeyUpdate>,
+        /// The state of it that was seen; another than the present one is refused. `None` takes any.
+        seen: Option<Revision>,
+    },
     /// Disable, enable or revoke. Revoked is final.
     SetKeyState {
         /// Which.
@@ -190,6 +206,8 @@ pub enum Change {
         secret: SecretId,
         /// When.
         at: Timestamp,
+        /// Also when somebody still uses it, though it was replaced.
+        force: bool,
     },
     /// Keeps the credential that an upstream is called with.
     SetUpstreamCredential {
@@ -217,6 +235,40 @@ pub enum Change {
     },
     /// People, and what they log in with.
     People(PeopleChange),
+}
+
+/// What of a key shall be different; what is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyUpdate {
+    /// Another name.
+    pub name: Option<String>,
+    /// Another environment.
+    pub environment: Option<Environment>,
+    /// Other permissions.
+    pub permissions: Option<Vec<String>>,
+    /// Other networks.
+    pub allowed_networks: Option<Vec<Network>>,
+    /// Other models; within, `None` means every model.
+    pub allowed_models: Option<Option<Vec<String>>>,
+    /// Another end; within, `None` means none.
+    pub expires_at: Option<Option<Timestamp>>,
+    /// Other tags.
+    pub tags: Option<Vec<String>>,
+    /// Other metadata.
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// Another rule for rotation; within, `None` means none. It holds for secrets that are made from then on.
+    pub rotation: Option<Option<Rotation>>,
+    /// Another owner; within, `None` means nobody.
+    pub owner: Option<Option<UserId>>,
+}
+
+/// What of an organization shall be different; what is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OrganizationUpdate {
+    /// Another name.
+    pub name: Option<String>,
+    /// Other models; within, `None` means every model.
+    pub allowed_models: Option<Option<Vec<String>>>,
 }
 
 /// What a change was about: what a reader of the feed has to read again.
@@ -259,6 +311,13 @@ impl Subject {
             Self::Member(organization, user) => format!("{organization}/{user}"),
             Self::Setup => "keyward".to_owned(),
         }
+    }
+
+    /// What an id is of, by its shape: a key, a person, an organization, or `organization/person` for a member.
+    pub fn of_id(id: &str) -> Option<Self> {
+        ["key", "user", "member", "organization"]
+            .into_iter()
+            .find_map(|kind| Self::from_words(kind, id))
     }
 
     pub(crate) fn from_words(kind: &str, id: &str) -> Option<Self> {

@@ -9,6 +9,8 @@ use keyward_core::{
     id::{ApiName, InvitationId, KeyId, ModelId, OrganizationId, SecretId, UserId},
     key::Unusable,
     member::{Email, Right},
+    snapshot::Revision,
+    time::Timestamp,
 };
 
 /// Why the store did not do what was asked. Nothing of the change was kept.
@@ -117,6 +119,27 @@ pub enum StoreError {
     /// A repeat of a request whose change stands: it is not done twice.
     #[error("this was done before, under the same Idempotency-Key: ask for its answer")]
     DoneBefore,
+    /// It was changed since it was seen.
+    #[error(
+        "it was changed since you saw it (you saw state {seen}, it is {is}): look again, then decide"
+    )]
+    Outdated {
+        /// The state that was seen.
+        seen: Revision,
+        /// The present one.
+        is: Revision,
+    },
+    /// Somebody has not changed to the new secret yet.
+    #[error(
+        "secret {secret} was used at {last_used_at}, after it was replaced: somebody would be cut off. \
+         Find out who (the key shows from where), or force it"
+    )]
+    SecretInUse {
+        /// Which.
+        secret: SecretId,
+        /// When it was last accepted.
+        last_used_at: Timestamp,
+    },
     /// Revoked is final.
     #[error("key {0} is revoked, which is final: make a new key")]
     AlreadyRevoked(KeyId),

@@ -24,20 +24,25 @@ mod rules;
 pub mod seal;
 pub mod sqlite;
 mod store;
+mod words;
 
 pub use chain::{AuditBreak, AuditHash, AuditHead, AuditProof, ChainKeys, NotAHead};
-pub use change::{Actor, ActorKind, Change, ChangeEntry, Feed, Interface, Revision, Subject};
+pub use change::{
+    Actor, ActorKind, Change, ChangeEntry, Feed, Interface, KeyUpdate, OrganizationUpdate,
+    Revision, Subject,
+};
 pub use error::StoreError;
 pub use folder::DataFolder;
-pub use once::{Answered, Once, RequestKey};
+pub use once::{Answered, Answering, Once, RequestKey};
 pub use people::{
     Invitation, InvitationState, InvitedAs, PasswordHash, PeopleChange, Session, TokenDigest,
     UserRecord,
 };
 pub use query::{
-    AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, ShownKey, UpstreamCredential,
-    UsageFilter, UsageTotal,
+    AuditEntry, AuditFilter, AuditId, Ending, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
+    ShownKey, UpstreamCredential, UsageFilter, UsageTotal,
 };
 pub use seal::{SealContext, SealedBytes, Sealer};
 pub use sqlite::{Chaining, Opening, SqliteStore};
 pub use store::{MaterialCheck, MaterialKind, Store};
+pub use words::Word;

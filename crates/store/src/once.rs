@@ -6,7 +6,11 @@
 
 use keyward_core::{key::Digest, time::Timestamp};
 
-use crate::seal::SealedBytes;
+use crate::{change::Revision, error::StoreError, seal::SealedBytes};
+
+/// Makes the answer to a change that made this revision, sealed under [`crate::SealContext::answer`]. It runs in the change's
+/// transaction: an answer names the revision, and nothing may stand between the two.
+pub type Answering = Box<dyn FnOnce(Revision) -> Result<SealedBytes, StoreError> + Send>;
 
 /// By what a repeat is known: who asks, and under which key. Nobody meets another's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -18,7 +22,6 @@ pub struct RequestKey {
 }
 
 /// A request, and the answer it gets from now on.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Once {
     /// Whose, and under which key.
     pub request: RequestKey,
@@ -26,8 +29,8 @@ pub struct Once {
     pub asked: Digest,
     /// The id of what is made.
     pub made: String,
-    /// The answer, sealed under [`crate::SealContext::answer`].
-    pub answer: SealedBytes,
+    /// The answer.
+    pub answer: Answering,
     /// From when on the answer is gone.
     pub answered_until: Timestamp,
     /// From when on the request is forgotten.

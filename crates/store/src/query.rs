@@ -1,10 +1,10 @@
 //! What can be asked of the truth, and the shape of the answers.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::IpAddr};
 
 use keyward_core::{
-    id::{ApiName, KeyId, OrganizationId, UserId},
-    key::{Key, KeyState, Secret},
+    id::{ApiName, KeyId, NodeId, OrganizationId, SecretId, UserId},
+    key::{Environment, Key, KeyState, Secret},
     member::{Right, Role},
     organization::{Organization, OrganizationState},
     time::Timestamp,
@@ -16,6 +16,7 @@ use crate::{
     error::StoreError,
     rules,
     seal::SealedBytes,
+    words::Word,
 };
 
 /// A key with every secret it ever had, oldest first: an old secret is known but unusable, which is not unknown.
@@ -27,6 +28,8 @@ pub struct KeyRecord {
     pub owner_role: Option<Role>,
     /// Its secrets.
     pub secrets: Vec<Secret>,
+    /// The revision of the last change to it.
+    pub revision: Revision,
 }
 
 impl KeyRecord {
@@ -82,6 +85,23 @@ pub struct KeyFilter {
     pub state: Option<KeyState>,
     /// Owned by this person.
     pub owner: Option<UserId>,
+    /// Used for this.
+    pub environment: Option<Environment>,
+    /// With a word for each of these on it, see [`Word`].
+    pub words: Vec<Word>,
+    /// By when they end.
+    pub ending: Option<Ending>,
+    /// Without a use since then, and made before.
+    pub unused_since: Option<Timestamp>,
+}
+
+/// Keys by when they end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Not later than this.
+    By(Timestamp),
+    /// Later, or never.
+    After(Timestamp),
 }
 
 /// A piece of a list. The cursor is the id of the last item seen; an id that is not in the list gives an error, not a
@@ -139,6 +159,8 @@ pub struct AuditEntry {
     pub action: String,
     /// To what.
     pub subject: Subject,
+    /// Whose business it is; `None` where it is nobody's but who runs this Keyward.
+    pub organization: Option<OrganizationId>,
     /// What was there before, as far as it changed. Never a secret, digest or hint.
     pub before: Option<serde_json::Value>,
     /// What was there after, as far as it changed. Never a secret, digest or hint.
@@ -147,6 +169,51 @@ pub struct AuditEntry {
     pub outcome: String,
     /// The revision it made.
     pub revision: Option<Revision>,
+}
+
+/// How far one secret of a key is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecretUse {
+    /// Which.
+    pub secret: SecretId,
+    /// When and from where it was last accepted, some seconds late.
+    pub last: Option<(Timestamp, IpAddr)>,
+    /// For how many requests it was accepted.
+    pub requests: u64,
+    /// For how many of them after it was replaced; `None` where it was not.
+    pub since_replaced: Option<u64>,
+}
+
+/// Which entries of the audit log to read; what is `None` does not narrow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// The business of this organization.
+    pub organization: Option<OrganizationId>,
+    /// About this.
+    pub subject: Option<Subject>,
+    /// Done by this person.
+    pub person: Option<UserId>,
+    /// This action, or where it ends with a dot, all that begin with it.
+    pub action: Option<String>,
+    /// From then on.
+    pub from: Option<Timestamp>,
+    /// Until before then.
+    pub until: Option<Timestamp>,
+}
+
+/// A gateway that follows the feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its id, another with each start.
+    pub id: NodeId,
+    /// The machine and process.
+    pub name: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it last said that it follows.
+    pub seen_at: Timestamp,
+    /// When it had applied the revision that was asked for; `None` where it has not yet.
+    pub applied_at: Option<Timestamp>,
 }
 
 /// The credential an upstream is called with, sealed.

@@ -5,8 +5,9 @@
 
 pub(crate) mod authority;
 pub(crate) mod people;
+pub(crate) mod updates;
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use keyward_core::{
     id::{KeyId, ModelId, OrganizationId, UserId},
@@ -115,19 +116,6 @@ pub(crate) fn organization_state(before: &Organization, to: OrganizationState) -
         subject: Subject::Organization(before.id.clone()),
         before: Some(json!({ "state": before.state })),
         after: Some(json!({ "state": to })),
-    })
-}
-
-/// Which models the organization's keys may ask for.
-pub(crate) fn organization_models(
-    before: &Organization,
-    to: Option<&Vec<String>>,
-) -> Option<Entry> {
-    (before.allowed_models.as_ref() != to).then(|| Entry {
-        action: "organization.set_allowed_models",
-        subject: Subject::Organization(before.id.clone()),
-        before: Some(json!({ "allowed_models": before.allowed_models })),
-        after: Some(json!({ "allowed_models": to })),
     })
 }
 
@@ -283,6 +271,24 @@ pub(crate) fn rotation(
     Ok((ending, entry))
 }
 
+/// Somebody who used an old secret within this time, after it was replaced, has not changed yet.
+const STILL_IN_USE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// May a secret that `next` has replaced be ended without cutting somebody off?
+pub(crate) fn is_not_in_use(
+    secret: &Secret,
+    next: Option<&Secret>,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let replaced_at = next.map_or(Timestamp::NEVER, |next| next.created_at);
+    match secret.last_used_at {
+        Some(last) if last > replaced_at && at.since(last) < STILL_IN_USE => {
+            Err(StoreError::SecretInUse { secret: secret.id, last_used_at: last })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Ends one secret at `at` at the latest. Gives its new end.
 pub(crate) fn retirement(
     key: &Key,
@@ -359,7 +365,8 @@ pub(crate) fn credential_removal(held: &UpstreamCredential) -> Entry {
 mod tests {
     use keyward_core::{
         id::SecretId,
-        key::{Digest, PepperVersion},
+        key::{Digest, Labels, PepperVersion},
+        snapshot::Revision,
     };
     use proptest::prelude::*;
 
@@ -383,6 +390,8 @@ mod tests {
             created_at: moment(0),
             expires_at: None,
             owner: None,
+            labels: Labels::default(),
+            rotation: None,
         }
     }
 
@@ -408,7 +417,7 @@ mod tests {
         ) {
             let secrets: Vec<Secret> =
                 ends.iter().zip(2..).map(|(end, n)| secret(n, end.map(moment))).collect();
-            let before = KeyRecord { key: key(KeyState::Active), owner_role: None, secrets: secrets.clone() };
+            let before = KeyRecord { key: key(KeyState::Active), owner_role: None, secrets: secrets.clone(), revision: Revision::ZERO };
             let (ending, _) = rotation(&before, &secret(1, None), moment(until), moment(now)).unwrap();
             for old in secrets {
                 let after = ending.iter().find(|s| s.id == old.id).unwrap_or(&old).expires_at;
@@ -426,7 +435,8 @@ mod tests {
         assert_eq!(key_state(&revoked, KeyState::Active), Err(refused.clone()));
         assert_eq!(key_state(&revoked, KeyState::Disabled), Err(refused.clone()));
         assert_eq!(retirement(&revoked, &secret(2, None), moment(1)), Err(refused.clone()));
-        let record = KeyRecord { key: revoked, owner_role: None, secrets: vec![] };
+        let record =
+            KeyRecord { key: revoked, owner_role: None, secrets: vec![], revision: Revision::ZERO };
         assert_eq!(rotation(&record, &secret(2, None), moment(1), moment(0)), Err(refused));
     }
 

@@ -10,8 +10,10 @@ mod authority;
 mod connection;
 mod faults;
 mod hints;
+mod key_list;
 mod load;
 mod migrations;
+mod nodes;
 mod once;
 mod opening;
 mod people;
@@ -19,18 +21,19 @@ mod readers;
 mod reads;
 mod record;
 mod rows;
+mod updates;
 mod writer;
 
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use keyward_core::{
-    id::{ApiName, InvitationId, KeyId, OrganizationId, SessionId, UserId},
+    id::{ApiName, InvitationId, KeyId, NodeId, OrganizationId, SessionId, UserId},
     key::Digest,
     member::{Email, Membership, User},
     organization::Organization,
     time::Timestamp,
-    usage::{LastUse, UsageBatch},
+    usage::UsageBatch,
 };
 
 use self::{
@@ -46,8 +49,8 @@ use crate::{
     once::{Answered, Once, RequestKey},
     people::{Invitation, Session, TokenDigest, UserRecord},
     query::{
-        AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, ShownKey, UpstreamCredential,
-        UsageFilter, UsageTotal,
+        AuditEntry, AuditFilter, AuditId, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
+        ShownKey, UpstreamCredential, UsageFilter, UsageTotal,
     },
     store::Store,
 };
@@ -101,8 +104,10 @@ impl Store for SqliteStore {
     ) -> Result<Revision, StoreError> {
         let (actor, chain) = (actor.clone(), self.chain.clone());
         let work = move |connection: &_| {
-            once::keep(connection, at, &once)?;
-            apply::commit(connection, &chain, &actor, at, change)
+            once::is_first(connection, at, &once.request)?;
+            let revision = apply::commit(connection, &chain, &actor, at, change)?;
+            once::keep(connection, at, once, revision)?;
+            Ok(revision)
         };
         self.writer.run(Tell::Others, work).await
     }
@@ -139,7 +144,7 @@ impl Store for SqliteStore {
         page: Page<KeyId>,
     ) -> Result<Vec<KeyRecord>, StoreError> {
         let filter = filter.clone();
-        self.readers.ask(move |connection| reads::keys(connection, &filter, &page)).await
+        self.readers.ask(move |connection| key_list::keys(connection, &filter, &page)).await
     }
 
     async fn shown_key(&self, digests: &[Digest]) -> Result<Option<ShownKey>, StoreError> {
@@ -159,16 +164,29 @@ impl Store for SqliteStore {
         self.readers.ask(question).await
     }
 
-    async fn last_uses(&self, key: KeyId) -> Result<Vec<LastUse>, StoreError> {
-        self.readers.ask(move |connection| reads::last_uses(connection, key)).await
+    async fn secret_uses(&self, key: KeyId) -> Result<Vec<SecretUse>, StoreError> {
+        self.readers.ask(move |connection| reads::secret_uses(connection, key)).await
+    }
+
+    async fn organization_revision(
+        &self,
+        id: &OrganizationId,
+    ) -> Result<Option<Revision>, StoreError> {
+        let id = id.clone();
+        self.readers.ask(move |connection| reads::organization_revision(connection, &id)).await
     }
 
     async fn upstream_credentials(&self) -> Result<Vec<UpstreamCredential>, StoreError> {
         self.readers.ask(reads::upstream_credentials).await
     }
 
-    async fn audit(&self, page: Page<AuditId>) -> Result<Vec<AuditEntry>, StoreError> {
-        self.readers.ask(move |connection| reads::audit(connection, &page)).await
+    async fn audit(
+        &self,
+        filter: &AuditFilter,
+        page: Page<AuditId>,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        let filter = filter.clone();
+        self.readers.ask(move |connection| reads::audit(connection, &filter, &page)).await
     }
 
     async fn verify_audit(&self, noted: Option<AuditHead>) -> Result<AuditProof, StoreError> {
@@ -266,6 +284,42 @@ impl Store for SqliteStore {
 
     async fn record(&self, batch: UsageBatch) -> Result<(), StoreError> {
         let work = move |connection: &_| record::record(connection, &batch);
+        self.writer.run(Tell::Nobody, work).await
+    }
+
+    async fn see_node(&self, node: &Node) -> Result<(), StoreError> {
+        let node = node.clone();
+        let work = move |connection: &_| nodes::see(connection, &node);
+        self.writer.run(Tell::Nobody, work).await
+    }
+
+    async fn forget_node(&self, node: NodeId) -> Result<(), StoreError> {
+        let work = move |connection: &_| nodes::forget(connection, node);
+        self.writer.run(Tell::Nobody, work).await
+    }
+
+    async fn note_applied(
+        &self,
+        node: NodeId,
+        revision: Revision,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let work = move |connection: &_| nodes::note_applied(connection, node, revision, at);
+        self.writer.run(Tell::Nobody, work).await
+    }
+
+    async fn nodes(&self, revision: Revision) -> Result<Vec<Node>, StoreError> {
+        self.readers.ask(move |connection| nodes::nodes(connection, revision)).await
+    }
+
+    async fn note_reminder(
+        &self,
+        key: KeyId,
+        kind: &'static str,
+        about: Timestamp,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let work = move |connection: &_| nodes::note_reminder(connection, key, kind, about, at);
         self.writer.run(Tell::Nobody, work).await
     }
 

@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use keyward_core::{
-    id::{ApiName, InvitationId, KeyId, OrganizationId, SessionId, UserId},
+    id::{ApiName, InvitationId, KeyId, NodeId, OrganizationId, SessionId, UserId},
     key::Digest,
     member::{Email, Membership, User},
     organization::Organization,
     time::Timestamp,
-    usage::{LastUse, UsageBatch},
+    usage::UsageBatch,
 };
 
 use crate::{
@@ -17,8 +17,8 @@ use crate::{
     once::{Answered, Once, RequestKey},
     people::{Invitation, Session, TokenDigest, UserRecord},
     query::{
-        AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, ShownKey, UpstreamCredential,
-        UsageFilter, UsageTotal,
+        AuditEntry, AuditFilter, AuditId, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
+        ShownKey, UpstreamCredential, UsageFilter, UsageTotal,
     },
 };
 
@@ -120,14 +120,24 @@ pub trait Store: Send + Sync {
         name: &str,
     ) -> Result<Option<KeyRecord>, StoreError>;
 
-    /// When and from where each secret of the key was last accepted; without those that never were.
-    async fn last_uses(&self, key: KeyId) -> Result<Vec<LastUse>, StoreError>;
+    /// How far each secret of the key is in use, in the order they were made.
+    async fn secret_uses(&self, key: KeyId) -> Result<Vec<SecretUse>, StoreError>;
+
+    /// The revision of the last change to an organization.
+    async fn organization_revision(
+        &self,
+        id: &OrganizationId,
+    ) -> Result<Option<Revision>, StoreError>;
 
     /// Every upstream credential, by name.
     async fn upstream_credentials(&self) -> Result<Vec<UpstreamCredential>, StoreError>;
 
     /// The audit log, newest first.
-    async fn audit(&self, page: Page<AuditId>) -> Result<Vec<AuditEntry>, StoreError>;
+    async fn audit(
+        &self,
+        filter: &AuditFilter,
+        page: Page<AuditId>,
+    ) -> Result<Vec<AuditEntry>, StoreError>;
 
     /// Whether the audit log is what was written, and holds what was once `noted` of it: every entry is read, in one moment,
     /// while changes go on. A log that is broken is an answer, not an error.
@@ -193,6 +203,32 @@ pub trait Store: Send + Sync {
         &self,
         token: &TokenDigest,
     ) -> Result<Option<Invitation>, StoreError>;
+
+    /// A gateway began to follow the feed, or still does. Those not heard of for a day are forgotten.
+    async fn see_node(&self, node: &Node) -> Result<(), StoreError>;
+
+    /// A gateway stopped.
+    async fn forget_node(&self, node: NodeId) -> Result<(), StoreError>;
+
+    /// A gateway has applied everything up to this revision.
+    async fn note_applied(
+        &self,
+        node: NodeId,
+        revision: Revision,
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// The gateways, each with when it had applied `revision`.
+    async fn nodes(&self, revision: Revision) -> Result<Vec<Node>, StoreError>;
+
+    /// Notes that people were reminded of something about a key. Answers whether they were not before.
+    async fn note_reminder(
+        &self,
+        key: KeyId,
+        kind: &'static str,
+        about: Timestamp,
+        at: Timestamp,
+    ) -> Result<bool, StoreError>;
 
     /// Returns when there is *probably* a revision other than `known`. A hint: it may come for nothing, and it may get lost,
     /// so callers also ask now and then.

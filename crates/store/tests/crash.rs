@@ -27,7 +27,8 @@ use std::{
 use key_maker::{MADE, NOW, request};
 use keyward_core::id::KeyId;
 use keyward_store::{
-    AuditEntry, AuditProof, DataFolder, Feed, KeyFilter, KeyRecord, Page, Revision, Store, Subject,
+    AuditEntry, AuditFilter, AuditProof, DataFolder, Feed, KeyFilter, KeyRecord, Page, Revision,
+    Store, Subject,
 };
 
 const VICTIMS_FOLDER: &str = "KEYWARD_VICTIMS_FOLDER";
@@ -99,7 +100,7 @@ async fn all_keys(store: &dyn Store) -> Vec<KeyRecord> {
 async fn whole_audit(store: &dyn Store) -> Vec<AuditEntry> {
     let (mut entries, mut page) = (vec![], Page::first(1000));
     loop {
-        let found = store.audit(page).await.unwrap();
+        let found = store.audit(&AuditFilter::default(), page).await.unwrap();
         let Some(last) = found.last() else { return entries };
         page = Page::after(last.id, 1000);
         entries.extend(found);

@@ -16,7 +16,7 @@ use std::{
 
 use keyward_core::{
     id::{KeyId, SecretId},
-    key::{Key, KeyState, Secret},
+    key::{Key, KeyState, Labels, Secret},
     organization::{Organization, OrganizationState},
     time::Timestamp,
 };
@@ -58,6 +58,8 @@ async fn use_it(folder: &DataFolder) {
         created_at: NOW,
         expires_at: None,
         owner: None,
+        labels: Labels::default(),
+        rotation: None,
     };
     let pepper = folder.peppers().current();
     let secret = Secret {
@@ -361,19 +363,33 @@ async fn peppers_rotate_and_what_is_needed_stays() {
     opened(folder.path()).await;
 }
 
-/// Takes the chain away, as somebody does who wants the next start to make a new one over what he changed.
+/// Takes the chain away, as somebody does who wants the next start to make a new one over what he changed: the database is as
+/// before all steps but the first, with what that knows.
 fn unchain(database: &Path) {
-    rusqlite::Connection::open(database)
-        .unwrap()
-        .execute_batch(
-            // What later steps added goes too: the database is as before all of them.
-            "DROP TABLE answers; DROP INDEX keys_of_owner; ALTER TABLE keys DROP COLUMN owner; DROP TABLE setup; \
-            DROP TABLE invitations; DROP TABLE sessions; DROP TABLE memberships; DROP TABLE users; \
-            CREATE TABLE bare AS SELECT * FROM audit; ALTER TABLE bare DROP COLUMN chain; \
-            DROP TABLE audit; DROP TABLE audit_head; ALTER TABLE bare RENAME TO audit; \
-            UPDATE audit SET actor_name = 'eve'; PRAGMA user_version = 1",
-        )
+    let before = database.with_extension("before");
+    fs::rename(database, &before).unwrap();
+    let bare = rusqlite::Connection::open(database).unwrap();
+    bare.execute_batch(include_str!("../src/sqlite/migrations/0001_foundation.sql")).unwrap();
+    bare.execute("ATTACH ?1 AS old", [before.to_str().unwrap()]).unwrap();
+    let texts = |sql: &str| -> Vec<String> {
+        let mut statement = bare.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| row.get(0)).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    for table in texts("SELECT name FROM main.sqlite_schema WHERE type = 'table'") {
+        let columns = texts(&format!("SELECT name FROM pragma_table_info('{table}')")).join(", ");
+        bare.execute_batch(&format!(
+            "DELETE FROM main.{table}; \
+             INSERT INTO main.{table} ({columns}) SELECT {columns} FROM old.{table}"
+        ))
         .unwrap();
+    }
+    bare.execute_batch(
+        "UPDATE audit SET actor_name = 'eve'; DETACH old; \
+         PRAGMA application_id = 1266119268; PRAGMA user_version = 1",
+    )
+    .unwrap();
+    fs::remove_file(&before).unwrap();
 }
 
 #[tokio::test]

@@ -3,22 +3,31 @@
 use std::collections::{HashMap, hash_map::Entry};
 
 use keyward_api::{AuditEntryView, AuditProofView, Page};
-use keyward_store::{AuditEntry, AuditHead, AuditId, Page as StorePage};
+use keyward_core::member::Right;
+use keyward_store::{AuditEntry, AuditFilter, AuditHead, AuditId, Page as StorePage};
 
 use super::Control;
 use crate::{context::Context, error::ControlError, views};
 
 impl Control {
-    /// The newest entries, or those behind `after`; newest first, `limit` (1 to 1,000) at most.
+    /// The newest entries that `filter` lets through, or those behind `after`; newest first, `limit` (1 to 1,000) at most.
+    /// Only who runs this Keyward sees what is no organization's business, or several organizations'.
     pub async fn list_audit_entries(
         &self,
         context: &Context,
+        filter: &AuditFilter,
         after: Option<AuditId>,
         limit: u32,
     ) -> Result<Page<AuditEntryView>, ControlError> {
-        context.require_operator()?;
+        match &filter.organization {
+            Some(organization) => {
+                context.require(Right::ReadAudit, organization)?;
+                self.existing_organization(organization).await?;
+            }
+            None => context.require_operator()?,
+        }
         let limit = limit.clamp(1, 1000);
-        let entries = self.store.audit(StorePage { after, limit }).await?;
+        let entries = self.store.audit(filter, StorePage { after, limit }).await?;
         let full = entries.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
         let next = entries.last().filter(|_| full).map(|entry| entry.id.get().to_string());
         let mut known = HashMap::new();

@@ -18,6 +18,8 @@ impl Control {
         organization: &OrganizationId,
         id: Option<ModelId>,
     ) -> Result<ModelIdView, ControlError> {
+        context.require(Right::ReadOrganization, organization)?;
+        context.require_operator()?;
         let model = match id {
             Some(id) => id,
             None => mint_model_id(mint::random()?),
@@ -35,6 +37,8 @@ impl Control {
         organization: &OrganizationId,
         model: ModelId,
     ) -> Result<ModelIdView, ControlError> {
+        context.require(Right::ReadOrganization, organization)?;
+        context.require_operator()?;
         let view = view(&model, organization);
         let change = Change::WithdrawModelId { organization: organization.clone(), model };
         self.store.commit(&context.actor, context.now, change).await?;

@@ -13,7 +13,9 @@ use std::{
 };
 
 use keyward_core::key::Digest;
-use keyward_store::{Answered, Change, Once, RequestKey, SealContext, StoreError};
+use keyward_store::{
+    Answered, Answering, Change, Once, RequestKey, Revision, SealContext, StoreError,
+};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -109,7 +111,7 @@ fn caller(context: &Context) -> Option<String> {
     match &context.caller {
         Caller::Operator(user) => user.map(|user| user.to_string()),
         Caller::Person(user, _) => Some(user.to_string()),
-        Caller::Key(key, _) => Some(key.id.to_string()),
+        Caller::Key(record, _) => Some(record.key.id.to_string()),
         Caller::Visitor => None,
     }
 }
@@ -140,17 +142,16 @@ impl Control {
         Ok(())
     }
 
-    /// Commits a change that makes `made` and is answered with `answer`, once where the caller asked for that.
-    pub(crate) async fn commit_answering(
+    /// Commits a change that makes `made` and is answered with what `answer` gives, once where the caller asked for that.
+    pub(crate) async fn commit_answering<A: Serialize>(
         &self,
         context: &Context,
         change: Change,
         made: impl fmt::Display,
-        answer: &impl Serialize,
-    ) -> Result<(), ControlError> {
+        answer: impl FnOnce(Revision) -> A + Send + 'static,
+    ) -> Result<Revision, ControlError> {
         let Some(ticket) = &context.once else {
-            self.store.commit(&context.actor, context.now, change).await?;
-            return Ok(());
+            return Ok(self.store.commit(&context.actor, context.now, change).await?);
         };
         let Some(asked) = ticket.asked.first().copied() else {
             return Err(ControlError::Interrupted);
@@ -159,12 +160,12 @@ impl Control {
             request: ticket.request.clone(),
             asked,
             made: made.to_string(),
-            answer: self.sealed(ticket, answer)?,
+            answer: self.sealing(ticket, answer),
             answered_until: context.now.plus(ANSWERED),
             kept_until: context.now.plus(KEPT),
         };
         match self.store.commit_once(&context.actor, context.now, change, once).await {
-            Ok(_) => Ok(()),
+            Ok(revision) => Ok(revision),
             // By another process, or by a request whose client went away while it was done.
             Err(StoreError::DoneBefore) => {
                 let answered = self.store.answer(&ticket.request, context.now).await?;
@@ -175,16 +176,22 @@ impl Control {
         }
     }
 
-    fn sealed(
+    fn sealing<A: Serialize>(
         &self,
         ticket: &Ticket,
-        answer: &impl Serialize,
-    ) -> Result<keyward_store::SealedBytes, ControlError> {
-        let mut plain = Zeroizing::new(ticket.status.to_be_bytes().to_vec());
-        let body = serde_json::to_vec(answer).map(Zeroizing::new);
-        plain.extend_from_slice(&body.map_err(|_| ControlError::Interrupted)?);
-        let place = place(&ticket.request);
-        Ok(self.sealer.seal(&SealContext::answer(&place), &plain)?)
+        answer: impl FnOnce(Revision) -> A + Send + 'static,
+    ) -> Answering {
+        let (sealer, place, status) = (self.sealer.clone(), place(&ticket.request), ticket.status);
+        Box::new(move |revision| {
+            let mut plain = Zeroizing::new(status.to_be_bytes().to_vec());
+            let body = serde_json::to_vec(&answer(revision)).map(Zeroizing::new);
+            let unwritable = |error: serde_json::Error| StoreError::Invalid {
+                what: format!("the answer cannot be written as JSON ({error})"),
+                remedy: "this is a defect of Keyward to report".to_owned(),
+            };
+            plain.extend_from_slice(&body.map_err(unwritable)?);
+            sealer.seal(&SealContext::answer(&place), &plain)
+        })
     }
 
     /// What whoever repeats a request is told.

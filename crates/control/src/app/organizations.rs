@@ -6,7 +6,7 @@ use keyward_core::{
     member::Right,
     organization::{Organization, OrganizationState},
 };
-use keyward_store::Change;
+use keyward_store::{Change, OrganizationUpdate, Revision};
 
 use super::{Control, keys::create::check_models};
 use crate::{context::Context, error::ControlError, mint, views};
@@ -34,7 +34,8 @@ impl Control {
         let view = views::organization(&organization);
         let id = organization.id.clone();
         let change = Change::CreateOrganization(organization);
-        self.commit_answering(context, change, id, &view).await?;
+        let answer = view.clone();
+        self.commit_answering(context, change, id, move |_| answer).await?;
         Ok(view)
     }
 
@@ -64,7 +65,10 @@ impl Control {
         id: &OrganizationId,
     ) -> Result<OrganizationView, ControlError> {
         context.require(Right::ReadOrganization, id)?;
-        Ok(views::organization(&self.existing_organization(id).await?))
+        // Before the organization itself: what is changed in between makes the revision too old, never too new.
+        let revision = self.store.organization_revision(id).await?.unwrap_or_default();
+        let organization = self.existing_organization(id).await?;
+        Ok(OrganizationView { revision: revision.get(), ..views::organization(&organization) })
     }
 
     /// Lets none of its keys work until it is resumed.
@@ -91,21 +95,27 @@ impl Control {
         id: &OrganizationId,
         state: OrganizationState,
     ) -> Result<OrganizationView, ControlError> {
+        context.require(Right::ReadOrganization, id)?;
+        context.require_operator()?;
         let change = Change::SetOrganizationState { organization: id.clone(), state };
         self.store.commit(&context.actor, context.now, change).await?;
         self.show_organization(context, id).await
     }
 
-    /// Which models its keys may ask for; `None` means every model. A key's own list narrows it further.
-    pub async fn set_allowed_models(
+    /// Changes its name, or which models its keys may ask for; a key's own list narrows them further. With `seen`, an organization
+    /// that was changed since is left alone.
+    pub async fn update_organization(
         &self,
         context: &Context,
         id: &OrganizationId,
-        allowed_models: Option<Vec<String>>,
+        update: OrganizationUpdate,
+        seen: Option<Revision>,
     ) -> Result<OrganizationView, ControlError> {
-        check_models(allowed_models.as_deref())?;
-        let change =
-            Change::SetOrganizationAllowedModels { organization: id.clone(), allowed_models };
+        context.require(Right::WriteOrganization, id)?;
+        if let Some(models) = &update.allowed_models {
+            check_models(models.as_deref())?;
+        }
+        let change = Change::UpdateOrganization { organization: id.clone(), update, seen };
         self.store.commit(&context.actor, context.now, change).await?;
         self.show_organization(context, id).await
     }

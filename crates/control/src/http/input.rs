@@ -64,6 +64,11 @@ pub(super) fn read<T: FromStr<Err: Display>>(field: &str, text: &str) -> Result<
     })
 }
 
+/// What was sent does not fit, and why.
+pub(super) fn invalid(why: impl Display) -> Refusal {
+    Refusal::new(ErrorCode::Invalid, why.to_string())
+}
+
 /// An id in a path. What cannot be one is answered like one that nothing has.
 pub(super) fn id<T: FromStr<Err: Display>>(text: &str) -> Result<T, Refusal> {
     text.parse().map_err(|error| Refusal::new(ErrorCode::NotFound, format!("{error}")))

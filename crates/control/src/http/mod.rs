@@ -5,16 +5,19 @@
 //! management key alone; unknown fields are refused; and what belongs to another organization is answered like what does not exist.
 
 mod account;
+mod audit;
 mod caller;
 mod input;
 mod invitation;
 mod key;
 mod member;
+mod model;
 mod once;
 mod organization;
 mod problem;
 mod server;
 mod session;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -127,19 +130,31 @@ fn endpoints() -> OpenApiRouter<Management> {
             organization::create::create_organization,
             organization::list::list_organizations
         ))
-        .routes(routes!(organization::show::show_organization))
+        .routes(routes!(
+            organization::show::show_organization,
+            organization::update::update_organization
+        ))
+        .routes(routes!(organization::suspend::suspend_organization))
+        .routes(routes!(organization::resume::resume_organization))
+        .routes(routes!(model::list::list_model_ids, model::assign::assign_model_id))
+        .routes(routes!(model::withdraw::withdraw_model_id))
         .routes(routes!(member::list::list_members))
         .routes(routes!(member::change::change_member, member::remove::remove_member))
         .routes(routes!(invitation::create::create_invitation, invitation::list::list_invitations))
         .routes(routes!(invitation::accept::accept_invitation))
         .routes(routes!(invitation::withdraw::withdraw_invitation))
         .routes(routes!(key::create::create_key, key::list::list_keys))
-        .routes(routes!(key::show::show_key))
+        .routes(routes!(key::bulk::change_keys))
+        .routes(routes!(key::show::show_key, key::update::update_key))
+        .routes(routes!(key::receipt::show_receipt))
         .routes(routes!(key::disable::disable_key))
         .routes(routes!(key::enable::enable_key))
         .routes(routes!(key::revoke::revoke_key))
         .routes(routes!(key::rotate::rotate_key))
         .routes(routes!(key::retire::retire_secret))
+        .routes(routes!(audit::list::list_audit_entries))
+        .routes(routes!(audit::list_all::list_all_audit_entries))
+        .routes(routes!(audit::verify::verify_audit))
 }
 
 /// The API's description, as it is served and committed.

@@ -93,6 +93,9 @@ pub(super) enum Refusals {
     /// It exists already, its name is taken, a bound is reached, or it was done before and cannot be answered.
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(Problem),
+    /// It was changed since the caller saw it.
+    #[response(status = 412, content_type = "application/problem+json")]
+    Outdated(Problem),
     /// The `Idempotency-Key` was used for another request.
     #[response(status = 422, content_type = "application/problem+json")]
     AnotherRequest(Problem),

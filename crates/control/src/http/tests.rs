@@ -15,6 +15,7 @@ use axum::{
     Router,
     body::Body,
     http::{Request, StatusCode},
+    response::Response,
 };
 use keyward_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -46,10 +47,11 @@ enum Role {
     Viewer,
     Developer,
     Administrator,
+    Owner,
 }
 
 use May::{Anybody, From, Oneself, Operators};
-use Role::{Administrator, Developer, Viewer};
+use Role::{Administrator, Developer, Owner, Viewer};
 
 /// Method, path, a good body, and who may. `{…}` stand for things of the organization `ours`.
 const OPERATIONS: &[(&str, &str, &str, May)] = &[
@@ -74,6 +76,15 @@ const OPERATIONS: &[(&str, &str, &str, May)] = &[
     ("GET", "/v1/organizations", "", Oneself),
     ("POST", "/v1/organizations", r#"{"name":"O"}"#, Operators),
     ("GET", "/v1/organizations/{organization}", "", From(Viewer)),
+    ("PATCH", "/v1/organizations/{organization}", r#"{"name":"O"}"#, From(Owner)),
+    ("POST", "/v1/organizations/{organization}/suspend", "", Operators),
+    ("POST", "/v1/organizations/{organization}/resume", "", Operators),
+    ("GET", "/v1/organizations/{organization}/model-ids", "", From(Viewer)),
+    ("POST", "/v1/organizations/{organization}/model-ids", "{}", Operators),
+    ("DELETE", "/v1/organizations/{organization}/model-ids/{model}", "", Operators),
+    ("GET", "/v1/organizations/{organization}/audit-entries", "", From(Administrator)),
+    ("GET", "/v1/audit-entries", "", Operators),
+    ("GET", "/v1/audit-proof", "", Operators),
     ("GET", "/v1/organizations/{organization}/members", "", From(Viewer)),
     (
         "PATCH",
@@ -97,7 +108,15 @@ const OPERATIONS: &[(&str, &str, &str, May)] = &[
         r#"{"api":"main","name":"another","permissions":["read"]}"#,
         From(Developer),
     ),
+    (
+        "POST",
+        "/v1/organizations/{organization}/keys/bulk",
+        r#"{"action":"disable","keys":["key_00000000000000000000000000"]}"#,
+        From(Developer),
+    ),
     ("GET", "/v1/keys/{key}", "", From(Viewer)),
+    ("PATCH", "/v1/keys/{key}", r#"{"tags":["eu"]}"#, From(Administrator)),
+    ("GET", "/v1/keys/{key}/receipt", "", From(Viewer)),
     ("POST", "/v1/keys/{key}/disable", "", From(Administrator)),
     ("POST", "/v1/keys/{key}/enable", "", From(Administrator)),
     ("POST", "/v1/keys/{key}/rotate", r#"{"overlap_seconds":60}"#, From(Administrator)),
@@ -117,6 +136,18 @@ struct Answer {
     status: StatusCode,
     kind: String,
     body: Value,
+}
+
+impl Answer {
+    async fn of(response: Response) -> Self {
+        let status = response.status();
+        let kind = response.headers().get("content-type").map_or("", |kind| kind.to_str().unwrap());
+        let kind = kind.to_owned();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let body =
+            if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        Self { status, kind, body }
+    }
 }
 
 impl World {
@@ -160,13 +191,7 @@ impl World {
         let request = request.body(Body::from(body.replace("PASSWORD", PASSWORD))).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.headers()["cache-control"], "no-store", "{method} {path}");
-        let status = response.status();
-        let kind = response.headers().get("content-type").map_or("", |kind| kind.to_str().unwrap());
-        let kind = kind.to_owned();
-        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-        let body =
-            if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-        Answer { status, kind, body }
+        Answer::of(response).await
     }
 
     /// Does what must succeed.
@@ -199,6 +224,31 @@ impl World {
         let body = json!({ "token": text(&invited, "/token"), "name": name, "password": PASSWORD });
         let joined = self.done(None, "POST", "/v1/invitations/accept", &body).await;
         (text(&joined, "/user/id"), self.log_in(name).await)
+    }
+
+    /// Where whoever asks belongs.
+    async fn places(&self, by: &str) -> Value {
+        self.done(Some(by), "GET", "/v1/account", &Value::Null).await["places"].clone()
+    }
+
+    /// The state that a thing is in.
+    async fn tag(&self, by: &str, path: &str) -> String {
+        let request = Request::builder().uri(path).header("authorization", format!("Bearer {by}"));
+        let request = request.body(Body::empty()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        response.headers()["etag"].to_str().unwrap().to_owned()
+    }
+
+    /// Changes a thing that was seen in a state.
+    async fn change(&self, by: &str, path: &str, body: &Value, seen: &str) -> Answer {
+        let request = Request::builder()
+            .method("PATCH")
+            .uri(path)
+            .header("authorization", format!("Bearer {by}"))
+            .header("content-type", "application/json")
+            .header("if-match", seen);
+        let request = request.body(Body::from(body.to_string())).unwrap();
+        Answer::of(self.router.clone().oneshot(request).await.unwrap()).await
     }
 
     /// A key of whoever asks, and its secret.
@@ -242,6 +292,7 @@ impl Things {
             ("{key}", format!("key_{none}")),
             ("{secret}", format!("sec_{none}")),
             ("{session}", format!("ses_{none}")),
+            ("{model}", "000000000x00000000".to_owned()),
         ])
     }
 }
@@ -251,6 +302,7 @@ struct Ours {
     owner: String,
     viewer: String,
     developer: String,
+    administrator: String,
     things: Things,
 }
 
@@ -258,6 +310,7 @@ async fn ours(world: &World) -> Ours {
     let (organization, owner) = world.sign_up("ada").await;
     let (_, viewer) = world.join(&owner, &organization, "vic", "viewer").await;
     let (_, developer) = world.join(&owner, &organization, "dev", "developer").await;
+    let (_, administrator) = world.join(&owner, &organization, "ann", "administrator").await;
     let (user, _) = world.join(&owner, &organization, "bob", "developer").await;
     let path = format!("/v1/organizations/{organization}/invitations");
     let body = json!({ "email": "open@example.com", "role": "viewer" });
@@ -271,8 +324,9 @@ async fn ours(world: &World) -> Ours {
         ("{key}", key),
         ("{secret}", secret),
         ("{session}", text(&sessions, "/items/0/id")),
+        ("{model}", "123456789x12345678".to_owned()),
     ]);
-    Ours { owner, viewer, developer, things }
+    Ours { owner, viewer, developer, administrator, things }
 }
 
 fn code(answer: &Answer) -> &str {
@@ -362,7 +416,12 @@ async fn who_belongs_elsewhere_gets_the_answer_for_what_is_nowhere() {
 async fn a_role_that_is_too_low_is_forbidden() {
     let world = World::new().await;
     let ours = ours(&world).await;
-    for (role, token) in [(Viewer, &ours.viewer), (Developer, &ours.developer)] {
+    let askers = [
+        (Viewer, &ours.viewer),
+        (Developer, &ours.developer),
+        (Administrator, &ours.administrator),
+    ];
+    for (role, token) in askers {
         for (method, path, body, may) in OPERATIONS {
             let path = ours.things.put_into(path);
             let forbidden = match may {
@@ -488,6 +547,114 @@ async fn a_newcomer_gets_from_the_console_to_a_revoked_key() {
     assert_eq!(
         world.ask(Some(&dev), "GET", "/v1/account", "").await.status,
         StatusCode::UNAUTHORIZED
+    );
+}
+
+#[tokio::test]
+async fn a_key_is_changed_found_and_told_of_in_the_audit_log() {
+    let world = World::new().await;
+    let (organization, ada) = world.sign_up("ada").await;
+    let (_, eve) = world.sign_up("eve").await;
+    let (id, _) = world.key(&ada, &organization, "billing").await;
+    let (other, _) = world.key(&ada, &organization, "search").await;
+    let (foreign, _) =
+        world.key(&eve, &text(&world.places(&eve).await, "/0/organization_id"), "eve's").await;
+    let path = format!("/v1/keys/{id}");
+    let update = json!({
+        "tags": ["eu"], "metadata": { "team": "ledger" }, "expires_at": "2030-01-01T00:00:00Z",
+        "rotation": { "after_days": 90 },
+    });
+    let updated = world.done(Some(&ada), "PATCH", &path, &update).await;
+    assert_eq!(updated["metadata"]["team"], "ledger");
+    let cleared = json!({ "expires_at": null, "tags": ["eu", "nightly"] });
+    let cleared = world.done(Some(&ada), "PATCH", &path, &cleared).await;
+    assert!(cleared["expires_at"].is_null() && cleared["metadata"]["team"] == "ledger");
+    assert_eq!(cleared["rotation"]["after_days"], 90, "what is left out stays");
+    let found = async |query: &str| -> Vec<String> {
+        let path = format!("/v1/organizations/{organization}/keys?{query}");
+        let page = world.done(Some(&ada), "GET", &path, &Value::Null).await;
+        page["items"].as_array().unwrap().iter().map(|key| text(key, "/id")).collect()
+    };
+    for (query, expected) in [
+        ("search=bill", vec![&id]),
+        ("search=ledger%20bil", vec![&id]),
+        ("tag=NIGHTLY", vec![&id]),
+        ("environment=production", vec![&id, &other]),
+        ("search=nothing", vec![]),
+        ("unused_days=1", vec![]),
+        ("ending_days=1", vec![]),
+        (&format!("search={other}"), vec![&other]),
+        (&format!("search={foreign}"), vec![]),
+    ] {
+        assert_eq!(found(query).await.iter().collect::<Vec<_>>(), expected, "{query}");
+    }
+    let named = json!({ "action": "disable", "keys": [other, id, foreign, id] });
+    let bulk = format!("/v1/organizations/{organization}/keys/bulk");
+    let items = world.done(Some(&ada), "POST", &bulk, &named).await;
+    let told: Vec<_> = (0..4).map(|at| items["items"][at]["state"].as_str()).collect();
+    assert_eq!(told, [Some("disabled"), Some("disabled"), None, Some("disabled")]);
+    assert_eq!(items["items"][2]["error"]["code"], "not_found");
+    let path = format!("/v1/organizations/{organization}/audit-entries?action=key.&limit=3");
+    let page = world.done(Some(&ada), "GET", &path, &Value::Null).await;
+    let entries = page["items"].as_array().unwrap();
+    let actions: Vec<_> = entries.iter().map(|entry| text(entry, "/action")).collect();
+    assert_eq!((actions[0].as_str(), actions[1].as_str()), ("key.disable", "key.disable"));
+    assert!(page["next"].is_string() && !page.to_string().contains(&foreign));
+    let path = format!("/v1/organizations/{organization}/audit-entries?subject={foreign}");
+    assert_eq!(world.done(Some(&ada), "GET", &path, &Value::Null).await["items"], json!([]));
+}
+
+#[tokio::test]
+async fn what_was_changed_since_it_was_seen_is_not_overwritten() {
+    let world = World::new().await;
+    let (organization, ada) = world.sign_up("ada").await;
+    let (key, _) = world.key(&ada, &organization, "one").await;
+    for path in [format!("/v1/keys/{key}"), format!("/v1/organizations/{organization}")] {
+        let tag = world.tag(&ada, &path).await;
+        let change = async |name: &str, seen: &str| {
+            world.change(&ada, &path, &json!({ "name": name }), seen).await
+        };
+        let changed = change("first", &tag).await;
+        assert_eq!(changed.status, StatusCode::OK);
+        let outdated = change("second", &tag).await;
+        assert_eq!(
+            (outdated.status, code(&outdated)),
+            (StatusCode::PRECONDITION_FAILED, "outdated")
+        );
+        let tag = world.tag(&ada, &path).await;
+        assert_eq!(tag, format!("\"{}\"", changed.body["revision"]));
+        assert_eq!(change("second", &tag).await.body["name"], "second");
+        assert_eq!(change("third", "*").await.body["name"], "third");
+    }
+}
+
+#[tokio::test]
+async fn nobody_makes_or_gets_a_key_that_has_more_than_their_role_may() {
+    let world = World::new().await;
+    let (organization, ada) = world.sign_up("ada").await;
+    let (bob_id, bob) = world.join(&ada, &organization, "bob", "developer").await;
+    let path = format!("/v1/organizations/{organization}/keys");
+    let body = |name: &str, permission: &str, owner: Option<&str>| {
+        json!({ "api": "main", "name": name, "permissions": [permission], "owner": owner })
+            .to_string()
+    };
+    let refused = async |who: &str, method: &str, path: &str, body: String| {
+        let answer = world.ask(Some(who), method, path, &body).await;
+        assert_eq!((answer.status, code(&answer)), (StatusCode::FORBIDDEN, "forbidden"), "{body}");
+        assert!(text(&answer.body, "/detail").contains("`admin`"), "{answer:?}");
+    };
+    refused(&bob, "POST", &path, body("a", "admin", None)).await;
+    refused(&ada, "POST", &path, body("a", "admin", Some(&bob_id))).await;
+    let (own, _) = world.key(&bob, &organization, "bob's").await;
+    let own = format!("/v1/keys/{own}");
+    refused(&bob, "PATCH", &own, json!({ "permissions": ["admin"] }).to_string()).await;
+    let made = world.ask(Some(&ada), "POST", &path, &body("a", "admin", None)).await;
+    let hers = format!("/v1/keys/{}", text(&made.body, "/id"));
+    refused(&ada, "PATCH", &hers, json!({ "owner": bob_id }).to_string()).await;
+    let widened = json!({ "permissions": ["write"] });
+    assert_eq!(
+        world.done(Some(&bob), "PATCH", &own, &widened).await["permissions"],
+        json!(["write"])
     );
 }
 

@@ -9,6 +9,8 @@ use keyward_core::{
 };
 use keyward_store::{ChangeEntry, KeyFilter, KeyRecord, Page, Store, StoreError, Subject};
 
+use super::load::in_force;
+
 /// Keys that are read at once.
 const HANDFUL: u32 = 1_000;
 
@@ -112,7 +114,7 @@ async fn put(
     policy: &Policy,
     record: &KeyRecord,
 ) -> Result<(), StoreError> {
-    let key = record.in_force();
+    let key = in_force(policy, record);
     if directory.put_key(policy, &key, &record.secrets).is_ok() {
         return Ok(());
     }

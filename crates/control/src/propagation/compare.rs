@@ -91,7 +91,7 @@ fn agrees(
     record: &KeyRecord,
     secret: &Secret,
 ) -> bool {
-    let key = record.in_force();
+    let key = super::load::in_force(policy, record);
     let permissions = policy
         .api(key.api.as_str())
         .map(|api| api.profile.vocabulary.grant(key.permissions.iter().map(String::as_str)));

@@ -20,6 +20,7 @@ use super::{
     compare::{self, Differences},
     confirm,
     load::{self, State},
+    report::Reporter,
 };
 use crate::plan::{self, Credentials, Plan};
 
@@ -71,6 +72,7 @@ pub(super) struct Follower {
     background: Background,
     /// Configurations that came while another state was being loaded.
     waiting: VecDeque<(Box<Plan>, Answer)>,
+    reporter: Reporter,
     /// Whether the last look failed: then it is tried again after a while, and not told of again.
     is_away: bool,
 }
@@ -92,6 +94,9 @@ impl Follower {
             secrets = directory.secrets(),
             "all keys are loaded"
         );
+        let reporter =
+            Reporter::start(&source).map_err(|error| PropagationError::NoId(error.to_string()))?;
+        reporter.applied(revision, (source.clock)());
         let snapshot = Snapshot::new(
             policy.clone(),
             directory.clone(),
@@ -110,6 +115,7 @@ impl Follower {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             background: Background::Nothing,
             waiting: VecDeque::new(),
+            reporter,
             is_away: false,
         })
     }
@@ -119,7 +125,7 @@ impl Follower {
     }
 
     /// Follows the store until nobody can send commands any more.
-    pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+    pub(super) async fn run(&mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut next_comparison = Instant::now() + self.timing.compare;
         loop {
             match self.next_event(&mut commands, next_comparison).await {
@@ -141,6 +147,11 @@ impl Follower {
                 Event::Finished(Finished::Compared(found)) => self.mend(found).await,
             }
         }
+    }
+
+    /// Nothing is followed any more.
+    pub(super) async fn finish(self) {
+        self.reporter.finish().await;
     }
 
     async fn next_event(
@@ -209,6 +220,7 @@ impl Follower {
             }
             if let Some(last) = entries.last() {
                 self.known = last.revision;
+                self.reporter.applied(self.known, (self.source.clock)());
                 tracing::debug!(revision = self.known.get(), "changes are applied");
             }
             if entries.len() < HANDFUL as usize {
@@ -340,6 +352,7 @@ impl Follower {
         (self.plan, self.directory, self.credentials) = (plan, directory, credentials);
         self.known = revision;
         self.publish(policy);
+        self.reporter.applied(revision, (self.source.clock)());
         confirm(&self.freshness, revision, at);
         Ok(())
     }

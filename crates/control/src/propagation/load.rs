@@ -1,9 +1,15 @@
 //! Reading everything: what a start, a gap in the feed, and a changed vocabulary need.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use keyward_core::{directory::Directory, key::Plaintext, policy::Policy};
-use keyward_store::{Loaded, Revision, SealContext, Sealer, Store, StoreError, UpstreamCredential};
+use keyward_core::{
+    directory::Directory,
+    key::{Key, Plaintext},
+    policy::Policy,
+};
+use keyward_store::{
+    KeyRecord, Loaded, Revision, SealContext, Sealer, Store, StoreError, UpstreamCredential,
+};
 
 use super::{PropagationError, Source};
 use crate::plan::{Credentials, Plan};
@@ -20,6 +26,23 @@ pub struct State {
     pub revision: Revision,
 }
 
+/// A key as it counts: as good as its owner's role lets it be, and no more than that role's keys may be allowed.
+pub(crate) fn in_force<'r>(policy: &Policy, record: &'r KeyRecord) -> Cow<'r, Key> {
+    let key = record.in_force();
+    let ceiling = || {
+        let profile = &policy.api(key.api.as_str())?.profile;
+        let ceiling = profile.ceiling(record.owner_role?)?;
+        let vocabulary = &profile.vocabulary;
+        let granted = vocabulary.grant(key.permissions.iter().map(String::as_str));
+        (!ceiling.covers(granted))
+            .then(|| vocabulary.names(granted.intersection(ceiling)).map(str::to_owned).collect())
+    };
+    match ceiling() {
+        Some(permissions) => Cow::Owned(Key { permissions, ..key.into_owned() }),
+        None => key,
+    }
+}
+
 /// Reads everything and compiles it. `expected` is how many secrets there may be, for room.
 pub async fn load(
     source: &Source,
@@ -28,7 +51,7 @@ pub async fn load(
 ) -> Result<State, PropagationError> {
     // Keys are compiled by vocabularies alone, so they need not wait for credentials.
     let bare = Arc::new(plan.policy(&Credentials::new())?);
-    let mut builder = Directory::builder(bare, expected);
+    let mut builder = Directory::builder(bare.clone(), expected);
     let mut sealed = Vec::new();
     let revision = source
         .store
@@ -36,7 +59,7 @@ pub async fn load(
             Loaded::Organization(organization) => builder.organization(organization),
             Loaded::UpstreamCredential(credential) => sealed.push(credential),
             Loaded::Key(record) => {
-                if let Err(orphan) = builder.key(&record.in_force(), &record.secrets) {
+                if let Err(orphan) = builder.key(&in_force(&bare, &record), &record.secrets) {
                     tracing::error!(key = %record.key.id, "{orphan}: it is left out, and refused as unknown");
                 }
             }

@@ -9,12 +9,13 @@
 //! When the store is away, the last good state stays, and its age is told ([`Freshness`]).
 //!
 //! Where to look: [`follower`] is the loop, [`load`] reads everything, [`apply`] one change, [`compare`] finds what should
-//! not be.
+//! not be, [`report`] tells how far it is.
 
 mod apply;
 mod compare;
 mod follower;
 mod load;
+pub(crate) mod report;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::follower::Follower;
 use crate::{context::Clock, plan::Plan};
 
+pub(crate) use load::in_force;
 pub use load::load;
 
 /// What is followed, and what it takes to understand it.
@@ -46,6 +48,8 @@ pub struct Source {
     pub sealer: Arc<Sealer>,
     /// The clock.
     pub clock: Clock,
+    /// What this gateway is called where receipts list it: the machine and process.
+    pub node: String,
 }
 
 /// How often it looks by itself.
@@ -86,6 +90,9 @@ pub enum PropagationError {
         "no thread could be started to follow the store ({0}): free some of the system's memory or processes"
     )]
     Thread(#[from] std::io::Error),
+    /// There was no randomness for an id.
+    #[error("this gateway gets no id: {0}")]
+    NoId(String),
     /// It has stopped.
     #[error("the store is no longer followed: start Keyward again")]
     Stopped,
@@ -125,10 +132,11 @@ impl Propagation {
                     };
                 runtime.block_on(async {
                     match Follower::start(source, plan, timing).await {
-                        Ok(follower) => {
+                        Ok(mut follower) => {
                             if ready.send(Ok(follower.published())).is_ok() {
                                 follower.run(taken).await;
                             }
+                            follower.finish().await;
                         }
                         Err(error) => {
                             let _ = ready.send(Err(error));

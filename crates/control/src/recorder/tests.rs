@@ -7,7 +7,7 @@ use keyward_core::{
     time::Timestamp,
     usage::{Exposure, LastUse, UsageBatch, UsageScope, UsageSums},
 };
-use keyward_store::UsageFilter;
+use keyward_store::{AuditFilter, UsageFilter};
 
 use super::{QUEUE, Recorder};
 use crate::fixture::{Faulty, Fixture, NOW, at, new_key};
@@ -53,18 +53,19 @@ async fn what_was_told_before_the_end_is_written() {
         let at = NOW.plus(Duration::from_secs(second));
         sink.submit(UsageBatch {
             rows: vec![row(Some(key), 200, 3), row(None, 401, 1)],
-            last_uses: vec![LastUse { secret, at, from: address }],
+            last_uses: vec![LastUse { secret, at, from: address, requests: 1 }],
             exposures: vec![],
         });
     }
     // Late news of an earlier use does not take the later one's place.
-    let early = LastUse { secret, at: NOW, from: [192, 0, 2, 9].into() };
+    let early = LastUse { secret, at: NOW, from: [192, 0, 2, 9].into(), requests: 1 };
     sink.submit(UsageBatch { last_uses: vec![early], ..UsageBatch::default() });
     finish(recorder);
 
     assert_eq!(requests(&fixture).await, [(200, 15), (401, 5)]);
-    let last = fixture.folder.store().last_uses(key).await.unwrap();
-    assert_eq!((last[0].at, last[0].from), (NOW.plus(Duration::from_secs(4)), address));
+    let uses = fixture.folder.store().secret_uses(key).await.unwrap();
+    assert_eq!(uses[0].last, Some((NOW.plus(Duration::from_secs(4)), address)));
+    assert_eq!(uses[0].requests, 6, "late news is counted all the same");
 }
 
 #[tokio::test]
@@ -134,7 +135,8 @@ async fn a_key_seen_in_the_clear_is_marked_once_and_disabled_where_that_was_chos
 
     let state = async |key| control.show_key(&at(NOW), key).await.unwrap().key.state.as_str();
     assert_eq!((state(one).await, state(two).await), ("active", "disabled"));
-    let entries = control.list_audit_entries(&at(NOW), None, 2).await.unwrap().items;
+    let entries =
+        control.list_audit_entries(&at(NOW), &AuditFilter::default(), None, 2).await.unwrap().items;
     assert!(entries.iter().all(|entry| entry.actor.interface == "gateway"), "{entries:?}");
     let mut subjects: Vec<_> = entries.into_iter().map(|entry| entry.subject.id).collect();
     subjects.sort();

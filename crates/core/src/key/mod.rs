@@ -6,6 +6,6 @@ pub mod secret;
 pub mod standing;
 
 pub use format::KeyFormat;
-pub use record::{Environment, Key, KeyState, Secret};
+pub use record::{Environment, Key, KeyState, Labels, Rotation, Secret, UnfitLabel};
 pub use secret::{Digest, Pepper, PepperVersion, Peppers, Plaintext};
 pub use standing::Unusable;

@@ -1,6 +1,11 @@
 //! What is kept of a key: facts that people read and the data plane is compiled from.
 
-use std::{fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -119,6 +124,109 @@ pub struct Key {
     /// The member who answers for it: it is as good as their role. `None` where who runs this Keyward made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<UserId>,
+    /// By what people sort and find it.
+    #[serde(flatten)]
+    pub labels: Labels,
+    /// How old its secrets may become.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
+}
+
+/// What people write on a key, to sort and find it by. It grants nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Labels {
+    /// Words, at most [`Labels::MOST_TAGS`], each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Names with a value each, at most [`Labels::MOST_METADATA`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// What does not fit on a key, and what would.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnfitLabel {
+    /// More than a list shows.
+    #[error("there are {0} tags: a key has at most {most}", most = Labels::MOST_TAGS)]
+    TooManyTags(usize),
+    /// No word to find it by.
+    #[error("`{0}` is no tag: write 1 to {longest} printable characters", longest = Labels::LONGEST_NAME)]
+    Tag(String),
+    /// More than a page shows.
+    #[error("there are {0} metadata entries: a key has at most {most}", most = Labels::MOST_METADATA)]
+    TooMuchMetadata(usize),
+    /// No name.
+    #[error("`{0}` names no metadata: write 1 to {longest} printable characters", longest = Labels::LONGEST_NAME)]
+    Name(String),
+    /// Too long, or not printable.
+    #[error(
+        "the metadata `{0}` does not fit: write at most {longest} printable characters",
+        longest = Labels::LONGEST_VALUE
+    )]
+    Value(String),
+}
+
+impl Labels {
+    /// Tags a key has at most.
+    pub const MOST_TAGS: usize = 20;
+    /// Metadata entries a key has at most.
+    pub const MOST_METADATA: usize = 20;
+    /// Characters of a tag, or of the name of an entry.
+    pub const LONGEST_NAME: usize = 50;
+    /// Characters of an entry's value.
+    pub const LONGEST_VALUE: usize = 500;
+
+    /// Labels that fit; a tag that stands twice is kept once.
+    pub fn new(tags: Vec<String>, metadata: BTreeMap<String, String>) -> Result<Self, UnfitLabel> {
+        let printable = |text: &str| !text.chars().any(char::is_control);
+        let is_name = |text: &str| {
+            (1..=Self::LONGEST_NAME).contains(&text.chars().count())
+                && printable(text)
+                && text.trim() == text
+        };
+        if let Some(wrong) = tags.iter().find(|tag| !is_name(tag)) {
+            return Err(UnfitLabel::Tag(shortened(wrong)));
+        }
+        if let Some(wrong) = metadata.keys().find(|name| !is_name(name)) {
+            return Err(UnfitLabel::Name(shortened(wrong)));
+        }
+        let fits = |value: &str| value.chars().count() <= Self::LONGEST_VALUE && printable(value);
+        if let Some((name, _)) = metadata.iter().find(|(_, value)| !fits(value)) {
+            return Err(UnfitLabel::Value(name.clone()));
+        }
+        let mut seen = BTreeSet::new();
+        let tags: Vec<_> = tags.into_iter().filter(|tag| seen.insert(tag.clone())).collect();
+        match (tags.len(), metadata.len()) {
+            (tags, _) if tags > Self::MOST_TAGS => Err(UnfitLabel::TooManyTags(tags)),
+            (_, entries) if entries > Self::MOST_METADATA => {
+                Err(UnfitLabel::TooMuchMetadata(entries))
+            }
+            _ => Ok(Self { tags, metadata }),
+        }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(Labels::LONGEST_NAME).flat_map(char::escape_default).collect()
+}
+
+/// How old a secret of a key may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// After how many days its secret should be replaced, 1 to [`Rotation::MOST_DAYS`].
+    pub after_days: u32,
+    /// Whether a secret is refused from then on, or people are reminded only.
+    pub required: bool,
+}
+
+impl Rotation {
+    /// Ten years: what is longer is no policy.
+    pub const MOST_DAYS: u32 = 3660;
+
+    /// When a secret made at `made` should be replaced.
+    pub fn due(self, made: Timestamp) -> Timestamp {
+        made.plus(Duration::from_secs(u64::from(self.after_days) * 24 * 3600))
+    }
 }
 
 /// One secret of a key: what is kept of it.

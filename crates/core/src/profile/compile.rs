@@ -5,15 +5,18 @@ use std::{collections::BTreeMap, ops::Range};
 use toml::Spanned;
 
 use super::{
-    Exposed, File, Https, Issuance, IssuanceMode, Limits, Metering, Profile, ProfileError,
-    RequestId, refusal,
-    source::{BindingSource, KeySource, RouteSource, SlotSource, Source},
+    Ceilings, Exposed, File, Https, Issuance, IssuanceMode, Limits, Metering, Profile,
+    ProfileError, RequestId, refusal,
+    source::{BindingSource, KeySource, RotationMode, RouteSource, SlotSource, Source},
 };
 use crate::{
     binding::{Binding, BindingPlace},
     credential::Slot,
     json::Pointer,
-    key::format::{Alphabet, Checksum, KeyFormat},
+    key::{
+        Rotation,
+        format::{Alphabet, Checksum, KeyFormat},
+    },
     permission::{PermissionSet, Vocabulary},
     route::{Method, ParamName, PathPattern, Route},
 };
@@ -48,11 +51,12 @@ pub fn compile(name: &str, files: &BTreeMap<String, File>) -> Result<Profile, Pr
         slots,
         key_format: chain.key_format()?,
         presets: chain.presets(&vocabulary)?,
+        ceilings: chain.ceilings(&vocabulary)?,
         routes,
         refusals,
         https: chain.first(|s| s.transport.as_ref()?.https).unwrap_or(Https::Required),
         exposed: chain.first(|s| s.transport.as_ref()?.exposed).unwrap_or(Exposed::Mark),
-        issuance: chain.issuance(),
+        issuance: chain.issuance()?,
         request_id: chain.request_id()?,
         limits: chain.limits()?,
         metering: chain.metering()?,
@@ -164,12 +168,16 @@ impl Chain {
         .map_err(|error| file.error(span, error.to_string(), "see [key]".to_owned()))
     }
 
-    /// Presets are of one vocabulary: a file that states `permissions` does not inherit what stands for others.
-    fn presets(&self, vocabulary: &Vocabulary) -> Result<Vec<super::Preset>, ProfileError> {
+    /// The layers that speak of one vocabulary: a file that states `permissions` does not inherit what stands for others.
+    fn of_vocabulary(&self) -> impl Iterator<Item = &(File, Source)> {
         let own = self.layers.iter().position(|(_, source)| source.permissions.is_some());
-        let own = own.map_or(self.layers.len(), |at| at + 1);
-        let mut layers = self.layers.iter().take(own);
-        let found = layers.find_map(|(file, source)| Some((file, source.presets.as_ref()?)));
+        self.layers.iter().take(own.map_or(self.layers.len(), |at| at + 1))
+    }
+
+    /// Presets are of one vocabulary.
+    fn presets(&self, vocabulary: &Vocabulary) -> Result<Vec<super::Preset>, ProfileError> {
+        let found =
+            self.of_vocabulary().find_map(|(file, source)| Some((file, source.presets.as_ref()?)));
         let Some((file, presets)) = found else { return Ok(vec![]) };
         for preset in presets {
             for name in &preset.get_ref().permissions {
@@ -187,12 +195,47 @@ impl Chain {
         Ok(presets.iter().map(|preset| preset.get_ref().clone()).collect())
     }
 
-    fn issuance(&self) -> Issuance {
-        Issuance {
+    /// Like presets, ceilings are of one vocabulary.
+    fn ceilings(&self, vocabulary: &Vocabulary) -> Result<Ceilings, ProfileError> {
+        let found =
+            self.of_vocabulary().find_map(|(file, source)| Some((file, source.roles.as_ref()?)));
+        let Some((file, roles)) = found else { return Ok(Ceilings::default()) };
+        let checked = |names: &Option<Spanned<Vec<String>>>| {
+            let Some(names) = names else { return Ok(None) };
+            for name in names.get_ref() {
+                known_permission(file, names.span(), name, vocabulary)?;
+            }
+            Ok(Some(names.get_ref().clone()))
+        };
+        Ok(Ceilings {
+            developer: checked(&roles.developer)?,
+            administrator: checked(&roles.administrator)?,
+            owner: checked(&roles.owner)?,
+        })
+    }
+
+    fn issuance(&self) -> Result<Issuance, ProfileError> {
+        let days = self.find(|s| s.issuance.as_ref()?.rotate_after_days.as_ref());
+        let mode = self.first(|s| s.issuance.as_ref()?.rotation);
+        let rotation = match days {
+            Some((file, days)) if !(1..=Rotation::MOST_DAYS).contains(days.get_ref()) => {
+                return Err(file.error(
+                    days.span(),
+                    format!("`rotate_after_days` is {}", days.get_ref()),
+                    format!("write 1 to {}", Rotation::MOST_DAYS),
+                ));
+            }
+            Some((_, days)) => Some(Rotation {
+                after_days: *days.get_ref(),
+                required: mode == Some(RotationMode::Require),
+            }),
+            None => None,
+        };
+        Ok(Issuance {
             mode: self.first(|s| s.issuance.as_ref()?.mode).unwrap_or(IssuanceMode::SelfService),
             keys_per_organization: self.first(|s| s.issuance.as_ref()?.keys_per_organization),
-            rotate_after_days: self.first(|s| s.issuance.as_ref()?.rotate_after_days),
-        }
+            rotation,
+        })
     }
 
     fn realm(&self) -> Result<String, ProfileError> {

@@ -18,7 +18,13 @@ pub use source::{
     Limits, Metering, Plan, Preset, ResetForm, RouteSource, UsagePointers,
 };
 
-use crate::{credential::Slot, key::KeyFormat, permission::Vocabulary, route::Route};
+use crate::{
+    credential::Slot,
+    key::{KeyFormat, Rotation},
+    member::Role,
+    permission::{PermissionSet, Vocabulary},
+    route::Route,
+};
 
 /// A compiled profile.
 #[derive(Clone, Debug)]
@@ -35,6 +41,8 @@ pub struct Profile {
     pub vocabulary: Vocabulary,
     /// Named bundles of permissions.
     pub presets: Vec<Preset>,
+    /// What keys of members may be allowed, by role.
+    pub ceilings: Ceilings,
     /// The API's routes as the profile knows them; a configuration may add its own.
     pub routes: Vec<Route>,
     /// How every refusal is worded.
@@ -62,8 +70,31 @@ pub struct Issuance {
     pub mode: IssuanceMode,
     /// Most keys an organization has that are not revoked.
     pub keys_per_organization: Option<u32>,
-    /// After how many days people are reminded to rotate.
-    pub rotate_after_days: Option<u32>,
+    /// How old secrets of keys may become that say nothing else.
+    pub rotation: Option<Rotation>,
+}
+
+/// The most that keys of members may be allowed, by role. A viewer holds no keys, whatever stands here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ceilings {
+    /// Names of permissions; `None` where there is no ceiling.
+    pub(crate) developer: Option<Vec<String>>,
+    /// The same.
+    pub(crate) administrator: Option<Vec<String>>,
+    /// The same.
+    pub(crate) owner: Option<Vec<String>>,
+}
+
+impl Ceilings {
+    /// The names of the permissions that a role's keys may have; `None` where they may have all.
+    pub fn of(&self, role: Role) -> Option<&[String]> {
+        match role {
+            Role::Viewer => Some(&[]),
+            Role::Developer => self.developer.as_deref(),
+            Role::Administrator => self.administrator.as_deref(),
+            Role::Owner => self.owner.as_deref(),
+        }
+    }
 }
 
 /// How requests are numbered.
@@ -79,6 +110,12 @@ impl Profile {
     /// The header in which a key is expected, as people write it.
     pub fn key_header(&self) -> &str {
         self.slots.first().map_or("Authorization", Slot::shown)
+    }
+
+    /// The most that a role's keys may do, implied permissions included; `None` where there is no bound.
+    pub fn ceiling(&self, role: Role) -> Option<PermissionSet> {
+        let names = self.ceilings.of(role)?;
+        Some(self.vocabulary.grant(names.iter().map(String::as_str)))
     }
 
     /// The preset of this name, in any case.

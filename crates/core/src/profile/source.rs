@@ -22,6 +22,7 @@ pub(super) struct Source {
     pub(super) issuance: Option<IssuanceSource>,
     pub(super) permissions: Option<Spanned<Vec<PermissionSource>>>,
     pub(super) presets: Option<Vec<Spanned<Preset>>>,
+    pub(super) roles: Option<RolesSource>,
     pub(super) routes: Option<Vec<Spanned<RouteSource>>>,
     #[serde(default)]
     pub(super) refusals: RefusalsSource,
@@ -88,7 +89,27 @@ pub enum Exposed {
 pub(super) struct IssuanceSource {
     pub(super) mode: Option<IssuanceMode>,
     pub(super) keys_per_organization: Option<u32>,
-    pub(super) rotate_after_days: Option<u32>,
+    pub(super) rotate_after_days: Option<Spanned<u32>>,
+    pub(super) rotation: Option<RotationMode>,
+}
+
+/// What happens to a secret that should have been replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum RotationMode {
+    /// People are reminded.
+    Remind,
+    /// It is refused, too.
+    Require,
+}
+
+/// What keys of members may be allowed, by role; left out, everything.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RolesSource {
+    pub(super) developer: Option<Spanned<Vec<String>>>,
+    pub(super) administrator: Option<Spanned<Vec<String>>>,
+    pub(super) owner: Option<Spanned<Vec<String>>>,
 }
 
 /// Who may create keys.

@@ -11,7 +11,7 @@ use keyward_core::{
     directory::Directory,
     explain::{self, Explanation},
     id::{ApiName, KeyId, SecretId},
-    key::{Environment, Key, KeyState, Pepper, PepperVersion, Peppers, Secret},
+    key::{Environment, Key, KeyState, Labels, Pepper, PepperVersion, Peppers, Secret},
     organization::{Organization, OrganizationState},
     policy::{Api, Policy},
     profile::{self, File, Https, Profile, RouteSource},
@@ -212,6 +212,8 @@ impl World {
             created_at: moment("2026-01-01T00:00:00Z"),
             expires_at: None,
             owner: None,
+            labels: Labels::default(),
+            rotation: None,
         };
         let mut secret = self.secret(&key, &text, self.snapshot.peppers().current());
         change(&mut key, &mut secret);

@@ -2,6 +2,7 @@
 //! take them from the documents themselves.
 
 use keyward_core::{
+    key::Rotation,
     profile::{Https, IssuanceMode, ResetForm},
     route::{Method, RouteMatch, Routes},
     verdict::Reason,
@@ -180,7 +181,8 @@ fn generic_has_the_guide_s_permissions_presets_and_rotation() {
         ]
     );
     assert_eq!(profile.issuance.mode, IssuanceMode::SelfService);
-    assert_eq!(profile.issuance.rotate_after_days, Some(90));
+    let rotation = Rotation { after_days: 90, required: false };
+    assert_eq!(profile.issuance.rotation, Some(rotation));
     assert_eq!(permission("generic", Method::Post, "/v1/generate"), "read");
     let admin = profile.vocabulary.get("admin").unwrap();
     assert_eq!(profile.vocabulary.names(admin).count(), 4, "admin implies the others");

@@ -1,5 +1,6 @@
 //! Profiles that are wrong refuse to load, and say where, what, and what would be right.
 
+use keyward_core::member::Role;
 use keyward_core::profile::{self, File};
 
 use crate::files;
@@ -24,7 +25,16 @@ const CASES: &[(&str, &str)] = &[
     (
         r#"title = "a"
 titel = "b""#,
-        "mine.toml:2: unknown field `titel`, expected one of `title`, `inherits`, `key`, `credential`, `transport`, `issuance`, `permissions`, `presets`, `routes`, `refusals`, `request_id`, `limits`, `metering`, `demo`; correct this line",
+        "mine.toml:2: unknown field `titel`, expected one of `title`, `inherits`, `key`, `credential`, `transport`, `issuance`, `permissions`, `presets`, `roles`, `routes`, `refusals`, `request_id`, `limits`, `metering`, `demo`; correct this line",
+    ),
+    (
+        r#"[roles]
+developer = ["fly"]"#,
+        "mine.toml:2: there is no permission `fly`; use one of read, write, admin",
+    ),
+    (
+        "[issuance]\nrotate_after_days = 0",
+        "mine.toml:2: `rotate_after_days` is 0; write 1 to 3660",
     ),
     (
         r#"title = "a"
@@ -230,4 +240,22 @@ fn presets_are_not_inherited_past_a_vocabulary_of_ones_own() {
     assert!(profile::compile("mine", &files).unwrap().presets.is_empty());
     files.insert("mine".to_owned(), File::new("mine.toml", ""));
     assert_eq!(profile::compile("mine", &files).unwrap().presets.len(), 4);
+}
+
+#[test]
+fn ceilings_hold_with_what_permissions_imply_and_are_of_one_vocabulary() {
+    let mut files = files();
+    let own = "[roles]\nadministrator = [\"write\"]";
+    files.insert("mine".to_owned(), File::new("mine.toml", own));
+    let mine = profile::compile("mine", &files).unwrap();
+    let names = |role| mine.ceiling(role).map(|set| mine.vocabulary.names(set).collect::<Vec<_>>());
+    assert_eq!(names(Role::Viewer), Some(vec![]));
+    assert_eq!(names(Role::Administrator), Some(vec!["read", "write"]));
+    assert_eq!((names(Role::Developer), names(Role::Owner)), (None, None), "it states its own");
+    let own = "permissions = [{ name = \"only\", description = \"\" }]";
+    files.insert("mine".to_owned(), File::new("mine.toml", own));
+    assert_eq!(profile::compile("mine", &files).unwrap().ceiling(Role::Developer), None);
+    files.insert("mine".to_owned(), File::new("mine.toml", ""));
+    let mine = profile::compile("mine", &files).unwrap();
+    assert_eq!(mine.ceiling(Role::Developer), mine.vocabulary.get("write"));
 }

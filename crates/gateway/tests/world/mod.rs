@@ -23,7 +23,7 @@ use client::Client;
 use keyward_core::{
     directory::Directory,
     id::{KeyId, SecretId},
-    key::{Environment, Key, KeyState, Pepper, PepperVersion, Peppers, Plaintext, Secret},
+    key::{Environment, Key, KeyState, Labels, Pepper, PepperVersion, Peppers, Plaintext, Secret},
     organization::{Organization, OrganizationState},
     policy::{Api, Policy, Upstream as Target, UpstreamCredential},
     profile::{self, File, Profile},
@@ -289,6 +289,8 @@ impl World {
             created_at: Timestamp::default(),
             expires_at: None,
             owner: None,
+            labels: Labels::default(),
+            rotation: None,
         };
         change(&mut key);
         let plaintext = plaintext.expose().to_owned();

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::{Args, Subcommand, builder::RangedU64ValueParser};
 use keyward_api::{AuditEntryView, AuditProofView, Page};
 use keyward_control::Control;
-use keyward_store::{AuditHead, AuditId};
+use keyward_store::{AuditFilter, AuditHead, AuditId};
 
 use crate::{
     output::{Output, table},
@@ -54,7 +54,8 @@ impl Audit {
 async fn list(control: &Control, limit: usize, output: Output) -> anyhow::Result<()> {
     let (mut entries, mut after) = (Vec::new(), None);
     while entries.len() < limit {
-        let page = control.list_audit_entries(&operator(), after, PAGE).await?;
+        let filter = AuditFilter::default();
+        let page = control.list_audit_entries(&operator(), &filter, after, PAGE).await?;
         entries.extend(page.items);
         match page.next {
             Some(next) => after = Some(AuditId::new(next.parse()?)),

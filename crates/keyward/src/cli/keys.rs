@@ -10,7 +10,7 @@ use keyward_control::{
 };
 use keyward_core::{
     id::{ApiName, KeyId, OrganizationId, SecretId},
-    key::Environment,
+    key::{Environment, Labels},
     network::Network,
 };
 use tokio::task::JoinSet;
@@ -61,6 +61,9 @@ pub(super) enum Keys {
         id: KeyId,
         /// The secret's id, as `keys show` lists it
         secret: SecretId,
+        /// Also where somebody used it after it was replaced, and is cut off
+        #[arg(long)]
+        force: bool,
     },
     /// End a key for good
     Revoke {
@@ -154,8 +157,8 @@ impl Keys {
                     rotated(created, example.as_deref(), &keyward)
                 })
             }
-            Self::Retire { id, secret } => {
-                let view = control.retire_secret(&context, id, secret).await?;
+            Self::Retire { id, secret, force } => {
+                let view = control.retire_secret(&context, id, secret, force).await?;
                 output.show(&view, |key| {
                     format!("{secret} no longer opens {} `{}`.", key.id, key.name)
                 })
@@ -177,6 +180,8 @@ impl Create {
             expires_at: self.expires.map(|moment| moment.after(operator().now)),
             allowed_networks: self.allowed_networks.clone(),
             allowed_models: (!models.is_empty()).then(|| models.clone()),
+            labels: Labels::default(),
+            rotation: None,
             owner: None,
         }
     }
@@ -220,8 +225,7 @@ impl List {
                 State::Expired => KeyStateView::Expired,
                 State::Revoked => KeyStateView::Revoked,
             }),
-            owner: None,
-            after: None,
+            ..KeyQuery::default()
         };
         let mut keys = Vec::new();
         loop {
@@ -361,6 +365,15 @@ fn listed(keys: &[KeyView]) -> String {
     )
 }
 
+/// How often a secret was accepted, and how often still after it was replaced.
+fn requests(secret: &keyward_api::SecretView) -> String {
+    let all = secret.requests.unwrap_or_default();
+    match secret.requests_since_replaced {
+        Some(since) if since > 0 => format!("{all}, {since} since it was replaced"),
+        _ => all.to_string(),
+    }
+}
+
 fn shown(details: &KeyDetailsView) -> String {
     let key = &details.key;
     let mut text = facts(&[
@@ -390,9 +403,11 @@ fn shown(details: &KeyDetailsView) -> String {
             secret.expires_at.clone().unwrap_or_else(|| "with the key".to_owned()),
             secret.last_used_at.clone().unwrap_or_else(|| "never".to_owned()),
             secret.last_used_from.clone().unwrap_or_else(|| "-".to_owned()),
+            requests(secret),
         ]
     };
-    let heading = ["secret", "hint", "state", "created", "expires", "last used", "from"];
+    let heading =
+        ["secret", "hint", "state", "created", "expires", "last used", "from", "requests"];
     let secrets = table(&heading, key.secrets.iter().map(secret).collect(), "No secrets.");
     let used = |usage: &keyward_api::UsageView| {
         vec![

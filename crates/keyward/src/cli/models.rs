@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Subcommand;
 use keyward_api::{ModelIdView, Page};
 use keyward_core::id::{ModelId, OrganizationId};
+use keyward_store::OrganizationUpdate;
 
 use crate::{
     output::{Output, table},
@@ -81,7 +82,12 @@ impl Models {
             }
             Self::Allow { organization, models, all } => {
                 let models = (!all).then_some(models);
-                let view = control.set_allowed_models(&context, &organization, models).await?;
+                let update = OrganizationUpdate {
+                    allowed_models: Some(models),
+                    ..OrganizationUpdate::default()
+                };
+                let view =
+                    control.update_organization(&context, &organization, update, None).await?;
                 output.show(&view, |org| match &org.allowed_models {
                     None => format!("Keys of organization `{}` may ask for every model.", org.id),
                     Some(models) => {

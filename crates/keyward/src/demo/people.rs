@@ -6,7 +6,10 @@ use keyward_control::{
     Control,
     app::keys::{Issued, KeyQuery, NewKey},
 };
-use keyward_core::id::{ApiName, KeyId, ModelId, OrganizationId};
+use keyward_core::{
+    id::{ApiName, KeyId, ModelId, OrganizationId},
+    key::Labels,
+};
 
 use super::configuration::Demonstration;
 use crate::site::{Site, operator};
@@ -50,9 +53,7 @@ async fn key(
     let query = KeyQuery {
         api: Some(api.clone()),
         organization: Some(organization.clone()),
-        state: None,
-        owner: None,
-        after: None,
+        ..KeyQuery::default()
     };
     let known = control.list_keys(&operator(), &query, 1000).await?.items;
     let mut known =
@@ -76,6 +77,8 @@ async fn key(
         expires_at: None,
         allowed_networks: vec![],
         allowed_models: None,
+        labels: Labels::default(),
+        rotation: None,
         owner: None,
     };
     Ok(control.create_key(&operator(), new).await?)

@@ -9,7 +9,7 @@ use keyward_core::{
 };
 
 use crate::{
-    change::{Change, Subject},
+    change::{Change, KeyUpdate, Subject},
     error::StoreError,
     people::{InvitedAs, PeopleChange},
 };
@@ -23,6 +23,8 @@ pub(crate) enum Asked {
     In(OrganizationId, Right),
     /// A key: the right to write all keys of its organization, or one's own.
     Key(KeyId),
+    /// A key, whoever owns it: to give it to somebody else.
+    KeyOfAnybody(KeyId),
     /// The key that a secret is of.
     Secret(SecretId),
     /// A new key, for this owner.
@@ -47,11 +49,16 @@ pub(crate) fn asked(change: &Change) -> Asked {
         | Change::SetUpstreamCredential { .. }
         | Change::RemoveUpstreamCredential { .. }
         | Change::MarkKeyExposed { .. } => Asked::Everything,
-        Change::SetOrganizationAllowedModels { organization, .. } => {
+        Change::UpdateOrganization { organization, .. } => {
             Asked::In(organization.clone(), Right::WriteOrganization)
         }
         Change::CreateKey { key, .. } => Asked::NewKey(key.organization.clone(), key.owner),
-        Change::SetKeyState { key, .. } | Change::RotateKey { key, .. } => Asked::Key(*key),
+        Change::UpdateKey { key, update, .. } if update.owner.is_some() => {
+            Asked::KeyOfAnybody(*key)
+        }
+        Change::UpdateKey { key, .. }
+        | Change::SetKeyState { key, .. }
+        | Change::RotateKey { key, .. } => Asked::Key(*key),
         Change::RetireSecret { secret, .. } => Asked::Secret(*secret),
         Change::People(change) => asked_of_people(change),
     }
@@ -153,6 +160,8 @@ pub(crate) enum Grant {
     New(Box<Key>),
     /// One that is there.
     Held(KeyId),
+    /// One that is there, as it shall be.
+    Changed(KeyId, Box<KeyUpdate>),
 }
 
 /// Whether a change hands out a key, which may be a management key.
@@ -164,6 +173,7 @@ pub(crate) fn grant(change: &Change) -> Option<Grant> {
         Change::RotateKey { key, .. } | Change::SetKeyState { key, state: KeyState::Active } => {
             Some(Grant::Held(*key))
         }
+        Change::UpdateKey { key, update, .. } => Some(Grant::Changed(*key, update.clone())),
         _ => None,
     }
 }
@@ -180,6 +190,31 @@ pub(crate) fn within(place: &Place, made: &Key) -> Result<(), StoreError> {
     rights::bounded(made, maker).map_err(|beyond| {
         StoreError::invalid(beyond.to_string(), "bound it in time and networks like that one")
     })
+}
+
+/// Whether somebody in this place may change a management key so. What it is called is anybody's who may write it; what it may, where
+/// from, how long and for whom is held against what they have, and only who runs this Keyward makes it nobody's.
+pub(crate) fn within_as_changed(
+    place: &Place,
+    before: &Key,
+    after: &Key,
+) -> Result<(), StoreError> {
+    let bounds = |key: &Key| {
+        (key.permissions.clone(), key.allowed_networks.clone(), key.expires_at, key.owner)
+    };
+    if after.api.as_str() != MANAGEMENT || bounds(before) == bounds(after) {
+        return Ok(());
+    }
+    let is_let_go = before.owner.is_some() && after.owner.is_none();
+    if is_let_go && !place.rights.has(Right::Operate) {
+        return Err(StoreError::NotAllowed(Some(Right::Operate)));
+    }
+    // It does not lengthen its own life.
+    if let Some(maker) = place.key.as_ref().filter(|maker| maker.id == after.id) {
+        let maker = Key { id: KeyId::from_bits([0; 16]), ..maker.clone() };
+        return within(&Place { key: Some(maker), ..place.clone() }, after);
+    }
+    within(place, after)
 }
 
 /// Whether somebody in `place` may change what `of` is there to `to`.

@@ -10,7 +10,7 @@ use keyward_core::{
     organization::{Organization, OrganizationState},
     time::Timestamp,
 };
-use rusqlite::{Connection, Params, params};
+use rusqlite::{Connection, OptionalExtension, Params, params, types::Value};
 
 use super::{
     audit::{self, Done},
@@ -19,10 +19,11 @@ use super::{
     people,
     reads::{self, Held},
     rows::{self, millis},
+    updates,
 };
 use crate::{
     chain::ChainKey,
-    change::{Actor, Change, Revision},
+    change::{Actor, Change, Revision, Subject},
     error::StoreError,
     query::KeyRecord,
     rules::{self, Entry},
@@ -69,8 +70,38 @@ fn note(
         "INSERT INTO change_feed (revision, subject_kind, subject) VALUES (?1, ?2, ?3)",
         params![revision, entry.subject.kind(), entry.subject.id()],
     )?;
-    audit::append(connection, chain, &Done { actor, at, entry, revision })?;
+    let organization = concerned(connection, &entry.subject)?;
+    audit::append(connection, chain, &Done { actor, at, entry, organization, revision })?;
+    let (sql, id) = match &entry.subject {
+        Subject::Key(key) => {
+            ("UPDATE keys SET revision = ?2 WHERE id = ?1", Value::Blob(key.bits().to_vec()))
+        }
+        Subject::Organization(id) => (
+            "UPDATE organizations SET revision = ?2 WHERE id = ?1",
+            Value::Text(id.as_str().to_owned()),
+        ),
+        _ => return Ok(Revision::new(revision.unsigned_abs())),
+    };
+    write(connection, sql, params![id, revision])?;
     Ok(Revision::new(revision.unsigned_abs()))
+}
+
+/// Whose business a change is.
+fn concerned(
+    connection: &Connection,
+    subject: &Subject,
+) -> rusqlite::Result<Option<OrganizationId>> {
+    let key = match subject {
+        Subject::Organization(organization) | Subject::Member(organization, _) => {
+            return Ok(Some(organization.clone()));
+        }
+        Subject::Key(key) => key,
+        Subject::UpstreamCredential(_) | Subject::User(_) | Subject::Setup => return Ok(None),
+    };
+    let sql = "SELECT organization FROM keys WHERE id = ?1";
+    let found: Option<String> =
+        connection.prepare_cached(sql)?.query_row([key.bits()], |row| row.get(0)).optional()?;
+    Ok(found.and_then(|id| id.parse().ok()))
 }
 
 fn apply(
@@ -83,8 +114,8 @@ fn apply(
         Change::SetOrganizationState { organization, state } => {
             set_organization_state(connection, &organization, state)
         }
-        Change::SetOrganizationAllowedModels { organization, allowed_models } => {
-            set_organization_models(connection, &organization, allowed_models.as_ref())
+        Change::UpdateOrganization { organization, update, seen } => {
+            updates::organization(connection, &organization, update, seen)
         }
         Change::AssignModelId { organization, model } => {
             assign_model_id(connection, &organization, &model)
@@ -95,11 +126,12 @@ fn apply(
         Change::CreateKey { key, secret, most_active } => {
             create_key(connection, &key, &secret, most_active).map(Some)
         }
+        Change::UpdateKey { key, update, seen } => updates::key(connection, key, *update, seen),
         Change::SetKeyState { key, state } => set_key_state(connection, key, state),
         Change::RotateKey { key, secret, old_expires_at } => {
             rotate_key(connection, key, &secret, old_expires_at, at).map(Some)
         }
-        Change::RetireSecret { secret, at } => retire_secret(connection, secret, at),
+        Change::RetireSecret { secret, at, force } => retire_secret(connection, secret, at, force),
         Change::SetUpstreamCredential { upstream, sealed } => {
             set_upstream_credential(connection, &upstream, &sealed, at).map(Some)
         }
@@ -113,7 +145,10 @@ fn apply(
     }
 }
 
-fn organization(connection: &Connection, id: &OrganizationId) -> Result<Organization, StoreError> {
+pub(super) fn organization(
+    connection: &Connection,
+    id: &OrganizationId,
+) -> Result<Organization, StoreError> {
     reads::organization(connection, id)?.ok_or_else(|| StoreError::NoSuchOrganization(id.clone()))
 }
 
@@ -186,19 +221,6 @@ fn set_organization_state(
     Ok(Some(entry))
 }
 
-fn set_organization_models(
-    connection: &Connection,
-    id: &OrganizationId,
-    models: Option<&Vec<String>>,
-) -> Result<Option<Entry>, StoreError> {
-    let before = organization(connection, id)?;
-    let Some(entry) = rules::organization_models(&before, models) else { return Ok(None) };
-    let models = models.map(rows::json).transpose()?;
-    let sql = "UPDATE organizations SET allowed_models = ?2 WHERE id = ?1";
-    write(connection, sql, params![id.as_str(), models]).map_err(fault)?;
-    Ok(Some(entry))
-}
-
 fn assign_model_id(
     connection: &Connection,
     id: &OrganizationId,
@@ -234,16 +256,11 @@ fn create_key(
 ) -> Result<Entry, StoreError> {
     let entry = rules::new_key(key, secret)?;
     organization_stands(connection, &key.organization)?;
-    if let Some(owner) = key.owner {
-        let place = people::member(connection, &key.organization, owner)?;
-        rules::key_owner(key, owner, place.as_ref())?;
-    }
+    check_owner(connection, key)?;
     if reads::held_key(connection, key.id)?.is_some() {
         return Err(StoreError::KeyExists(key.id));
     }
-    if let Some(other) = reads::key_by_name(connection, &key.organization, &key.api, &key.name)? {
-        return Err(StoreError::NameTaken { name: key.name.clone(), key: other.key.id });
-    }
+    check_name(connection, key)?;
     if let Some(most) = most_active
         && reads::has_keys(connection, &key.organization, &key.api, most)?
     {
@@ -253,8 +270,9 @@ fn create_key(
     write(
         connection,
         "INSERT INTO keys (id, organization, api, name, environment, permissions, \
-         allowed_networks, allowed_models, state, created_at, expires_at, owner) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+         allowed_networks, allowed_models, state, created_at, expires_at, owner, tags, metadata, \
+         rotate_after_days, rotation_required) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         params![
             key.id.bits(),
             key.organization.as_str(),
@@ -268,11 +286,34 @@ fn create_key(
             millis(key.created_at),
             key.expires_at.map(millis),
             key.owner.map(UserId::bits),
+            rows::json(&key.labels.tags)?,
+            rows::json(&key.labels.metadata)?,
+            key.rotation.map(|rotation| rotation.after_days),
+            key.rotation.is_some_and(|rotation| rotation.required),
         ],
     )
     .map_err(fault)?;
-    insert_secret(connection, connection.last_insert_rowid(), 1, secret)?;
+    let seq = connection.last_insert_rowid();
+    updates::write_words(connection, seq, key)?;
+    insert_secret(connection, seq, 1, secret)?;
     Ok(entry)
+}
+
+/// An owner belongs to the organization and may hold keys.
+pub(super) fn check_owner(connection: &Connection, key: &Key) -> Result<(), StoreError> {
+    let Some(owner) = key.owner else { return Ok(()) };
+    let place = people::member(connection, &key.organization, owner)?;
+    rules::key_owner(key, owner, place.as_ref())
+}
+
+/// A name is one key's at a time.
+pub(super) fn check_name(connection: &Connection, key: &Key) -> Result<(), StoreError> {
+    match reads::key_by_name(connection, &key.organization, &key.api, &key.name)? {
+        Some(other) if other.key.id != key.id => {
+            Err(StoreError::NameTaken { name: key.name.clone(), key: other.key.id })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn insert_secret(
@@ -304,7 +345,7 @@ fn insert_secret(
     })
 }
 
-fn held(connection: &Connection, id: KeyId) -> Result<Held, StoreError> {
+pub(super) fn held(connection: &Connection, id: KeyId) -> Result<Held, StoreError> {
     reads::held_key(connection, id)?.ok_or(StoreError::NoSuchKey(id))
 }
 
@@ -345,11 +386,15 @@ fn rotate_key(
     let held = held(connection, id)?;
     let secrets = reads::secrets(connection, &held)?;
     let seq = held.seq;
-    let before = KeyRecord { key: held.key, owner_role: held.owner_role, secrets };
+    let Held { key, owner_role, revision, .. } = held;
+    let before = KeyRecord { key, owner_role, secrets, revision };
     let (ending, entry) = rules::rotation(&before, secret, old_expires_at, now)?;
     for old in ending {
         write_end(connection, old.id, old.expires_at)?;
     }
+    let sql = "UPDATE secrets SET requests_before = requests \
+        WHERE key_seq = ?1 AND requests_before IS NULL";
+    write(connection, sql, [seq]).map_err(fault)?;
     insert_secret(connection, seq, before.secrets.len() + 1, secret)?;
     Ok(entry)
 }
@@ -358,11 +403,16 @@ fn retire_secret(
     connection: &Connection,
     id: SecretId,
     at: Timestamp,
+    force: bool,
 ) -> Result<Option<Entry>, StoreError> {
     let missing = || StoreError::NoSuchSecret(id);
     let held = reads::key_of_secret(connection, id)?.ok_or_else(missing)?;
     let secrets = reads::secrets(connection, &held)?;
-    let secret = secrets.iter().find(|secret| secret.id == id).ok_or_else(missing)?;
+    let place = secrets.iter().position(|secret| secret.id == id).ok_or_else(missing)?;
+    let (secret, next) = (secrets.get(place).ok_or_else(missing)?, secrets.get(place + 1));
+    if !force {
+        rules::is_not_in_use(secret, next, at)?;
+    }
     let Some((end, entry)) = rules::retirement(&held.key, secret, at)? else { return Ok(None) };
     write_end(connection, id, Some(end))?;
     Ok(Some(entry))

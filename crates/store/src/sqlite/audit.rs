@@ -9,7 +9,7 @@
 
 use std::iter;
 
-use keyward_core::time::Timestamp;
+use keyward_core::{id::OrganizationId, time::Timestamp};
 use rusqlite::{
     Connection, OptionalExtension, Row, ToSql, params, params_from_iter,
     types::{ToSqlOutput, ValueRef},
@@ -48,6 +48,8 @@ pub(super) struct Done<'a> {
     pub(super) actor: &'a Actor,
     pub(super) at: Timestamp,
     pub(super) entry: &'a Entry,
+    /// Whose business it is.
+    pub(super) organization: Option<OrganizationId>,
     pub(super) revision: i64,
 }
 
@@ -65,7 +67,7 @@ pub(super) fn append(
     };
     // Behind whatever is there: a number that somebody took in advance must not keep a change from being made.
     let id = end.last_id.max(newest.last_id).saturating_add(1);
-    let Done { actor, at, entry, revision } = done;
+    let Done { actor, at, entry, organization, revision } = done;
     let subject = entry.subject.id();
     let [before, after] =
         [&entry.before, &entry.after].map(|value| value.as_ref().map(ToString::to_string));
@@ -81,6 +83,7 @@ pub(super) fn append(
         optional(after.as_ref()),
         Cell::Text(b"done"),
         Cell::Integer(*revision),
+        organization.as_ref().map_or(Cell::Nothing, |id| Cell::Text(id.as_str().as_bytes())),
     ];
     let next = link(connection, key, &end, id, &columns)?;
     let code = match found {
@@ -110,11 +113,20 @@ fn link(
     columns: &Columns<'_>,
 ) -> rusqlite::Result<StoredHead> {
     let hash = key.link(end.hash, id, columns);
-    let cells = columns.iter().map(|cell| cell as &dyn ToSql);
-    let row = iter::once(&id as &dyn ToSql).chain(cells).chain([hash.as_bytes() as &dyn ToSql]);
-    let sql = "INSERT INTO audit (id, at, actor_kind, actor_name, interface, action, subject_kind, \
-        subject, before, after, outcome, revision, chain) \
+    let [first @ .., organization] = columns;
+    let cells = first.iter().map(|cell| cell as &dyn ToSql);
+    let mut row: Vec<&dyn ToSql> = iter::once(&id as &dyn ToSql).chain(cells).collect();
+    row.push(hash.as_bytes());
+    let mut sql = "INSERT INTO audit (id, at, actor_kind, actor_name, interface, action, \
+        subject_kind, subject, before, after, outcome, revision, chain) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    // A log that just gets its chain has no such column yet.
+    if *organization != Cell::Nothing {
+        row.push(organization);
+        sql = "INSERT INTO audit (id, at, actor_kind, actor_name, interface, action, subject_kind, \
+            subject, before, after, outcome, revision, chain, organization) \
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    }
     connection.prepare_cached(sql)?.execute(params_from_iter(row))?;
     Ok(StoredHead { entries: end.entries.saturating_add(1), last_id: id, hash })
 }
@@ -193,7 +205,7 @@ pub(super) fn chain_what_is_there(
     connection: &Connection,
     key: &ChainKey,
 ) -> Result<(), StoreError> {
-    let sql = format!("SELECT {} FROM audit_unchained ORDER BY id", rows::AUDIT);
+    let sql = format!("SELECT {} FROM audit_unchained ORDER BY id", rows::AUDIT_UNCHAINED);
     let mut end = BEGINNING;
     reads::each(connection, &sql, [], |row| {
         let id: i64 = row.get(0).map_err(fault)?;

@@ -15,7 +15,10 @@ use crate::{
     error::StoreError,
     people::InvitedAs,
     query::KeyRecord,
-    rules::authority::{self as rules, Asked, Grant, Place},
+    rules::{
+        authority::{self as rules, Asked, Grant, Place},
+        updates,
+    },
 };
 
 /// Who acts, as far as their rights go.
@@ -79,6 +82,15 @@ pub(super) fn check(
             let held = reads::held_key(connection, key)?.ok_or(StoreError::NoSuchKey(key))?;
             hand_out(connection, &acting, &held.key)
         }
+        Some(Grant::Changed(key, update)) => {
+            let held = reads::held_key(connection, key)?.ok_or(StoreError::NoSuchKey(key))?;
+            let place = acting.place(connection, &held.key.organization)?;
+            let place = place.ok_or(StoreError::NoSuchKey(key))?;
+            match updates::key(&held.key, *update)? {
+                Some((after, _)) => rules::within_as_changed(&place, &held.key, &after),
+                None => Ok(()),
+            }
+        }
     }
 }
 
@@ -94,7 +106,12 @@ fn key_in_force(connection: &Connection, key: KeyId, at: Timestamp) -> Result<Ac
     let held = reads::held_key(connection, key)?.ok_or(StoreError::NoSuchKey(key))?;
     let organization = reads::organization(connection, &held.key.organization)?
         .ok_or_else(|| StoreError::NoSuchOrganization(held.key.organization.clone()))?;
-    let record = KeyRecord { key: held.key, owner_role: held.owner_role, secrets: vec![] };
+    let record = KeyRecord {
+        key: held.key,
+        owner_role: held.owner_role,
+        revision: held.revision,
+        secrets: vec![],
+    };
     record.in_force().standing(organization.state, at).map_err(StoreError::KeyNotGood)?;
     let rights = Rights::held_by(&record.key, record.owner_role);
     Ok(Acting::Key(Box::new(record.key), rights))
@@ -121,6 +138,12 @@ fn may(connection: &Connection, acting: &Acting, asked: Asked) -> Result<(), Sto
         Asked::Key(key) => {
             let held = reads::held_key(connection, key)?.ok_or(StoreError::NoSuchKey(key))?;
             write_key(&held.key, place(&held.key.organization)?.as_ref())
+        }
+        Asked::KeyOfAnybody(key) => {
+            let missing = || rules::missing(&Subject::Key(key));
+            let held = reads::held_key(connection, key)?.ok_or_else(missing)?;
+            let place = place(&held.key.organization)?;
+            rules::in_place(place.as_ref(), Right::WriteKeys, missing())
         }
         Asked::Secret(secret) => {
             let missing = || StoreError::NoSuchSecret(secret);

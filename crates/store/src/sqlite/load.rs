@@ -39,7 +39,9 @@ fn keys(connection: &Connection, handing: &mut Handing) -> Result<(), StoreError
         let seq = Cells::of("keys", row).integer(rows::KEY_SEQ, "seq")?;
         let secrets = secrets.of(seq, key.id)?;
         let owner_role = rows::owner_role(row)?;
-        handing.give(Loaded::Key(KeyRecord { key, owner_role, secrets }))
+        let revision = Cells::of("keys", row).number(rows::KEY_REVISION, "revision")?;
+        let revision = Revision::new(revision);
+        handing.give(Loaded::Key(KeyRecord { key, owner_role, secrets, revision }))
     })
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::{audit, faults::fault};
+use super::{audit, faults::fault, updates};
 use crate::{
     chain::{ChainKey, ChainKeys},
     error::StoreError,
@@ -20,8 +20,13 @@ use crate::{
 const FOUNDATION: &str = include_str!("migrations/0001_foundation.sql");
 const AUDIT_CHAIN: &str = include_str!("migrations/0002_audit_chain.sql");
 /// The steps behind the chain, in order.
-const LATER: &[&str] =
-    &[include_str!("migrations/0003_people.sql"), include_str!("migrations/0008_answers.sql")];
+const LATER: &[&str] = &[
+    include_str!("migrations/0003_people.sql"),
+    include_str!("migrations/0004_keys_and_audit.sql"),
+    include_str!("migrations/0008_answers.sql"),
+];
+/// The step behind which the words of keys have to be gathered.
+const WORDS: i64 = 4;
 const NEWEST: i64 = 2 + LATER.len() as i64;
 /// Tells our databases from others: "Kwrd".
 const APPLICATION_ID: i64 = 0x4b77_7264;
@@ -105,6 +110,9 @@ pub(super) fn complete(
     let key = audit::key(&step, keys)?;
     for (_, sql) in (3..).zip(LATER).filter(|(number, _)| database < *number) {
         step.execute_batch(sql).map_err(fault)?;
+    }
+    if database < WORDS {
+        updates::gather_words(&step)?;
     }
     if database < NEWEST {
         end(step, NEWEST)?;

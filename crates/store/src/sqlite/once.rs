@@ -10,6 +10,7 @@ use super::{
     rows::{Cells, millis},
 };
 use crate::{
+    change::Revision,
     error::StoreError,
     once::{Answered, Once, RequestKey},
     seal::SealedBytes,
@@ -18,9 +19,27 @@ use crate::{
 /// As many that are over go with each new one: more than come, so that none stays for long.
 const TRIM_AT_ONCE: u32 = 100;
 
-/// Keeps what becomes of a request, in the transaction of its change.
-pub(super) fn keep(connection: &Connection, at: Timestamp, once: &Once) -> Result<(), StoreError> {
+/// Refuses a request that was done.
+pub(super) fn is_first(
+    connection: &Connection,
+    at: Timestamp,
+    request: &RequestKey,
+) -> Result<(), StoreError> {
+    match answer(connection, request, at)? {
+        Some(_) => Err(StoreError::DoneBefore),
+        None => Ok(()),
+    }
+}
+
+/// Keeps what became of a request, in the transaction of its change.
+pub(super) fn keep(
+    connection: &Connection,
+    at: Timestamp,
+    once: Once,
+    revision: Revision,
+) -> Result<(), StoreError> {
     let Once { request, asked, made, answer, answered_until, kept_until } = once;
+    let answer = answer(revision)?;
     let sql = "DELETE FROM answers WHERE caller = ?1 AND key = ?2 AND kept_until <= ?3";
     write(connection, sql, params![request.caller, request.key, millis(at)]).map_err(fault)?;
     write(
@@ -33,8 +52,8 @@ pub(super) fn keep(connection: &Connection, at: Timestamp, once: &Once) -> Resul
             asked.as_bytes(),
             made,
             answer.as_bytes(),
-            millis(*answered_until),
-            millis(*kept_until),
+            millis(answered_until),
+            millis(kept_until),
         ],
     )
     .map_err(|error| match is_collision(&error) {

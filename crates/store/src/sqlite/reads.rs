@@ -2,11 +2,10 @@
 
 use keyward_core::{
     id::{ApiName, KeyId, ModelId, OrganizationId, SecretId},
-    key::{Digest, Key, KeyState, Secret},
+    key::{Digest, Key, Secret},
     member::Role,
     organization::Organization,
     time::Timestamp,
-    usage::LastUse,
 };
 use rusqlite::{Connection, OptionalExtension, Params, Row, ToSql, types::Value};
 
@@ -15,8 +14,8 @@ use crate::{
     change::{ChangeEntry, Feed, Revision},
     error::StoreError,
     query::{
-        AuditEntry, AuditId, KeyFilter, KeyRecord, Page, ShownKey, UpstreamCredential, UsageFilter,
-        UsageTotal,
+        AuditEntry, AuditFilter, AuditId, KeyRecord, Page, SecretUse, ShownKey, UpstreamCredential,
+        UsageFilter, UsageTotal,
     },
     store::{MaterialCheck, MaterialKind},
 };
@@ -130,15 +129,17 @@ pub(super) struct Held {
     pub(super) key: Key,
     pub(super) exposed_at: Option<Timestamp>,
     pub(super) owner_role: Option<Role>,
+    pub(super) revision: Revision,
 }
 
-fn held(row: &Row<'_>) -> Result<Held, StoreError> {
+pub(super) fn held(row: &Row<'_>) -> Result<Held, StoreError> {
     let cells = Cells::of("keys", row);
     Ok(Held {
         key: rows::key(row)?,
         seq: cells.integer(rows::KEY_SEQ, "seq")?,
         exposed_at: cells.optional_moment(rows::KEY_EXPOSED_AT, "exposed_at")?,
         owner_role: rows::owner_role(row)?,
+        revision: Revision::new(cells.number(rows::KEY_REVISION, "revision")?),
     })
 }
 
@@ -159,9 +160,10 @@ pub(super) fn secrets(connection: &Connection, of: &Held) -> Result<Vec<Secret>,
     all(connection, &sql, [of.seq], |row| rows::secret(row, of.key.id))
 }
 
-fn with_secrets(connection: &Connection, held: Held) -> Result<KeyRecord, StoreError> {
+pub(super) fn with_secrets(connection: &Connection, held: Held) -> Result<KeyRecord, StoreError> {
     let secrets = secrets(connection, &held)?;
-    Ok(KeyRecord { key: held.key, owner_role: held.owner_role, secrets })
+    let Held { key, owner_role, revision, .. } = held;
+    Ok(KeyRecord { key, owner_role, secrets, revision })
 }
 
 /// One key with its secrets.
@@ -199,58 +201,6 @@ pub(super) fn key_of_secret(
         rows::KEY
     );
     first(connection, &sql, [id.bits()], held)
-}
-
-/// The statement that lists keys behind a place, with what it is asked for besides that place and the limit.
-fn list(filter: &KeyFilter) -> (String, Vec<Value>) {
-    let narrow = [
-        ("organization", filter.organization.as_ref().map(OrganizationId::as_str)),
-        ("api", filter.api.as_ref().map(ApiName::as_str)),
-        ("state", filter.state.map(KeyState::as_str)),
-    ];
-    // Named, because the planner guesses: it would walk a million active keys to find the ten of an organization.
-    let index = match narrow {
-        _ if filter.owner.is_some() => " INDEXED BY keys_of_owner",
-        [(_, Some(_)), ..] => " INDEXED BY keys_of_organization",
-        [_, (_, Some(_)), _] => " INDEXED BY keys_of_api",
-        [_, _, (_, Some(_))] => " INDEXED BY keys_in_state",
-        _ => "",
-    };
-    let mut sql = format!("SELECT {} FROM keys{index} WHERE seq > ?1", rows::KEY);
-    let mut asked = Vec::new();
-    for (column, text) in narrow {
-        let Some(text) = text else { continue };
-        asked.push(Value::Text(text.to_owned()));
-        sql.push_str(&format!(" AND {column} = ?{}", asked.len() + 2));
-    }
-    if let Some(owner) = filter.owner {
-        asked.push(Value::Blob(owner.bits().to_vec()));
-        sql.push_str(&format!(" AND owner = ?{}", asked.len() + 2));
-    }
-    sql.push_str(" ORDER BY seq LIMIT ?2");
-    (sql, asked)
-}
-
-/// Keys in the order they were made.
-pub(super) fn keys(
-    connection: &Connection,
-    filter: &KeyFilter,
-    page: &Page<KeyId>,
-) -> Result<Vec<KeyRecord>, StoreError> {
-    let mut behind = 0;
-    if let Some(id) = page.after {
-        // One of another organization is as unknown here as one that does not exist.
-        let held = held_key(connection, id)?.filter(|held| {
-            filter.organization.as_ref().is_none_or(|of| held.key.organization == *of)
-        });
-        behind = held.ok_or(StoreError::NoSuchKey(id))?.seq;
-    }
-    let (sql, asked) = list(filter);
-    let params = [Value::Integer(behind), Value::Integer(page.rows())].into_iter().chain(asked);
-    all(connection, &sql, rusqlite::params_from_iter(params), held)?
-        .into_iter()
-        .map(|held| with_secrets(connection, held))
-        .collect()
 }
 
 /// The key that has this name now.
@@ -294,12 +244,25 @@ pub(super) fn has_keys(
     Ok(found.is_some_and(|found| found >= i64::from(most)))
 }
 
-/// When and from where each secret of the key was last accepted.
-pub(super) fn last_uses(connection: &Connection, key: KeyId) -> Result<Vec<LastUse>, StoreError> {
-    let sql = "SELECT id, last_used_at, last_used_from FROM secrets \
-        WHERE key_seq = (SELECT seq FROM keys WHERE id = ?1) AND last_used_from IS NOT NULL \
-        ORDER BY number";
-    all(connection, sql, [key.bits()], rows::last_use)
+/// How far each secret of the key is in use, oldest first.
+pub(super) fn secret_uses(
+    connection: &Connection,
+    key: KeyId,
+) -> Result<Vec<SecretUse>, StoreError> {
+    let sql = "SELECT id, last_used_at, last_used_from, requests, requests_before FROM secrets \
+        WHERE key_seq = (SELECT seq FROM keys WHERE id = ?1) ORDER BY number";
+    all(connection, sql, [key.bits()], rows::secret_use)
+}
+
+/// The revision of the last change to an organization.
+pub(super) fn organization_revision(
+    connection: &Connection,
+    id: &OrganizationId,
+) -> Result<Option<Revision>, StoreError> {
+    let sql = "SELECT id, revision FROM organizations WHERE id = ?1";
+    first(connection, sql, [id.as_str()], |row| {
+        Cells::of("organizations", row).number(1, "revision").map(Revision::new)
+    })
 }
 
 /// Every upstream credential, by name.
@@ -322,11 +285,35 @@ pub(super) fn upstream_credential(
 /// The audit log, newest first.
 pub(super) fn audit(
     connection: &Connection,
+    filter: &AuditFilter,
     page: &Page<AuditId>,
 ) -> Result<Vec<AuditEntry>, StoreError> {
+    let text = |text: &str| Value::Text(text.to_owned());
     let before = page.after.map_or(i64::MAX, |id| rows::count(id.get()));
-    let sql = format!("SELECT {} FROM audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2", rows::AUDIT);
-    all(connection, &sql, [before, page.rows()], rows::audit_entry)
+    let mut sql = format!("SELECT {} FROM audit WHERE id < ?", rows::AUDIT);
+    let mut asked = vec![Value::Integer(before)];
+    let mut narrow = |column: &str, value: Option<Value>| {
+        let Some(value) = value else { return };
+        sql.push_str(&format!(" AND {column} ?"));
+        asked.push(value);
+    };
+    narrow("organization =", filter.organization.as_ref().map(|id| text(id.as_str())));
+    let subject = filter.subject.as_ref();
+    narrow("subject_kind =", subject.map(|subject| text(subject.kind())));
+    narrow("subject =", subject.map(|subject| Value::Text(subject.id())));
+    narrow("actor_name =", filter.person.map(|person| Value::Text(person.to_string())));
+    match filter.action.as_deref() {
+        Some(all) if all.ends_with('.') => {
+            narrow("action >=", Some(text(all)));
+            narrow("action <", Some(Value::Text(format!("{all}{}", char::MAX))));
+        }
+        action => narrow("action =", action.map(text)),
+    }
+    narrow("at >=", filter.from.map(|from| Value::Integer(rows::millis(from))));
+    narrow("at <", filter.until.map(|until| Value::Integer(rows::millis(until))));
+    sql.push_str(" ORDER BY id DESC LIMIT ?");
+    asked.push(Value::Integer(page.rows()));
+    all(connection, &sql, rusqlite::params_from_iter(asked), rows::audit_entry)
 }
 
 /// Sums per API, route, key and status.
@@ -408,52 +395,4 @@ pub(super) fn pepper_in_use(connection: &Connection, version: u32) -> Result<boo
         .optional()
         .map(|found| found.is_some())
         .map_err(fault)
-}
-
-#[cfg(test)]
-mod tests {
-    use keyward_core::id::UserId;
-
-    use super::*;
-
-    #[test]
-    fn every_list_of_keys_walks_one_index_in_its_order() {
-        let connection = Connection::open_in_memory().unwrap();
-        super::super::migrations::everything(&connection);
-        let organization = Some("org".parse().unwrap());
-        let api = Some("api".parse().unwrap());
-        let state = Some(KeyState::Active);
-        let none = KeyFilter::default();
-        let cases = [
-            (none.clone(), "USING INTEGER PRIMARY KEY (rowid>?)"),
-            (
-                KeyFilter { organization: organization.clone(), state, ..none.clone() },
-                "USING INDEX keys_of_organization (organization=? AND seq>?)",
-            ),
-            (
-                KeyFilter { organization, api: api.clone(), state, owner: None },
-                "USING INDEX keys_of_organization (organization=? AND seq>?)",
-            ),
-            (KeyFilter { api, state, ..none.clone() }, "USING INDEX keys_of_api (api=? AND seq>?)"),
-            (KeyFilter { state, ..none.clone() }, "USING INDEX keys_in_state (state=? AND seq>?)"),
-            (
-                KeyFilter { owner: Some(UserId::from_bits([1; 16])), state, ..none },
-                "USING INDEX keys_of_owner (owner=? AND seq>?)",
-            ),
-        ];
-        for (filter, expected) in cases {
-            let (sql, asked) = list(&filter);
-            let params = [Value::Integer(0), Value::Integer(9)].into_iter().chain(asked);
-            let plan = all(
-                &connection,
-                &format!("EXPLAIN QUERY PLAN {sql}"),
-                rusqlite::params_from_iter(params),
-                |row| Ok(row.get::<_, String>(3).unwrap()),
-            );
-            let mut plan = plan.unwrap();
-            // Beside the walk, the owner's role is looked up for each key that has an owner.
-            plan.retain(|line| !line.contains("memberships") && !line.contains("SUBQUERY"));
-            assert_eq!(plan, [format!("SEARCH keys {expected}")]);
-        }
-    }
 }

@@ -24,10 +24,13 @@ ON CONFLICT (minute, api, route, key, status) DO UPDATE SET
     bytes_out = iif(bytes_out > 9223372036854775807 - excluded.bytes_out,
         9223372036854775807, bytes_out + excluded.bytes_out)";
 
-/// Cores report out of order: an older use never replaces a newer.
+/// Cores report out of order: an older use never replaces a newer, but is counted.
 const USED: &str = "
-UPDATE secrets SET last_used_at = ?2, last_used_from = ?3
-WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at <= ?2)";
+UPDATE secrets SET
+    requests = iif(requests > 9223372036854775807 - ?4, 9223372036854775807, requests + ?4),
+    last_used_from = iif(coalesce(last_used_at, 0) <= ?2, ?3, last_used_from),
+    last_used_at = max(coalesce(last_used_at, 0), ?2)
+WHERE id = ?1";
 
 fn add(connection: &Connection, scope: &UsageScope, sums: &UsageSums) -> rusqlite::Result<usize> {
     connection.prepare_cached(ADD)?.execute(params![
@@ -47,7 +50,8 @@ fn used(connection: &Connection, last: &LastUse) -> rusqlite::Result<usize> {
     connection.prepare_cached(USED)?.execute(params![
         last.secret.bits(),
         millis(last.at),
-        last.from.to_string()
+        last.from.to_string(),
+        count(last.requests),
     ])
 }
 

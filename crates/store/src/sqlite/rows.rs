@@ -7,11 +7,11 @@ use std::{net::IpAddr, str::FromStr};
 
 use keyward_core::{
     id::{KeyId, OrganizationId, SecretId, UserId},
-    key::{Digest, Key, KeyState, PepperVersion, Secret},
+    key::{Digest, Key, KeyState, Labels, PepperVersion, Rotation, Secret},
     member::Role,
     organization::{Organization, OrganizationState},
     time::Timestamp,
-    usage::{LastUse, UsageSums},
+    usage::UsageSums,
 };
 use rusqlite::{Row, types::ValueRef};
 use serde::{Serialize, de::DeserializeOwned};
@@ -20,7 +20,7 @@ use super::faults::fault;
 use crate::{
     change::{Actor, ActorKind, ChangeEntry, Interface, Revision, Subject},
     error::StoreError,
-    query::{AuditEntry, AuditId, UpstreamCredential, UsageTotal},
+    query::{AuditEntry, AuditId, SecretUse, UpstreamCredential, UsageTotal},
     seal::SealedBytes,
     store::{MaterialCheck, MaterialKind},
 };
@@ -202,11 +202,14 @@ pub(super) fn organization(row: &Row<'_>) -> Result<Organization, StoreError> {
 pub(super) const KEY: &str = "id, organization, api, name, environment, permissions, \
     allowed_networks, allowed_models, state, created_at, expires_at, seq, exposed_at, owner, \
     CASE WHEN owner IS NOT NULL THEN (SELECT role FROM memberships \
-    WHERE memberships.organization = keys.organization AND user = owner) END";
+    WHERE memberships.organization = keys.organization AND user = owner) END, \
+    tags, metadata, rotate_after_days, rotation_required, revision";
 /// Where [`KEY`] has the key's place in the order of keys.
 pub(super) const KEY_SEQ: usize = 11;
 /// Where [`KEY`] has the role that the key's owner has now.
 pub(super) const KEY_OWNER_ROLE: usize = 14;
+/// Where [`KEY`] has the revision of the last change to the key.
+pub(super) const KEY_REVISION: usize = 19;
 /// Where [`KEY`] has the moment of the last audited exposure.
 pub(super) const KEY_EXPOSED_AT: usize = 12;
 
@@ -225,7 +228,21 @@ pub(super) fn key(row: &Row<'_>) -> Result<Key, StoreError> {
         created_at: cells.moment(9, "created_at")?,
         expires_at: cells.optional_moment(10, "expires_at")?,
         owner: cells.optional_bits(13, "owner")?.map(UserId::from_bits),
+        labels: Labels {
+            tags: cells.json_of(15, "tags")?,
+            metadata: cells.json_of(16, "metadata")?,
+        },
+        rotation: rotation(&cells)?,
     })
+}
+
+fn rotation(cells: &Cells<'_>) -> Result<Option<Rotation>, StoreError> {
+    if cells.cell(17)? == ValueRef::Null {
+        return Ok(None);
+    }
+    let after_days = cells.number(17, "rotate_after_days")?;
+    let required = cells.integer(18, "rotation_required")? == 1;
+    Ok(Some(Rotation { after_days, required }))
 }
 
 /// The role that the owner of a row of [`KEY`] has.
@@ -255,13 +272,25 @@ pub(super) fn secret(row: &Row<'_>, key: KeyId) -> Result<Secret, StoreError> {
     })
 }
 
-/// A row of `id, last_used_at, last_used_from` of a secret that was used.
-pub(super) fn last_use(row: &Row<'_>) -> Result<LastUse, StoreError> {
+/// A row of `id, last_used_at, last_used_from, requests, requests_before` of a secret.
+pub(super) fn secret_use(row: &Row<'_>) -> Result<SecretUse, StoreError> {
     let cells = Cells::of("secrets", row);
-    Ok(LastUse {
+    let last = match cells.optional_text(2, "last_used_from")? {
+        Some(_) => {
+            Some((cells.moment(1, "last_used_at")?, cells.parsed::<IpAddr>(2, "last_used_from")?))
+        }
+        None => None,
+    };
+    let requests: u64 = cells.number(3, "requests")?;
+    let since_replaced = match cells.cell(4)? {
+        ValueRef::Null => None,
+        _ => Some(requests.saturating_sub(cells.number(4, "requests_before")?)),
+    };
+    Ok(SecretUse {
         secret: SecretId::from_bits(cells.bits(0, "id")?),
-        at: cells.moment(1, "last_used_at")?,
-        from: cells.parsed::<IpAddr>(2, "last_used_from")?,
+        last,
+        requests,
+        since_replaced,
     })
 }
 
@@ -277,7 +306,10 @@ pub(super) fn upstream_credential(row: &Row<'_>) -> Result<UpstreamCredential, S
 
 /// The cells that [`audit_entry`] reads.
 pub(super) const AUDIT: &str = "id, at, actor_kind, actor_name, interface, action, subject_kind, \
-    subject, before, after, outcome, revision";
+    subject, before, after, outcome, revision, organization";
+/// The same of a log from before entries named an organization.
+pub(super) const AUDIT_UNCHAINED: &str = "id, at, actor_kind, actor_name, interface, action, \
+    subject_kind, subject, before, after, outcome, revision, NULL";
 
 pub(super) fn audit_entry(row: &Row<'_>) -> Result<AuditEntry, StoreError> {
     let cells = Cells::of("audit", row);
@@ -300,6 +332,10 @@ pub(super) fn audit_entry(row: &Row<'_>) -> Result<AuditEntry, StoreError> {
         },
         action: cells.text(5, "action")?.to_owned(),
         subject: cells.word(6, "subject", |kind| Subject::from_words(kind, subject))?,
+        organization: match cells.optional_text(12, "organization")? {
+            Some(_) => Some(cells.parsed(12, "organization")?),
+            None => None,
+        },
         before: cells.optional_json_of(8, "before")?,
         after: cells.optional_json_of(9, "after")?,
         outcome: cells.text(10, "outcome")?.to_owned(),

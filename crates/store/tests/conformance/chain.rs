@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keyward_core::key::KeyState;
-use keyward_store::{AuditBreak, AuditHead, AuditProof, Page, Store};
+use keyward_store::{AuditBreak, AuditFilter, AuditHead, AuditProof, Page, Store};
 
 use super::{Bed, commit, creation, feed::one_of_each, state, with_organization};
 
@@ -31,7 +31,8 @@ pub(crate) async fn the_chain_holds_after_changes_of_every_kind(bed: Bed) {
         assert_eq!(head.entries, entries);
         assert_eq!(heads.iter().filter(|other| other.hash == head.hash).count(), 1);
     }
-    let newest = bed.store.audit(Page::first(1)).await.unwrap().remove(0).id;
+    let newest =
+        bed.store.audit(&AuditFilter::default(), Page::first(1)).await.unwrap().remove(0).id;
     let proof = bed.store.verify_audit(None).await.unwrap();
     assert_eq!(proof, AuditProof::Whole { head: *heads.last().unwrap(), newest: Some(newest) });
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use keyward_core::{key::KeyState, organization::OrganizationState};
-use keyward_store::{Change, Feed, Page, Revision, SealedBytes, StoreError, Subject};
+use keyward_store::{AuditFilter, Change, Feed, Page, Revision, SealedBytes, StoreError, Subject};
 
 use super::{
-    Bed, actor, commit, creation, key_id, later, organization, organization_id, secret_id,
+    Bed, actor, commit, creation, key_id, later, models, organization, organization_id, secret_id,
     secret_of, state, trace, with_organization,
 };
 
@@ -50,9 +50,10 @@ pub(crate) fn one_of_each() -> Vec<(Change, Subject)> {
             of_org(),
         ),
         (
-            Change::SetOrganizationAllowedModels {
+            Change::UpdateOrganization {
                 organization: org(),
-                allowed_models: Some(vec![]),
+                update: models(Some(vec![])),
+                seen: None,
             },
             of_org(),
         ),
@@ -68,7 +69,7 @@ pub(crate) fn one_of_each() -> Vec<(Change, Subject)> {
             },
             of_key(),
         ),
-        (Change::RetireSecret { secret: secret_id(1), at: later(1) }, of_key()),
+        (Change::RetireSecret { secret: secret_id(1), at: later(1), force: true }, of_key()),
         (
             Change::MarkKeyExposed {
                 key: key_id(1),
@@ -123,7 +124,7 @@ pub(crate) async fn a_refused_change_leaves_no_trace(bed: Bed) {
         creation(1),
         same_digest,
         state(9, KeyState::Revoked),
-        Change::RetireSecret { secret: secret_id(9), at: later(1) },
+        Change::RetireSecret { secret: secret_id(9), at: later(1), force: true },
         Change::CreateOrganization(organization("org")),
         Change::RemoveUpstreamCredential { upstream: "none".to_owned() },
     ];
@@ -172,7 +173,7 @@ pub(crate) async fn every_change_has_its_audit_entry(bed: Bed) {
         [
             "organization.create",
             "organization.suspend",
-            "organization.set_allowed_models",
+            "organization.update",
             "organization.assign_model_id",
             "organization.withdraw_model_id",
             "key.create",
@@ -201,10 +202,10 @@ pub(crate) async fn the_audit_log_is_paged_newest_first(bed: Bed) {
     for (change, _) in one_of_each() {
         commit(&bed.store, change).await.unwrap();
     }
-    let whole = bed.store.audit(Page::first(1000)).await.unwrap();
+    let whole = bed.store.audit(&AuditFilter::default(), Page::first(1000)).await.unwrap();
     let (mut pages, mut page) = (vec![], Page::first(5));
     loop {
-        let entries = bed.store.audit(page).await.unwrap();
+        let entries = bed.store.audit(&AuditFilter::default(), page).await.unwrap();
         let Some(last) = entries.last() else { break };
         page = Page::after(last.id, 5);
         pages.extend(entries);
@@ -217,7 +218,7 @@ pub(crate) async fn the_audit_log_holds_no_secret(bed: Bed) {
     for (change, _) in one_of_each() {
         commit(&bed.store, change).await.unwrap();
     }
-    for entry in bed.store.audit(Page::first(1000)).await.unwrap() {
+    for entry in bed.store.audit(&AuditFilter::default(), Page::first(1000)).await.unwrap() {
         let text = format!("{:?} {:?}", entry.before, entry.after);
         for hidden in ["kw_aaa", "digest", "hint", "d1d1", "209, 209", "sealed bytes"] {
             assert!(!text.contains(hidden), "{hidden} in {text}");

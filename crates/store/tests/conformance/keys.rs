@@ -2,7 +2,7 @@
 
 use keyward_core::{
     id::ApiName,
-    key::{Key, KeyState, PepperVersion, Secret},
+    key::{Key, KeyState, Labels, PepperVersion, Rotation, Secret},
     time::Timestamp,
 };
 use keyward_store::{Change, KeyFilter, KeyRecord, Page, StoreError};
@@ -15,7 +15,7 @@ use super::{
 pub(crate) async fn a_created_key_is_there_whole(bed: Bed) {
     with_organization(&bed.store).await;
     let revision = commit(&bed.store, creation(1)).await.unwrap();
-    let record = KeyRecord { key: key(1), owner_role: None, secrets: vec![secret(1)] };
+    let record = KeyRecord { key: key(1), owner_role: None, secrets: vec![secret(1)], revision };
     assert_eq!(bed.store.key(key_id(1)).await.unwrap(), Some(record.clone()));
     assert_eq!(bed.store.revision().await.unwrap(), revision);
     let organization = organization_id("org");
@@ -41,6 +41,11 @@ pub(crate) async fn every_field_reads_back(bed: Bed) {
         state: KeyState::Disabled,
         created_at: Timestamp::from_millis(1),
         expires_at: Some(Timestamp::NEVER),
+        labels: Labels {
+            tags: vec!["ü \"1\"".to_owned()],
+            metadata: [("🔑".to_owned(), "'%_".to_owned())].into(),
+        },
+        rotation: Some(Rotation { after_days: 1, required: true }),
         ..key(1)
     };
     let secret = Secret {
@@ -50,9 +55,10 @@ pub(crate) async fn every_field_reads_back(bed: Bed) {
         ..secret(1)
     };
     let change = Change::CreateKey { key: key.clone(), secret: secret.clone(), most_active: None };
-    commit(&bed.store, change).await.unwrap();
+    let revision = commit(&bed.store, change).await.unwrap();
     let record = bed.store.key(key_id(1)).await.unwrap();
-    assert_eq!(record, Some(KeyRecord { key, owner_role: None, secrets: vec![secret] }));
+    let expected = KeyRecord { key, owner_role: None, secrets: vec![secret], revision };
+    assert_eq!(record, Some(expected));
 }
 
 pub(crate) async fn a_key_needs_its_organization(bed: Bed) {
@@ -171,7 +177,7 @@ pub(crate) async fn revoked_is_final(bed: Bed) {
     let revoked = commit(&bed.store, state(1, KeyState::Revoked)).await.unwrap();
     let rotate =
         Change::RotateKey { key: key_id(1), secret: secret_of(2, 1), old_expires_at: later(60) };
-    let retire = Change::RetireSecret { secret: secret_id(1), at: later(60) };
+    let retire = Change::RetireSecret { secret: secret_id(1), at: later(60), force: true };
     for change in [state(1, KeyState::Active), state(1, KeyState::Disabled), rotate, retire] {
         let refused = commit(&bed.store, change).await;
         assert_eq!(refused, Err(StoreError::AlreadyRevoked(key_id(1))));
@@ -231,7 +237,7 @@ pub(crate) async fn rotation_gives_the_old_secrets_an_end_and_never_a_later_one(
 pub(crate) async fn retiring_brings_an_end_forward_and_never_back(bed: Bed) {
     with_organization(&bed.store).await;
     commit(&bed.store, creation(1)).await.unwrap();
-    let retire = |at| Change::RetireSecret { secret: secret_id(1), at };
+    let retire = |at| Change::RetireSecret { secret: secret_id(1), at, force: true };
     commit(&bed.store, retire(later(100))).await.unwrap();
     assert_eq!(ends(&bed, 1).await, [Some(later(100))]);
     let before = trace(&bed.store).await;
@@ -240,7 +246,7 @@ pub(crate) async fn retiring_brings_an_end_forward_and_never_back(bed: Bed) {
     assert_eq!(trace(&bed.store).await, before, "it ends before that already");
     commit(&bed.store, retire(later(10))).await.unwrap();
     assert_eq!(ends(&bed, 1).await, [Some(later(10))]);
-    let missing = Change::RetireSecret { secret: secret_id(9), at: later(1) };
+    let missing = Change::RetireSecret { secret: secret_id(9), at: later(1), force: true };
     assert_eq!(commit(&bed.store, missing).await, Err(StoreError::NoSuchSecret(secret_id(9))));
 }
 

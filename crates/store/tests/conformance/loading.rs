@@ -50,13 +50,20 @@ pub(crate) async fn load_gives_everything_with_old_secrets_and_revoked_keys(bed:
             key: key(3),
             owner_role: None,
             secrets: vec![ended(3), ended(10), secret_of(4, 3)],
+            revision: Revision::new(7),
         }),
         Loaded::Key(KeyRecord {
             key: keyward_core::key::Key { state: KeyState::Revoked, ..key(1) },
             owner_role: None,
             secrets: vec![secret(1)],
+            revision: Revision::new(6),
         }),
-        Loaded::Key(KeyRecord { key: key(2), owner_role: None, secrets: vec![secret(2)] }),
+        Loaded::Key(KeyRecord {
+            key: key(2),
+            owner_role: None,
+            secrets: vec![secret(2)],
+            revision: Revision::new(4),
+        }),
     ];
     assert_eq!(items, expected);
 }

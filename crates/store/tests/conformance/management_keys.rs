@@ -7,8 +7,8 @@ use keyward_core::{
     organization::OrganizationState,
 };
 use keyward_store::{
-    Actor, Change, Interface, Invitation, InvitationState, InvitedAs, Page, PasswordHash,
-    PeopleChange, Revision, Store, StoreError, TokenDigest,
+    Actor, AuditFilter, Change, Interface, Invitation, InvitationState, InvitedAs, KeyUpdate,
+    OrganizationUpdate, Page, PasswordHash, PeopleChange, Revision, Store, StoreError, TokenDigest,
 };
 
 use super::{
@@ -122,7 +122,7 @@ pub(crate) async fn what_a_key_may_is_looked_up_when_a_change_is_done(bed: Bed) 
     by(store, 1, state(11, KeyState::Disabled)).await.unwrap();
     by(store, 2, state(12, KeyState::Disabled)).await.unwrap();
     assert_eq!(by(store, 3, state(12, KeyState::Active)).await, refused(Right::WriteKeys));
-    let retire = Change::RetireSecret { secret: secret(12).id, at: NOW };
+    let retire = Change::RetireSecret { secret: secret(12).id, at: NOW, force: true };
     assert_eq!(by(store, 1, retire.clone()).await, refused(Right::WriteKeys));
     by(store, 4, retire).await.unwrap();
 
@@ -133,8 +133,13 @@ pub(crate) async fn what_a_key_may_is_looked_up_when_a_change_is_done(bed: Bed) 
     let leave = PeopleChange::RemoveMember { organization: organization.clone(), user: ada.id };
     let leave = by(store, 3, Change::People(leave)).await;
     assert_eq!(leave, refused(Right::WriteMembers), "a key does not leave for its owner");
-    let models =
-        Change::SetOrganizationAllowedModels { organization, allowed_models: Some(vec![]) };
+    let models = {
+        let update = OrganizationUpdate {
+            allowed_models: Some(Some(vec![])),
+            ..OrganizationUpdate::default()
+        };
+        Change::UpdateOrganization { organization, update: update, seen: None }
+    };
     assert_eq!(by(store, 2, models).await, refused(Right::WriteOrganization));
     for people in [
         PeopleChange::SetPassword {
@@ -150,7 +155,7 @@ pub(crate) async fn what_a_key_may_is_looked_up_when_a_change_is_done(bed: Bed) 
     }
 
     // Who did it is told, and read back.
-    let told = store.audit(Page::first(1)).await.unwrap().remove(0).actor;
+    let told = store.audit(&AuditFilter::default(), Page::first(1)).await.unwrap().remove(0).actor;
     assert_eq!(told, Actor::key(key_id(4), Interface::ManagementApi));
 }
 
@@ -254,6 +259,27 @@ pub(crate) async fn who_hands_out_a_management_key_has_what_it_may(bed: Bed) {
     assert!(matches!(longer, Err(StoreError::Invalid { .. })), "{longer:?}");
     by(store, 2, owned(4, &["keys:read"], Some(later(60)))).await.unwrap();
     by(store, 2, rotate(2, 22)).await.unwrap();
+
+    // To make more of one that is there.
+    let update = |number, with: fn(&mut KeyUpdate)| {
+        let mut update = KeyUpdate::default();
+        with(&mut update);
+        Change::UpdateKey { key: key_id(number), update: Box::new(update), seen: None }
+    };
+    let more = update(4, |key| key.permissions = Some(vec!["members:write".to_owned()]));
+    assert_eq!(by(store, 2, more).await, refused(Right::ReadMembers));
+    for longer in [2, 4] {
+        let longer = by(store, 2, update(longer, |key| key.expires_at = Some(None))).await;
+        assert!(matches!(longer, Err(StoreError::Invalid { .. })), "{longer:?}");
+    }
+    let nobodys = update(4, |key| key.owner = Some(None));
+    assert_eq!(by(store, 2, nobodys.clone()).await, refused(Right::Operate));
+    assert_eq!(hers(nobodys).await, refused(Right::Operate));
+    by(store, 2, update(4, |key| key.name = Some("renamed".to_owned()))).await.unwrap();
+    by(store, 2, update(1, |key| key.name = Some("renamed too".to_owned()))).await.unwrap();
+    by(store, 2, update(4, |key| key.permissions = Some(vec!["keys:own".to_owned()])))
+        .await
+        .unwrap();
     // To end one takes no more than the right to its keys.
     by(store, 2, state(1, KeyState::Revoked)).await.unwrap();
 }

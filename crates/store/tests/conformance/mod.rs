@@ -8,10 +8,12 @@ pub(crate) mod feed;
 pub(crate) mod keys;
 pub(crate) mod loading;
 pub(crate) mod management_keys;
+pub(crate) mod nodes;
 pub(crate) mod once;
 pub(crate) mod organizations;
 pub(crate) mod people;
 pub(crate) mod taken_away;
+pub(crate) mod updates;
 pub(crate) mod usage;
 pub(crate) mod waking;
 
@@ -19,12 +21,13 @@ use std::{any::Any, sync::Arc};
 
 use keyward_core::{
     id::{KeyId, OrganizationId, SecretId},
-    key::{Digest, Key, KeyState, PepperVersion, Secret},
+    key::{Digest, Key, KeyState, Labels, PepperVersion, Secret},
     organization::{Organization, OrganizationState},
     time::Timestamp,
 };
 use keyward_store::{
-    Actor, AuditEntry, Change, ChangeEntry, Feed, Interface, Page, Revision, Store, StoreError,
+    Actor, AuditEntry, AuditFilter, Change, ChangeEntry, Feed, Interface, OrganizationUpdate, Page,
+    Revision, Store, StoreError,
 };
 
 /// An empty truth, opened twice, as by two processes.
@@ -75,6 +78,17 @@ macro_rules! every_promise {
                 the_audit_log_holds_no_secret,
                 a_reader_behind_the_trimmed_feed_is_told_of_a_gap,
                 a_reader_ahead_of_the_store_is_told_of_a_gap;
+            updates:
+                what_is_changed_of_a_key_reads_back_and_the_rest_stays,
+                a_change_of_what_was_changed_since_is_refused,
+                a_change_that_contradicts_what_is_there_is_refused,
+                keys_are_found_by_what_is_written_on_them,
+                keys_are_found_by_their_end_and_their_last_use,
+                a_secret_in_use_is_retired_only_by_force,
+                the_audit_log_is_narrowed_to_an_organization_and_more;
+            nodes:
+                a_receipt_says_when_each_gateway_had_applied_a_revision,
+                people_are_reminded_of_a_thing_once;
             loading:
                 an_empty_store_loads_as_nothing,
                 load_gives_everything_with_old_secrets_and_revoked_keys,
@@ -112,6 +126,7 @@ macro_rules! every_promise {
                 usage_is_narrowed_by_every_filter,
                 figures_stay_at_their_maximum,
                 last_uses_go_forward_only,
+                requests_of_a_replaced_secret_are_told_apart,
                 what_is_recorded_makes_no_revision,
                 exposures_in_a_batch_are_left_to_the_caller;
             waking:
@@ -195,6 +210,8 @@ pub(crate) fn key(number: u64) -> Key {
         created_at: NOW,
         expires_at: None,
         owner: None,
+        labels: Labels::default(),
+        rotation: None,
     }
 }
 
@@ -235,10 +252,19 @@ pub(crate) async fn with_organization(store: &Arc<dyn Store>) {
     commit(store, Change::CreateOrganization(organization("org"))).await.unwrap();
 }
 
+/// An update of which models an organization's keys may ask for.
+pub(crate) fn models(allowed: Option<Vec<String>>) -> OrganizationUpdate {
+    OrganizationUpdate { allowed_models: Some(allowed), ..OrganizationUpdate::default() }
+}
+
 /// All that leaves a trace of a change: the revision, the feed, the audit log.
 pub(crate) async fn trace(store: &Arc<dyn Store>) -> (Revision, Vec<ChangeEntry>, Vec<AuditEntry>) {
     let Feed::Entries(feed) = store.changes_since(Revision::ZERO, 100_000).await.unwrap() else {
         panic!("a gap in a feed that nobody trimmed");
     };
-    (store.revision().await.unwrap(), feed, store.audit(Page::first(1000)).await.unwrap())
+    (
+        store.revision().await.unwrap(),
+        feed,
+        store.audit(&AuditFilter::default(), Page::first(1000)).await.unwrap(),
+    )
 }

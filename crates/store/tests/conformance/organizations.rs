@@ -7,7 +7,9 @@ use keyward_core::{
 };
 use keyward_store::{Change, SealedBytes, StoreError};
 
-use super::{Bed, NOW, commit, later, organization, organization_id, trace, with_organization};
+use super::{
+    Bed, NOW, commit, later, models, organization, organization_id, trace, with_organization,
+};
 
 fn model(id: &str) -> ModelId {
     id.parse().unwrap()
@@ -85,9 +87,10 @@ pub(crate) async fn state_and_models_change_and_the_same_again_leaves_no_trace(b
             organization: organization.clone(),
             state: OrganizationState::Suspended,
         },
-        Change::SetOrganizationAllowedModels {
+        Change::UpdateOrganization {
             organization: organization.clone(),
-            allowed_models: Some(vec!["m".to_owned()]),
+            update: models(Some(vec!["m".to_owned()])),
+            seen: None,
         },
     ];
     for change in changes {
@@ -99,9 +102,10 @@ pub(crate) async fn state_and_models_change_and_the_same_again_leaves_no_trace(b
     let now = bed.store.organization(&organization).await.unwrap().unwrap();
     assert_eq!(now.state, OrganizationState::Suspended);
     assert_eq!(now.allowed_models, Some(vec!["m".to_owned()]));
-    let every = Change::SetOrganizationAllowedModels {
+    let every = Change::UpdateOrganization {
         organization: organization.clone(),
-        allowed_models: None,
+        update: models(None),
+        seen: None,
     };
     commit(&bed.store, every).await.unwrap();
     let now = bed.store.organization(&organization).await.unwrap().unwrap();
@@ -115,7 +119,11 @@ pub(crate) async fn changes_to_nobody_are_refused(bed: Bed) {
             organization: nobody.clone(),
             state: OrganizationState::Active,
         },
-        Change::SetOrganizationAllowedModels { organization: nobody.clone(), allowed_models: None },
+        Change::UpdateOrganization {
+            organization: nobody.clone(),
+            update: models(None),
+            seen: None,
+        },
         Change::AssignModelId { organization: nobody.clone(), model: model("m") },
         Change::WithdrawModelId { organization: nobody.clone(), model: model("m") },
     ];

@@ -8,11 +8,11 @@ use keyward_core::{
     time::Timestamp,
 };
 use keyward_store::{
-    Actor, Change, Feed, Interface, Invitation, InvitationState, InvitedAs, KeyFilter, Page,
-    PasswordHash, PeopleChange, Revision, Session, Store, StoreError, Subject, TokenDigest,
+    Actor, AuditFilter, Change, Feed, Interface, Invitation, InvitationState, InvitedAs, KeyFilter,
+    Page, PasswordHash, PeopleChange, Revision, Session, Store, StoreError, Subject, TokenDigest,
 };
 
-use super::{Bed, NOW, actor, key, later, organization, organization_id, secret};
+use super::{Bed, NOW, actor, key, later, models, organization, organization_id, secret};
 
 fn user(number: u8, email: &str) -> User {
     User {
@@ -344,7 +344,7 @@ pub(crate) async fn no_token_and_no_password_is_told_of(bed: Bed) {
     let ada = owner(store).await;
     member(store, 2, Role::Developer).await;
     change(store, PeopleChange::StartSession(session(10, &ada))).await.unwrap();
-    let entries = store.audit(Page::first(100)).await.unwrap();
+    let entries = store.audit(&AuditFilter::default(), Page::first(100)).await.unwrap();
     assert_eq!(entries.len(), 4);
     let told = format!("{entries:?}");
     for hidden in ["hash", "0a0a0a", "10, 10", "TokenDigest"] {
@@ -381,7 +381,7 @@ pub(crate) async fn what_a_person_may_is_looked_up_when_a_change_is_done(bed: Be
     assert_eq!(by(store, &dev, nobodys).await, refused(Right::WriteKeys));
     by(store, &admin, key_of(2, &admin)).await.unwrap();
     assert_eq!(by(store, &dev, revoke(2)).await, refused(Right::WriteKeys));
-    let retire = |number| Change::RetireSecret { secret: secret(number).id, at: NOW };
+    let retire = |number| Change::RetireSecret { secret: secret(number).id, at: NOW, force: true };
     assert_eq!(by(store, &dev, retire(2)).await, refused(Right::WriteKeys));
 
     assert_eq!(by(store, &dev, role(&dev, Role::Owner)).await, refused(Right::WriteMembers));
@@ -394,8 +394,11 @@ pub(crate) async fn what_a_person_may_is_looked_up_when_a_change_is_done(bed: Be
     let suspend =
         Change::SetOrganizationState { organization: org(), state: OrganizationState::Suspended };
     assert_eq!(by(store, &ada, suspend.clone()).await, Err(StoreError::NotAllowed(None)));
-    let models =
-        Change::SetOrganizationAllowedModels { organization: org(), allowed_models: Some(vec![]) };
+    let models = Change::UpdateOrganization {
+        organization: org(),
+        update: models(Some(vec![])),
+        seen: None,
+    };
     assert_eq!(by(store, &admin, models.clone()).await, refused(Right::WriteOrganization));
     by(store, &ada, models).await.unwrap();
     let password = |user: &User| {
@@ -452,7 +455,7 @@ pub(crate) async fn who_belongs_elsewhere_is_told_that_nothing_is_there(bed: Bed
     for (id, secret_id) in [(there.id, secret(1).id), (nowhere.id, secret(77).id)] {
         let state = Change::SetKeyState { key: id, state: KeyState::Revoked };
         assert_eq!(by(store, &eve, state).await, Err(StoreError::NoSuchKey(id)));
-        let retire = Change::RetireSecret { secret: secret_id, at: NOW };
+        let retire = Change::RetireSecret { secret: secret_id, at: NOW, force: true };
         assert_eq!(by(store, &eve, retire).await, Err(StoreError::NoSuchSecret(secret_id)));
     }
     for id in [sent.id, InvitationId::from_bits([77; 16])] {
@@ -462,8 +465,11 @@ pub(crate) async fn who_belongs_elsewhere_is_told_that_nothing_is_there(bed: Bed
     for name in ["org", "nowhere"] {
         let id = organization_id(name);
         let missing = Err(StoreError::NoSuchOrganization(id.clone()));
-        let models =
-            Change::SetOrganizationAllowedModels { organization: id.clone(), allowed_models: None };
+        let models = Change::UpdateOrganization {
+            organization: id.clone(),
+            update: models(None),
+            seen: None,
+        };
         assert_eq!(by(store, &eve, models).await, missing);
         let remove = PeopleChange::RemoveMember { organization: id.clone(), user: ada.id };
         assert_eq!(by(store, &eve, Change::People(remove)).await, missing);

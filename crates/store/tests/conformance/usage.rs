@@ -4,9 +4,9 @@ use keyward_core::{
     time::Timestamp,
     usage::{Exposure, LastUse, UsageBatch, UsageScope, UsageSums},
 };
-use keyward_store::UsageFilter;
+use keyward_store::{Change, SecretUse, UsageFilter};
 
-use super::{Bed, commit, creation, key_id, later, secret_id, trace, with_organization};
+use super::{Bed, commit, creation, key_id, later, secret_id, secret_of, trace, with_organization};
 
 const MINUTE: u64 = 30_000_000;
 
@@ -107,29 +107,68 @@ pub(crate) async fn figures_stay_at_their_maximum(bed: Bed) {
 pub(crate) async fn last_uses_go_forward_only(bed: Bed) {
     with_organization(&bed.store).await;
     commit(&bed.store, creation(1)).await.unwrap();
-    assert_eq!(bed.store.last_uses(key_id(1)).await.unwrap(), []);
+    let unused = SecretUse { secret: secret_id(1), last: None, requests: 0, since_replaced: None };
+    assert_eq!(bed.store.secret_uses(key_id(1)).await.unwrap(), [unused]);
     let used = |secret, at, from: &str| UsageBatch {
-        last_uses: vec![LastUse { secret: secret_id(secret), at, from: from.parse().unwrap() }],
+        last_uses: vec![LastUse {
+            secret: secret_id(secret),
+            at,
+            from: from.parse().unwrap(),
+            requests: 1,
+        }],
         ..UsageBatch::default()
     };
     let last = |bed: &Bed| {
         let store = bed.store.clone();
         async move {
-            let uses = store.last_uses(key_id(1)).await.unwrap();
-            let [last] = uses.as_slice() else { panic!("{uses:?}") };
+            let uses = store.secret_uses(key_id(1)).await.unwrap();
+            let [SecretUse { last: Some((at, from)), requests, .. }] = *uses.as_slice() else {
+                panic!("{uses:?}")
+            };
             let secrets = store.key(key_id(1)).await.unwrap().unwrap().secrets;
-            assert_eq!(secrets[0].last_used_at, Some(last.at));
-            (last.at, last.from.to_string())
+            assert_eq!(secrets[0].last_used_at, Some(at));
+            (at, from.to_string(), requests)
         }
     };
     bed.store.record(used(1, later(10), "203.0.113.7")).await.unwrap();
-    assert_eq!(last(&bed).await, (later(10), "203.0.113.7".to_owned()));
+    assert_eq!(last(&bed).await, (later(10), "203.0.113.7".to_owned(), 1));
     bed.second.record(used(1, later(5), "198.51.100.1")).await.unwrap();
-    assert_eq!(last(&bed).await, (later(10), "203.0.113.7".to_owned()), "an older use");
+    assert_eq!(last(&bed).await, (later(10), "203.0.113.7".to_owned(), 2), "an older use");
     bed.second.record(used(1, later(11), "2001:db8::1")).await.unwrap();
-    assert_eq!(last(&bed).await, (later(11), "2001:db8::1".to_owned()));
+    assert_eq!(last(&bed).await, (later(11), "2001:db8::1".to_owned(), 3));
     bed.store.record(used(9, later(12), "2001:db8::1")).await.unwrap();
     assert_eq!(last(&bed).await.0, later(11), "a secret that is not there is passed over");
+}
+
+pub(crate) async fn requests_of_a_replaced_secret_are_told_apart(bed: Bed) {
+    with_organization(&bed.store).await;
+    commit(&bed.store, creation(1)).await.unwrap();
+    let used = |secret, requests| UsageBatch {
+        last_uses: vec![LastUse {
+            secret: secret_id(secret),
+            at: later(1),
+            from: "203.0.113.7".parse().unwrap(),
+            requests,
+        }],
+        ..UsageBatch::default()
+    };
+    let counts = async || -> Vec<_> {
+        let uses = bed.second.secret_uses(key_id(1)).await.unwrap();
+        uses.iter().map(|one| (one.requests, one.since_replaced)).collect()
+    };
+    bed.store.record(used(1, 5)).await.unwrap();
+    assert_eq!(counts().await, [(5, None)]);
+    for number in [2, 3] {
+        let old_expires_at = later(1000);
+        let secret = secret_of(number, 1);
+        commit(&bed.store, Change::RotateKey { key: key_id(1), secret, old_expires_at })
+            .await
+            .unwrap();
+        bed.store.record(used(1, 2)).await.unwrap();
+    }
+    bed.store.record(used(3, u64::MAX)).await.unwrap();
+    bed.store.record(used(3, 1)).await.unwrap();
+    assert_eq!(counts().await, [(9, Some(4)), (0, Some(0)), (i64::MAX as u64, None)]);
 }
 
 pub(crate) async fn what_is_recorded_makes_no_revision(bed: Bed) {
@@ -137,8 +176,12 @@ pub(crate) async fn what_is_recorded_makes_no_revision(bed: Bed) {
     commit(&bed.store, creation(1)).await.unwrap();
     let before = trace(&bed.store).await;
     fill(&bed).await;
-    let last_uses =
-        vec![LastUse { secret: secret_id(1), at: later(1), from: "203.0.113.7".parse().unwrap() }];
+    let last_uses = vec![LastUse {
+        secret: secret_id(1),
+        at: later(1),
+        from: "203.0.113.7".parse().unwrap(),
+        requests: 1,
+    }];
     bed.store.record(UsageBatch { last_uses, ..UsageBatch::default() }).await.unwrap();
     bed.store.record(UsageBatch::default()).await.unwrap();
     assert_eq!(trace(&bed.store).await, before);

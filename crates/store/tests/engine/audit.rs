@@ -7,7 +7,7 @@ use crate::{
     conformance::{commit, creation, with_organization},
 };
 use keyward_store::{
-    AuditBreak, AuditProof, ChainKeys, Chaining, Page, SqliteStore, Store, StoreError,
+    AuditBreak, AuditFilter, AuditProof, ChainKeys, Chaining, Page, SqliteStore, Store, StoreError,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 const FOUNDATION: &str = include_str!("../../src/sqlite/migrations/0001_foundation.sql");
 /// An entry of somebody else's making, with a hash that Keyward made.
 const FORGED: &str = "INSERT INTO audit SELECT ?1, at, actor_kind, 'eve', interface, action, \
-    subject_kind, subject, before, after, outcome, NULL, chain FROM audit WHERE id = 4";
+    subject_kind, subject, before, after, outcome, NULL, chain, organization FROM audit WHERE id = 4";
 
 /// A store with five entries, and the database behind its back.
 async fn five_entries() -> (TempDir, Arc<dyn Store>, Connection) {
@@ -70,6 +70,8 @@ async fn every_column_of_an_entry_is_covered() {
         "outcome = 'refused'",
         "revision = NULL",
         "revision = 99",
+        "organization = 'other'",
+        "organization = NULL",
         "chain = zeroblob(32)",
         "chain = (SELECT chain FROM audit WHERE id = 2)",
     ] {
@@ -249,7 +251,7 @@ async fn a_log_from_before_there_were_chains_gets_one() {
     let second: Arc<dyn Store> = crate::open(folder.path());
     commit(&second, creation(1)).await.unwrap();
     assert_eq!(verified(&store).await, Ok(4));
-    assert_eq!(store.audit(Page::first(10)).await.unwrap().len(), 4);
+    assert_eq!(store.audit(&AuditFilter::default(), Page::first(10)).await.unwrap().len(), 4);
     raw.execute_batch("UPDATE audit SET actor_name = 'eve' WHERE id = 2").unwrap();
     assert_eq!(verified(&store).await, Err(AuditBreak::Changed { entry: 2 }));
 }

@@ -7,7 +7,7 @@ use crate::conformance::{
 };
 use keyward_core::usage::{LastUse, UsageBatch, UsageScope, UsageSums};
 use keyward_store::{
-    Change, KeyFilter, Page, Revision, SealedBytes, Store, StoreError, UsageFilter,
+    AuditFilter, Change, KeyFilter, Page, Revision, SealedBytes, Store, StoreError, UsageFilter,
 };
 
 /// A store in which every table has rows.
@@ -35,8 +35,12 @@ async fn fill(folder: &Path) {
         key: Some(key_id(1)),
         status: 200,
     };
-    let last =
-        LastUse { secret: secret_of(1, 1).id, at: NOW, from: "203.0.113.7".parse().unwrap() };
+    let last = LastUse {
+        secret: secret_of(1, 1).id,
+        at: NOW,
+        from: "203.0.113.7".parse().unwrap(),
+        requests: 1,
+    };
     let sums = UsageSums { requests: 1, ..UsageSums::default() };
     let batch = UsageBatch { rows: vec![(scope, sums)], last_uses: vec![last], exposures: vec![] };
     store.record(batch).await.unwrap();
@@ -53,9 +57,9 @@ async fn ask_everything(store: &Arc<dyn Store>) -> Vec<StoreError> {
     errors.extend(store.key(key_id(1)).await.err());
     errors.extend(store.keys(&KeyFilter::default(), Page::first(1000)).await.err());
     errors.extend(store.find_key_by_name(&org, &api, "key 1").await.err());
-    errors.extend(store.last_uses(key_id(1)).await.err());
+    errors.extend(store.secret_uses(key_id(1)).await.err());
     errors.extend(store.upstream_credentials().await.err());
-    errors.extend(store.audit(Page::first(1000)).await.err());
+    errors.extend(store.audit(&AuditFilter::default(), Page::first(1000)).await.err());
     errors.extend(store.verify_audit(None).await.err());
     errors.extend(store.usage(&UsageFilter::minutes(0, 10)).await.err());
     errors.extend(store.changes_since(Revision::ZERO, 1000).await.err());
@@ -71,6 +75,11 @@ async fn a_damaged_row_is_named_and_the_others_stay_readable() {
         ("organizations", "created_at = -1"),
         ("organizations", "name = CAST(x'ff' AS TEXT)"),
         ("model_ids", "model = 'not a model'"),
+        ("keys", "tags = '{}'"),
+        ("keys", "metadata = '[]'"),
+        ("keys", "rotate_after_days = -1"),
+        ("keys", "revision = -1"),
+        ("secrets", "requests = -1"),
         ("keys", "id = x'00'"),
         ("keys", "organization = ''"),
         ("keys", "api = 'a b'"),

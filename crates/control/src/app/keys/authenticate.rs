@@ -49,7 +49,7 @@ impl Control {
         if last.is_some_and(|last| now.since(last) < USED_EVERY) {
             return;
         }
-        let used = LastUse { secret: known.secret.id, at: now, from };
+        let used = LastUse { secret: known.secret.id, at: now, from, requests: 1 };
         let batch = UsageBatch { last_uses: vec![used], ..UsageBatch::default() };
         if let Err(error) = self.store.record(batch).await {
             // Who may only look can still do that while nothing can be written.

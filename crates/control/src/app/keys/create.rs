@@ -4,13 +4,13 @@ use std::{collections::BTreeSet, time::Duration};
 
 use keyward_core::{
     id::{ApiName, KeyId, OrganizationId, UserId},
-    key::{Environment, Key, KeyState},
+    key::{Environment, Key, KeyState, Labels, Rotation},
     network::Network,
     policy::Api,
     profile::{IssuanceMode, Preset},
     time::Timestamp,
 };
-use keyward_store::{Change, KeyRecord};
+use keyward_store::{Change, KeyRecord, Revision};
 
 use super::{super::Control, Issued, right_to};
 use crate::{
@@ -47,6 +47,10 @@ pub struct NewKey {
     pub allowed_networks: Vec<Network>,
     /// Models it may ask for; `None` means every model.
     pub allowed_models: Option<Vec<String>>,
+    /// By what people sort and find it.
+    pub labels: Labels,
+    /// How old its secrets may become; left out, as the profile says.
+    pub rotation: Option<Rotation>,
     /// The member who answers for it; left out, the member who makes it, or nobody where an operator does.
     pub owner: Option<UserId>,
 }
@@ -58,7 +62,7 @@ impl Control {
         // And what a key makes is as much somebody's as the key is.
         let owner = new.owner.or(match &context.caller {
             Caller::Person(user, _) => Some(*user),
-            Caller::Key(key, _) => key.owner,
+            Caller::Key(record, _) => record.key.owner,
             Caller::Operator(_) | Caller::Visitor => None,
         });
         context.require(right_to(context, owner), &new.organization)?;
@@ -66,6 +70,8 @@ impl Control {
         check_mode(context, api)?;
         let preset = new.preset.as_deref().map(|name| preset(api, name)).transpose()?;
         let permissions = permissions(api, &new.permissions, preset)?;
+        self.check_ceilings(context, api, &new.organization, owner, &permissions).await?;
+        check_rotation(new.rotation)?;
         check_expiry(new.expires_at, context.now)?;
         check_models(new.allowed_models.as_deref())?;
         check_networks(&new.allowed_networks)?;
@@ -86,19 +92,34 @@ impl Control {
             created_at: context.now,
             expires_at: new.expires_at,
             owner,
+            labels: new.labels,
+            rotation: new.rotation,
         };
         context.require_within(&key)?;
-        let minted = mint::secret(key.id, &api.profile.key_format, &self.peppers, context.now)?;
+        let minted = self.mint_secret(&key, api, context.now)?;
         let change = Change::CreateKey {
             key: key.clone(),
             secret: minted.secret.clone(),
             most_active: api.profile.issuance.keys_per_organization,
         };
         let (id, secret) = (key.id, minted.secret.id);
-        let record = KeyRecord { key, owner_role: None, secrets: vec![minted.secret] };
+        let (revision, secrets) = (Revision::ZERO, vec![minted.secret]);
+        let record = KeyRecord { key, owner_role: None, revision, secrets };
         let issued = Issued { plaintext: minted.plaintext, secret, record };
-        self.commit_answering(context, change, id, &issued.view(context.now)).await?;
-        Ok(issued)
+        self.commit_issued(context, change, id, issued).await
+    }
+}
+
+/// Who uses a key must come to replace its secret now and then; or be reminded.
+pub(super) fn check_rotation(rotation: Option<Rotation>) -> Result<(), ControlError> {
+    match rotation {
+        Some(rotation) if !(1..=Rotation::MOST_DAYS).contains(&rotation.after_days) => {
+            Err(ControlError::invalid(
+                format!("secrets would be replaced after {} days", rotation.after_days),
+                format!("choose 1 to {} days", Rotation::MOST_DAYS),
+            ))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -121,7 +142,7 @@ fn preset<'a>(api: &'a Api, name: &str) -> Result<&'a Preset, ControlError> {
     })
 }
 
-fn permissions(
+pub(super) fn permissions(
     api: &Api,
     named: &[String],
     preset: Option<&Preset>,
@@ -170,7 +191,10 @@ fn preset_environment(preset: Option<&Preset>) -> Result<Environment, ControlErr
         .map_err(|error| ControlError::invalid(format!("{error}"), "name an environment"))
 }
 
-fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), ControlError> {
+pub(super) fn check_expiry(
+    expires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), ControlError> {
     match expires_at {
         Some(at) if at <= now => Err(ControlError::invalid(
             format!("the key would expire at {at}, and it is {now} already"),
@@ -184,7 +208,7 @@ fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), Con
     }
 }
 
-fn check_networks(networks: &[Network]) -> Result<(), ControlError> {
+pub(super) fn check_networks(networks: &[Network]) -> Result<(), ControlError> {
     match networks.len() {
         0..=MOST_NETWORKS => Ok(()),
         count => Err(ControlError::invalid(

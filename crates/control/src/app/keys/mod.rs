@@ -1,29 +1,40 @@
-//! Keys: [`create`], [`read`], [`state`] (disable, enable, revoke), [`rotate`] (rotate, retire), and who shows a
-//! management key ([`authenticate`]).
+//! Keys: [`create`], [`read`], [`update`], [`state`] (disable, enable, revoke), [`rotate`] (rotate, retire), [`many`] at once,
+//! [`receipt`]s of what was done, and who shows a management key ([`authenticate`]).
 
 pub mod authenticate;
 pub mod create;
+pub mod many;
 pub mod read;
+pub mod receipt;
 pub mod rotate;
 pub mod state;
+pub mod update;
 
 #[cfg(test)]
 mod tests;
 
 pub use create::NewKey;
+pub use many::Action;
 pub use read::KeyQuery;
 
 use keyward_core::{
-    id::{KeyId, UserId},
+    id::{KeyId, OrganizationId, UserId},
     key::{Key, Plaintext},
     member::Right,
+    policy::Api,
+    time::Timestamp,
 };
-use keyward_store::{KeyRecord, StoreError};
+use keyward_store::{Change, KeyRecord, StoreError};
 
 use super::Control;
-use crate::{context::Context, error::ControlError};
+use crate::{
+    context::Context,
+    error::ControlError,
+    mint::{self, Minted},
+};
 
 /// A key with a new secret. Here, and nowhere else, the secret stands in the clear: show it once and drop it.
+#[derive(Clone)]
 pub struct Issued {
     /// The secret in the clear.
     pub plaintext: Plaintext,
@@ -67,6 +78,64 @@ impl Control {
         let record = self.seen_key(context, id).await?;
         context.require(right_to(context, record.key.owner), &record.key.organization)?;
         Ok(record)
+    }
+
+    /// A secret of a key, which ends by itself where its rotation is required.
+    fn mint_secret(&self, key: &Key, api: &Api, now: Timestamp) -> Result<Minted, ControlError> {
+        let mut minted = mint::secret(key.id, &api.profile.key_format, &self.peppers, now)?;
+        let rotation = key.rotation.or(api.profile.issuance.rotation);
+        minted.secret.expires_at = rotation.filter(|one| one.required).map(|one| one.due(now));
+        Ok(minted)
+    }
+
+    /// What a member makes, and what a member holds, is within what their role lets keys be. Where a role changes later, the data
+    /// plane narrows the keys.
+    async fn check_ceilings(
+        &self,
+        context: &Context,
+        api: &Api,
+        organization: &OrganizationId,
+        owner: Option<UserId>,
+        permissions: &[String],
+    ) -> Result<(), ControlError> {
+        let caller = context.role_in(organization);
+        let owner = match owner {
+            Some(owner) if Some(owner) != context.user() => {
+                let known = self.store.user(owner).await?;
+                let places = known.map(|known| known.memberships).unwrap_or_default();
+                places.iter().find(|place| place.organization == *organization).map(|p| p.role)
+            }
+            _ => None,
+        };
+        let vocabulary = &api.profile.vocabulary;
+        let wanted = vocabulary.grant(permissions.iter().map(String::as_str));
+        for role in [caller, owner].into_iter().flatten() {
+            let Some(ceiling) = api.profile.ceiling(role) else { continue };
+            let beyond = permissions
+                .iter()
+                .find(|name| vocabulary.get(name).is_some_and(|granted| !ceiling.covers(granted)));
+            if let (false, Some(beyond)) = (ceiling.covers(wanted), beyond) {
+                return Err(ControlError::BeyondRole { role, beyond: beyond.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits the change that a key with its new secret is the answer to.
+    async fn commit_issued(
+        &self,
+        context: &Context,
+        change: Change,
+        made: impl std::fmt::Display,
+        mut issued: Issued,
+    ) -> Result<Issued, ControlError> {
+        let (mut shown, now) = (issued.clone(), context.now);
+        let answer = move |revision| {
+            shown.record.revision = revision;
+            shown.view(now)
+        };
+        issued.record.revision = self.commit_answering(context, change, made, answer).await?;
+        Ok(issued)
     }
 
     async fn existing_key(&self, id: KeyId) -> Result<KeyRecord, ControlError> {

@@ -1,17 +1,19 @@
 //! Listing keys, and showing one with what it was used for.
 
+use std::time::Duration;
+
 use keyward_api::{KeyDetailsView, KeyStateView, KeyView, Page};
 use keyward_core::{
     id::{ApiName, KeyId, OrganizationId, UserId},
-    key::KeyState,
-    member::Right,
+    key::{Environment, KeyState},
+    member::{Right, Role},
     organization::OrganizationState,
     time::Timestamp,
 };
-use keyward_store::{KeyFilter, KeyRecord, Page as StorePage, UsageFilter};
+use keyward_store::{Ending, KeyFilter, KeyRecord, Page as StorePage, UsageFilter, Word};
 
 use super::super::Control;
-use crate::{context::Context, error::ControlError, views};
+use crate::{context::Context, error::ControlError, propagation::in_force, views};
 
 const SECONDS_PER_DAY: u64 = 24 * 3600;
 
@@ -26,8 +28,49 @@ pub struct KeyQuery {
     pub state: Option<KeyStateView>,
     /// Owned by this person.
     pub owner: Option<UserId>,
+    /// Used for this.
+    pub environment: Option<Environment>,
+    /// With these words, or beginnings of words, on it; or the id of one.
+    pub search: Option<String>,
+    /// With this tag.
+    pub tag: Option<String>,
+    /// Without a use for so many days, and older.
+    pub unused_days: Option<u32>,
+    /// Ending within so many days, or ended.
+    pub ending_days: Option<u32>,
     /// Behind this one.
     pub after: Option<KeyId>,
+}
+
+fn days(days: u32) -> Duration {
+    Duration::from_secs(u64::from(days) * SECONDS_PER_DAY)
+}
+
+impl KeyQuery {
+    /// The key that is asked for by its id.
+    fn asked_by_id(&self) -> Option<KeyId> {
+        self.search.as_deref()?.trim().parse().ok()
+    }
+
+    fn filter(&self, now: Timestamp) -> KeyFilter {
+        let words = self.search.as_deref().map(Word::asked).unwrap_or_default();
+        let by_state = match self.state {
+            Some(KeyStateView::Active) => Some(Ending::After(now)),
+            Some(KeyStateView::Expired) => Some(Ending::By(now)),
+            _ => None,
+        };
+        let by_days = self.ending_days.map(|within| Ending::By(now.plus(days(within))));
+        KeyFilter {
+            organization: self.organization.clone(),
+            api: self.api.clone(),
+            state: self.state.map(stored_state),
+            owner: self.owner,
+            environment: self.environment.clone(),
+            words: self.tag.as_deref().map(Word::tag).into_iter().chain(words).collect(),
+            ending: by_days.or(by_state),
+            unused_since: self.unused_days.map(|unused| now.minus(days(unused))),
+        }
+    }
 }
 
 impl Control {
@@ -43,14 +86,12 @@ impl Control {
             None => context.require_operator()?,
         }
         let now = context.now;
+        if let Some(id) = query.asked_by_id() {
+            return self.listed_by_id(context, query, id).await;
+        }
         let limit = limit.clamp(1, 1000);
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
-        let filter = KeyFilter {
-            organization: query.organization.clone(),
-            api: query.api.clone(),
-            state: query.state.map(stored_state),
-            owner: query.owner,
-        };
+        let filter = query.filter(now);
         let mut items = Vec::new();
         let mut after = query.after;
         loop {
@@ -75,6 +116,18 @@ impl Control {
         }
     }
 
+    async fn listed_by_id(
+        &self,
+        context: &Context,
+        query: &KeyQuery,
+        id: KeyId,
+    ) -> Result<Page<KeyView>, ControlError> {
+        let found = self.store.key(id).await?.filter(|record| {
+            query.organization.as_ref().is_none_or(|wanted| *wanted == record.key.organization)
+        });
+        Ok(Page::whole(found.iter().map(|one| views::key(one, &[], context.now)).collect()))
+    }
+
     /// That nothing was found may come from a name that nothing has. Asked only then: an API that is no longer configured
     /// may still have keys.
     async fn check_asked_for(&self, query: &KeyQuery) -> Result<(), ControlError> {
@@ -95,13 +148,13 @@ impl Control {
     ) -> Result<KeyDetailsView, ControlError> {
         let now = context.now;
         let record = self.seen_key(context, id).await?;
-        let last_uses = self.store.last_uses(id).await?;
+        let uses = self.store.secret_uses(id).await?;
         let mut filter = UsageFilter::minutes(0, now.as_minutes().saturating_add(2));
         filter.key = Some(id);
         let totals = self.store.usage(&filter).await?;
         let notes = self.notes(&record, now).await?;
         Ok(KeyDetailsView {
-            key: views::key(&record, &last_uses, now),
+            key: views::key(&record, &uses, now),
             usage: totals.iter().map(views::usage).collect(),
             notes,
         })
@@ -129,15 +182,33 @@ impl Control {
         }
         notes.extend(still_used(record, now));
         let newest = record.secrets.last().map(|secret| secret.created_at);
-        if let (Some(days), Some(made)) = (api.profile.issuance.rotate_after_days, newest)
-            && now.since(made).as_secs() >= u64::from(days) * SECONDS_PER_DAY
+        if let (Some(rotation), Some(made)) =
+            (key.rotation.or(api.profile.issuance.rotation), newest)
+            && rotation.due(made) <= now
         {
             notes.push(format!(
-                "its secret is older than {days} days: rotate it (`keyward keys rotate {}`)",
-                key.id
+                "its secret is older than {} days: rotate it (`keyward keys rotate {}`)",
+                rotation.after_days, key.id
             ));
         }
+        notes.extend(self.narrowed(record));
         Ok(notes)
+    }
+}
+
+impl Control {
+    /// What its owner's role keeps a key from.
+    fn narrowed(&self, record: &KeyRecord) -> Option<String> {
+        let role = record.owner_role.map_or("no member", Role::as_str);
+        let now = in_force(&self.policy, record);
+        if now.state != record.key.state {
+            return Some(format!("its owner is {role} here, who holds no keys: it is refused"));
+        }
+        let narrowed = now.permissions != record.key.permissions;
+        narrowed.then(|| {
+            let left = now.permissions.join(", ");
+            format!("its owner is {role} here: it may `{left}` only")
+        })
     }
 }
 

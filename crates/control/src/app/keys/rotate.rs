@@ -8,7 +8,7 @@ use keyward_core::id::{KeyId, SecretId};
 use keyward_store::{Change, StoreError};
 
 use super::{super::Control, Issued};
-use crate::{context::Context, error::ControlError, mint, views};
+use crate::{context::Context, error::ControlError, propagation::in_force, views};
 
 /// An old secret should not outlive the reason it was replaced for.
 const LONGEST_OVERLAP: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -36,23 +36,27 @@ impl Control {
             ));
         }
         let api = self.api(&before.key.api)?;
-        let minted = mint::secret(id, &api.profile.key_format, &self.peppers, context.now)?;
+        // Whoever rotates a key sees its new secret: it must not open more to them than they could have made.
+        let may = in_force(&self.policy, &before);
+        let organization = &before.key.organization;
+        self.check_ceilings(context, api, organization, None, &may.permissions).await?;
+        let minted = self.mint_secret(&before.key, api, context.now)?;
         let secret = minted.secret.id;
         let old_expires_at = context.now.plus(overlap);
         let record = before.rotated(minted.secret.clone(), old_expires_at, context.now)?;
         let change = Change::RotateKey { key: id, secret: minted.secret, old_expires_at };
         let issued = Issued { plaintext: minted.plaintext, secret, record };
-        self.commit_answering(context, change, secret, &issued.view(context.now)).await?;
-        Ok(issued)
+        self.commit_issued(context, change, secret, issued).await
     }
 
-    /// Ends one secret of a key now. The last good one cannot be ended: that would be a key nobody can use, which is what
+    /// Ends one secret of a key now. One that somebody used after it was replaced is ended by `force` only. The last good one cannot be ended: that would be a key nobody can use, which is what
     /// disabling and revoking are for.
     pub async fn retire_secret(
         &self,
         context: &Context,
         id: KeyId,
         secret: SecretId,
+        force: bool,
     ) -> Result<KeyView, ControlError> {
         let before = self.writable_key(context, id).await?;
         if !before.secrets.iter().any(|one| one.id == secret) {
@@ -68,7 +72,7 @@ impl Control {
                 "rotate the key first to get a new one, or disable or revoke the key",
             ));
         }
-        let change = Change::RetireSecret { secret, at: context.now };
+        let change = Change::RetireSecret { secret, at: context.now, force };
         self.store.commit(&context.actor, context.now, change).await?;
         Ok(views::key(&self.existing_key(id).await?, &[], context.now))
     }

@@ -5,8 +5,10 @@ use std::time::Duration;
 use keyward_api::{ErrorCode, KeyStateView, SecretStateView};
 use keyward_core::{
     id::{KeyId, SecretId},
+    key::Rotation,
     usage::{LastUse, UsageBatch, UsageScope, UsageSums},
 };
+use keyward_store::AuditFilter;
 
 use super::{KeyQuery, NewKey};
 use crate::{
@@ -134,7 +136,7 @@ async fn rotation_overlaps_and_retiring_ends_it_early() {
     assert_eq!(states(NOW.plus(DAY)).await, [SecretStateView::Expired, SecretStateView::Current]);
 
     let old = first.record.secrets[0].id;
-    control.retire_secret(&at(NOW), id, old).await.unwrap();
+    control.retire_secret(&at(NOW), id, old, false).await.unwrap();
     assert_eq!(states(NOW).await, [SecretStateView::Expired, SecretStateView::Current]);
 }
 
@@ -146,7 +148,8 @@ async fn rotation_shows_who_still_uses_the_old_secret() {
     let id = issued.key().id;
     control.rotate_key(&at(NOW), id, DAY).await.unwrap();
     let later = NOW.plus(Duration::from_secs(60));
-    let used = LastUse { secret: issued.secret, at: later, from: [192, 0, 2, 7].into() };
+    let used =
+        LastUse { secret: issued.secret, at: later, from: [192, 0, 2, 7].into(), requests: 1 };
     let row = (
         UsageScope {
             minute: NOW.as_minutes(),
@@ -183,7 +186,7 @@ async fn the_last_secret_is_not_retired_and_others_are_not_found() {
     let two = control.create_key(&at(NOW), new_key("b")).await.unwrap();
     let retire = |key, secret| {
         let control = control.clone();
-        async move { control.retire_secret(&at(NOW), key, secret).await.unwrap_err() }
+        async move { control.retire_secret(&at(NOW), key, secret, false).await.unwrap_err() }
     };
     let last = retire(one.key().id, one.secret).await;
     assert!(last.to_string().contains("rotate the key first"), "{last}");
@@ -223,7 +226,11 @@ async fn disabled_keys_come_back_and_revoked_ones_do_not() {
     assert_eq!(control.revoke_key(&context, id).await.unwrap().state, KeyStateView::Revoked);
     assert_eq!(control.revoke_key(&context, id).await.unwrap().state, KeyStateView::Revoked);
     assert_eq!(control.enable_key(&context, id).await.unwrap_err().code(), ErrorCode::Conflict);
-    let entries = control.list_audit_entries(&at(NOW), None, 10).await.unwrap().items;
+    let entries = control
+        .list_audit_entries(&at(NOW), &AuditFilter::default(), None, 10)
+        .await
+        .unwrap()
+        .items;
     let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
     assert_eq!(actions[..4], ["key.revoke", "key.enable", "key.disable", "key.create"]);
     assert_eq!(entries[0].actor.name, "tester");
@@ -272,4 +279,30 @@ async fn a_rotation_that_is_due_is_told() {
     assert!(control.show_key(&at(NOW.plus(DAY * 89)), id).await.unwrap().notes.is_empty());
     let notes = control.show_key(&at(NOW.plus(DAY * 90)), id).await.unwrap().notes;
     assert!(notes[0].contains("older than 90 days"), "{notes:?}");
+}
+
+#[tokio::test]
+async fn a_secret_ends_by_itself_where_its_rotation_is_required() {
+    let fixture = Fixture::with_organizations().await;
+    let control = fixture.control();
+    let rule = |after_days, required| Some(Rotation { after_days, required });
+    for wrong in [0, Rotation::MOST_DAYS + 1] {
+        let new = NewKey { rotation: rule(wrong, true), ..new_key("a") };
+        let refused = control.create_key(&at(NOW), new).await.map(drop).unwrap_err();
+        assert!(refused.to_string().contains("choose 1 to 3660 days"), "{refused}");
+    }
+    let new = NewKey { rotation: rule(30, true), ..new_key("a") };
+    let issued = control.create_key(&at(NOW), new).await.unwrap();
+    let due = NOW.plus(DAY * 30);
+    assert_eq!(issued.record.secrets[0].expires_at, Some(due));
+    let later = NOW.plus(DAY * 20);
+    let rotated =
+        control.rotate_key(&at(later), issued.key().id, DAY * 60).await.unwrap().record.secrets;
+    let ends: Vec<_> = rotated.iter().map(|secret| secret.expires_at).collect();
+    assert_eq!(ends, [Some(due), Some(later.plus(DAY * 30))], "no overlap makes it last longer");
+    let reminded = NewKey { rotation: rule(30, false), ..new_key("b") };
+    let reminded = control.create_key(&at(NOW), reminded).await.unwrap();
+    assert_eq!(reminded.record.secrets[0].expires_at, None);
+    let notes = control.show_key(&at(due), reminded.key().id).await.unwrap().notes;
+    assert!(notes[0].contains("older than 30 days"), "{notes:?}");
 }

@@ -67,7 +67,8 @@ impl Control {
         let id = invitation.id;
         let change = Change::People(PeopleChange::Invite(invitation));
         let invited = Invited { token: plaintext, invitation: view };
-        self.commit_answering(context, change, id, &invited.view()).await?;
+        let answer = invited.view();
+        self.commit_answering(context, change, id, move |_| answer).await?;
         Ok(invited)
     }
 

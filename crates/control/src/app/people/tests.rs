@@ -9,7 +9,7 @@ use keyward_core::{
     member::Role,
     time::Timestamp,
 };
-use keyward_store::{Interface, StoreError};
+use keyward_store::{AuditFilter, Interface, StoreError};
 
 use super::{Newcomer, session::Device};
 use crate::{
@@ -253,7 +253,7 @@ async fn members_see_to_keys_as_far_as_their_role_goes() {
     let all = control.list_keys(&ada, &KeyQuery::default(), 10).await.map(drop);
     assert_eq!(all.map_err(|error| code(&error)), Err(ErrorCode::Forbidden));
     assert_eq!(control.list_organizations(&eve).await.unwrap().len(), 1);
-    let log = control.list_audit_entries(&ada, None, 10).await.map(drop);
+    let log = control.list_audit_entries(&ada, &AuditFilter::default(), None, 10).await.map(drop);
     assert_eq!(log.map_err(|error| code(&error)), Err(ErrorCode::Forbidden));
 }
 

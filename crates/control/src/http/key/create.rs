@@ -2,10 +2,11 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use keyward_api::{CreateKeyInput, CreatedKey};
+use keyward_core::key::Labels;
 
 use super::super::{
     Management,
-    input::{Segments, id, read},
+    input::{Segments, id, invalid, read},
     once::Once,
     problem::{Refusal, Refusals},
 };
@@ -40,6 +41,8 @@ pub(in crate::http) async fn create_key(
         expires_at: input.expires_at.map(|at| read("expires_at", &at)).transpose()?,
         allowed_networks: networks.collect::<Result<_, _>>()?,
         allowed_models: input.allowed_models,
+        labels: Labels::new(input.tags, input.metadata).map_err(invalid)?,
+        rotation: input.rotation.map(super::update::rule),
         owner: input.owner.map(|owner| read("owner", &owner)).transpose()?,
     };
     let issued = management.control().create_key(&caller.context, new).await?;

@@ -33,6 +33,11 @@ pub(in crate::http) async fn list_keys(
         organization: Some(id(&organization)?),
         state: asked.state,
         owner: asked.owner.map(|owner| read("owner", &owner)).transpose()?,
+        environment: asked.environment.map(|one| read("environment", &one)).transpose()?,
+        search: asked.search,
+        tag: asked.tag,
+        unused_days: asked.unused_days,
+        ending_days: asked.ending_days,
         after: asked.after.map(|after| read("after", &after)).transpose()?,
     };
     let limit = asked.limit.unwrap_or(PAGE);

@@ -1,10 +1,13 @@
 //! Keys: made, seen, rotated and ended.
 
+pub(super) mod bulk;
 pub(super) mod create;
 pub(super) mod disable;
 pub(super) mod enable;
 pub(super) mod list;
+pub(super) mod receipt;
 pub(super) mod retire;
 pub(super) mod revoke;
 pub(super) mod rotate;
 pub(super) mod show;
+pub(super) mod update;

@@ -1,6 +1,6 @@
 //! `GET /v1/keys/{key}`.
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use keyward_api::KeyDetailsView;
 
 use super::super::{
@@ -8,6 +8,7 @@ use super::super::{
     caller::Caller,
     input::{Segments, id},
     problem::{Refusal, Refusals},
+    state::InState,
 };
 
 /// Show a key: its secrets with their last uses, and what it was used for.
@@ -23,6 +24,7 @@ pub(in crate::http) async fn show_key(
     State(management): State<Management>,
     caller: Caller,
     Segments(key): Segments<String>,
-) -> Result<Json<KeyDetailsView>, Refusal> {
-    Ok(Json(management.control().show_key(&caller.context, id(&key)?).await?))
+) -> Result<InState<KeyDetailsView>, Refusal> {
+    let view = management.control().show_key(&caller.context, id(&key)?).await?;
+    Ok(InState(view.key.revision, view))
 }

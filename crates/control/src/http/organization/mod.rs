@@ -2,4 +2,7 @@
 
 pub(super) mod create;
 pub(super) mod list;
+pub(super) mod resume;
 pub(super) mod show;
+pub(super) mod suspend;
+pub(super) mod update;

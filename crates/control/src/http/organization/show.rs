@@ -1,6 +1,6 @@
 //! `GET /v1/organizations/{organization}`: one of them.
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use keyward_api::OrganizationView;
 
 use super::super::{
@@ -8,6 +8,7 @@ use super::super::{
     caller::Caller,
     input::{Segments, id},
     problem::{Refusal, Refusals},
+    state::InState,
 };
 
 /// Show an organization.
@@ -23,7 +24,8 @@ pub(in crate::http) async fn show_organization(
     State(management): State<Management>,
     caller: Caller,
     Segments(organization): Segments<String>,
-) -> Result<Json<OrganizationView>, Refusal> {
+) -> Result<InState<OrganizationView>, Refusal> {
     let organization = id(&organization)?;
-    Ok(Json(management.control().show_organization(&caller.context, &organization).await?))
+    let view = management.control().show_organization(&caller.context, &organization).await?;
+    Ok(InState(view.revision, view))
 }

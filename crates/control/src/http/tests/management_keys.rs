@@ -10,6 +10,7 @@ use super::{May, OPERATIONS, Things, World, code, ours, text};
 const FOR_KEY_READERS: &[(&str, &str)] = &[
     ("GET", "/v1/organizations/{organization}/keys"),
     ("GET", "/v1/keys/{key}"),
+    ("GET", "/v1/keys/{key}/receipt"),
     // It sees those it may see: none.
     ("GET", "/v1/organizations"),
 ];
@@ -117,7 +118,8 @@ async fn a_program_makes_and_revokes_keys_until_its_own_is_revoked() {
     assert_eq!((refused.status.as_u16(), code(&refused)), (401, "unauthenticated"));
     let log = world._fixture.control();
     let context = crate::fixture::at(crate::fixture::NOW);
-    let entries = log.list_audit_entries(&context, None, 10).await.unwrap().items;
+    let entries =
+        log.list_audit_entries(&context, &Default::default(), None, 10).await.unwrap().items;
     let by_key = entries.iter().find(|entry| entry.actor.kind == "key").unwrap();
     assert_eq!(by_key.actor.key_id.as_ref(), Some(&id));
     assert!(by_key.actor.name.starts_with("keys:write"), "{by_key:?}");

@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use keyward_core::{
     directory::KeyEntry,
     id::{KeyId, OrganizationId},
-    key::{Digest, KeyState, PepperVersion, Plaintext, Secret},
+    key::{Digest, KeyState, Labels, PepperVersion, Plaintext, Secret},
     member::Role,
     policy::PolicyError,
 };
@@ -114,10 +114,15 @@ async fn a_key_follows_its_owners_role() {
         ..new_key(name)
     };
     let hers = control.create_key(&at(NOW), new("hers", Some(owner))).await.unwrap();
+    let all = NewKey { permissions: vec!["admin".to_owned()], ..new("everything", Some(owner)) };
+    let all = control.create_key(&at(NOW), all).await.unwrap();
     let nobodys = control.create_key(&at(NOW), new("nobody's", None)).await.unwrap();
     let propagation = start(&fixture, BY_HINT).await;
     let state = |issued: &Issued| entry(&propagation, &digest_of(issued)).map(|found| found.state);
     assert_eq!(state(&hers), Some(KeyState::Active));
+    let vocabulary = &plan().apis[0].profile.vocabulary.clone();
+    let may = || entry(&propagation, &digest_of(&all)).map(|found| found.permissions);
+    assert_eq!(may(), vocabulary.get("admin"));
 
     // Somebody else becomes an owner, so that she need not stay one.
     let email = "bob@example.com".parse().unwrap();
@@ -129,6 +134,9 @@ async fn a_key_follows_its_owners_role() {
     until(|| state(&hers) == Some(KeyState::Disabled)).await;
     control.set_role(&at(NOW), &organization, owner, Role::Developer).await.unwrap();
     until(|| state(&hers) == Some(KeyState::Active)).await;
+    assert_eq!(may(), vocabulary.get("write"), "no more than a developer's keys may");
+    let notes = control.show_key(&at(NOW), all.key().id).await.unwrap().notes;
+    assert!(notes[0].contains("may `read, write` only"), "{notes:?}");
     control.remove_member(&at(NOW), &organization, owner).await.unwrap();
     until(|| state(&hers) == Some(KeyState::Disabled)).await;
     assert_eq!(state(&nobodys), Some(KeyState::Active));
@@ -136,6 +144,34 @@ async fn a_key_follows_its_owners_role() {
     let second = start(&fixture, BY_HINT).await;
     let found = entry(&second, &digest_of(&hers)).map(|found| found.state);
     assert_eq!(found, Some(KeyState::Disabled));
+}
+
+#[tokio::test]
+async fn a_receipt_tells_when_each_gateway_had_applied_a_revocation() {
+    let fixture = Fixture::with_organizations().await;
+    let control = fixture.control();
+    let issued = control.create_key(&at(NOW), new_key("a")).await.unwrap();
+    let key = issued.key().id;
+    let none = control.key_receipt(&at(NOW), key).await.unwrap();
+    assert_eq!((none.everywhere, none.nodes.len()), (true, 0));
+    let (first, second) = (start(&fixture, BY_HINT).await, start(&fixture, BY_HINT).await);
+    let revoked = control.revoke_key(&at(NOW), key).await.unwrap();
+    let receipt = async || control.key_receipt(&at(NOW), key).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    while !(receipt().await.everywhere && receipt().await.nodes.len() == 2) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", receipt().await);
+        tokio::task::yield_now().await;
+    }
+    let told = receipt().await;
+    assert_eq!(told.revision, revoked.revision);
+    assert!(told.nodes.iter().all(|node| node.following && node.applied_at.is_some()));
+    assert!(told.nodes.iter().all(|node| node.name == "test"));
+    second.stop();
+    assert_eq!(receipt().await.nodes.len(), 1, "who stopped is not waited for");
+    // Of one that is not heard of, nobody knows.
+    let late = control.key_receipt(&at(NOW.plus(Duration::from_secs(60))), key).await.unwrap();
+    assert!(!late.nodes[0].following);
+    drop(first);
 }
 
 #[tokio::test]
@@ -310,6 +346,8 @@ fn a_directory_grows_with_what_is_loaded() {
             created_at: NOW,
             expires_at: None,
             owner: None,
+            labels: Labels::default(),
+            rotation: None,
         };
         let secret = Secret {
             id: keyward_core::id::SecretId::from_bits(bits),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keyward_core::{directory::Directory, id::KeyId, policy::Policy};
-use keyward_store::{Feed, Loaded, Revision, Store};
+use keyward_store::{Feed, Loaded, OrganizationUpdate, Revision, Store};
 use proptest::prelude::*;
 
 use super::super::{apply, compare, load};
@@ -103,7 +103,7 @@ async fn act(control: &Control, keys: &mut Vec<KeyId>, number: usize, step: &Ste
             if let Some(key) = chosen(at) {
                 let shown = control.show_key(&crate::fixture::at(NOW), key).await.unwrap();
                 let oldest = shown.key.secrets[0].id.parse().unwrap();
-                let _ = control.retire_secret(&context, key, oldest).await;
+                let _ = control.retire_secret(&context, key, oldest, true).await;
             }
         }
         Step::Suspend(other) => {
@@ -114,7 +114,11 @@ async fn act(control: &Control, keys: &mut Vec<KeyId>, number: usize, step: &Ste
         }
         Step::AllowModels(other, some) => {
             let models = some.then(|| vec!["m".to_owned()]);
-            control.set_allowed_models(&context, &owner(*other), models).await.unwrap();
+            let update = OrganizationUpdate {
+                allowed_models: Some(models),
+                ..OrganizationUpdate::default()
+            };
+            control.update_organization(&context, &owner(*other), update, None).await.unwrap();
         }
         Step::AssignModel(other) => {
             control.assign_model_id(&context, &owner(*other), None).await.unwrap();
