@@ -138,7 +138,7 @@ pub(crate) async fn what_a_key_may_is_looked_up_when_a_change_is_done(bed: Bed) 
             allowed_models: Some(Some(vec![])),
             ..OrganizationUpdate::default()
         };
-        Change::UpdateOrganization { organization, update: update, seen: None }
+        Change::UpdateOrganization { organization, update, seen: None }
     };
     assert_eq!(by(store, 2, models).await, refused(Right::WriteOrganization));
     for people in [
