@@ -6,12 +6,15 @@ use utoipa::ToSchema;
 /// Who acted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ActorView {
-    /// `operator`, `system`, `member` or `visitor`.
+    /// `operator`, `system`, `member`, `visitor` or `key`.
     pub kind: String,
     /// Which person, where it was one who is known here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// By which name: a person's address, the account of the machine, the part of Keyward.
+    /// Which management key, where it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// By which name: a person's address, a key's name, the account of the machine, the part of Keyward.
     pub name: String,
     /// From where: `command_line`, `management_api` or `gateway`.
     pub interface: String,

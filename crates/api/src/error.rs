@@ -33,6 +33,12 @@ pub enum ErrorCode {
     SecretInUse,
     /// A count that the profile bounds is reached.
     LimitReached,
+    /// A request with the same `Idempotency-Key` is being worked on: repeat it in a moment.
+    StillRunning,
+    /// It was done before under the same `Idempotency-Key`, and the answer is no longer kept; `detail` says what was made.
+    AnswerGone,
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyKeyReused,
     /// The configuration or a profile does not say what it should.
     Configuration,
     /// It cannot be done now; later it can.
@@ -43,7 +49,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Invalid,
         Self::NotFound,
         Self::Unauthenticated,
@@ -55,6 +61,9 @@ impl ErrorCode {
         Self::Outdated,
         Self::SecretInUse,
         Self::LimitReached,
+        Self::StillRunning,
+        Self::AnswerGone,
+        Self::IdempotencyKeyReused,
         Self::Configuration,
         Self::Unavailable,
         Self::Internal,
@@ -74,6 +83,9 @@ impl ErrorCode {
             Self::Outdated => "outdated",
             Self::SecretInUse => "secret_in_use",
             Self::LimitReached => "limit_reached",
+            Self::StillRunning => "still_running",
+            Self::AnswerGone => "answer_gone",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::Configuration => "configuration",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",
@@ -92,6 +104,7 @@ impl ErrorCode {
             412 => "Precondition Failed",
             413 => "Content Too Large",
             415 => "Unsupported Media Type",
+            422 => "Unprocessable Content",
             503 => "Service Unavailable",
             _ => "Internal Server Error",
         }
@@ -105,10 +118,15 @@ impl ErrorCode {
             Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
-            Self::Conflict | Self::LimitReached | Self::SecretInUse => 409,
+            Self::Conflict
+            | Self::LimitReached
+            | Self::SecretInUse
+            | Self::StillRunning
+            | Self::AnswerGone => 409,
             Self::Outdated => 412,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
+            Self::IdempotencyKeyReused => 422,
             Self::Configuration | Self::Internal => 500,
             Self::Unavailable => 503,
         }

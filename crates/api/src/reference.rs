@@ -49,6 +49,13 @@ impl ErrorCode {
                 "The secret was used after it was replaced: retiring it would cut somebody off."
             }
             Self::LimitReached => "A count that the API's profile bounds is reached.",
+            Self::StillRunning => "A request with the same `Idempotency-Key` is being worked on.",
+            Self::AnswerGone => {
+                "The request was done before, under the same `Idempotency-Key`, and its answer is no longer kept."
+            }
+            Self::IdempotencyKeyReused => {
+                "Another request was done under the same `Idempotency-Key`."
+            }
             Self::Configuration => "The configuration or a profile does not say what it should.",
             Self::Unavailable => "It cannot be done now; later it can.",
             Self::Internal => "What is stored is damaged, or Keyward is at fault.",
@@ -87,6 +94,11 @@ impl ErrorCode {
             Self::LimitReached => {
                 "Revoke what is no longer used, or ask who runs this Keyward for more."
             }
+            Self::StillRunning => "Try again after a moment: then the first one's answer is given.",
+            Self::AnswerGone => {
+                "Look at what was made, which `detail` names. A secret that was lost is replaced by rotating the key."
+            }
+            Self::IdempotencyKeyReused => "Choose a new `Idempotency-Key` for each new request.",
             Self::Configuration => {
                 "Nothing that a caller can do: its operator finds the cause in the log (`keyward config check`)."
             }

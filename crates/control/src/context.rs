@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use keyward_core::{
     id::{OrganizationId, UserId},
+    key::Key,
     member::{Membership, Right, Role},
+    rights::{self, MANAGEMENT, Rights},
     time::Timestamp,
 };
-use keyward_store::{Actor, Interface, StoreError, UserRecord};
+use keyward_store::{Actor, Interface, KeyRecord, StoreError, UserRecord};
 
-use crate::error::ControlError;
+use crate::{app::once::Ticket, error::ControlError};
 
 /// Who acts, what they may, and when. The audit log says who and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct Context {
     pub caller: Caller,
     /// When. Expiry is judged by it too.
     pub now: Timestamp,
+    /// By what a repeat of the request is known, where the caller said.
+    pub once: Option<Arc<Ticket>>,
 }
 
 /// Whose rights count.
@@ -29,6 +33,9 @@ pub enum Caller {
     Operator(Option<UserId>),
     /// A person, with their places in organizations.
     Person(UserId, Vec<Membership>),
+    /// A program that showed a management key, with what the key may now. It acts in its own organization, or everywhere where it
+    /// may operate.
+    Key(Box<KeyRecord>, Rights),
     /// Nobody who is known.
     Visitor,
 }
@@ -36,12 +43,17 @@ pub enum Caller {
 impl Context {
     /// Whoever can open the data folder.
     pub fn machine(name: impl Into<String>, interface: Interface, now: Timestamp) -> Self {
-        Self { actor: Actor::operator(name, interface), caller: Caller::Operator(None), now }
+        Self {
+            actor: Actor::operator(name, interface),
+            caller: Caller::Operator(None),
+            now,
+            once: None,
+        }
     }
 
     /// Somebody who is not known yet.
     pub fn visitor(name: impl Into<String>, interface: Interface, now: Timestamp) -> Self {
-        Self { actor: Actor::visitor(name, interface), caller: Caller::Visitor, now }
+        Self { actor: Actor::visitor(name, interface), caller: Caller::Visitor, now, once: None }
     }
 
     /// Somebody who logged in.
@@ -51,15 +63,61 @@ impl Context {
             true => Caller::Operator(Some(record.user.id)),
             false => Caller::Person(record.user.id, record.memberships),
         };
-        Self { actor, caller, now }
+        Self { actor, caller, now, once: None }
     }
 
-    /// The person who acts.
+    /// A program that showed a management key, which is good.
+    pub fn key(record: KeyRecord, interface: Interface, now: Timestamp) -> Self {
+        let actor = Actor::key(record.key.id, interface);
+        let rights = Rights::held_by(&record.key, record.owner_role);
+        Self { actor, caller: Caller::Key(Box::new(record), rights), now, once: None }
+    }
+
+    /// The person who acts. A key is nobody: passwords, sessions and invitations are people's.
     pub const fn user(&self) -> Option<UserId> {
         match &self.caller {
             Caller::Operator(user) => *user,
             Caller::Person(user, _) => Some(*user),
-            Caller::Visitor => None,
+            Caller::Key(..) | Caller::Visitor => None,
+        }
+    }
+
+    /// Whose the caller's own keys are: the person who acts, or who answers for the key that acts.
+    pub fn answerable(&self) -> Option<UserId> {
+        match &self.caller {
+            Caller::Key(record, _) => record.key.owner,
+            _ => self.user(),
+        }
+    }
+
+    /// Whether the caller has every right everywhere.
+    pub fn operates(&self) -> bool {
+        match &self.caller {
+            Caller::Operator(_) => true,
+            Caller::Key(_, rights) => rights.has(Right::Operate),
+            Caller::Person(..) | Caller::Visitor => false,
+        }
+    }
+
+    /// The organizations that the caller has a place in; `None` where that is everywhere.
+    pub(crate) fn places(&self) -> Option<Vec<&OrganizationId>> {
+        match &self.caller {
+            _ if self.operates() => None,
+            Caller::Person(_, places) => {
+                Some(places.iter().map(|place| &place.organization).collect())
+            }
+            Caller::Key(record, _) => Some(vec![&record.key.organization]),
+            Caller::Operator(_) | Caller::Visitor => Some(vec![]),
+        }
+    }
+
+    /// Who answers for keys that the caller makes, where nobody else is named. What who runs this Keyward makes is nobody's: they need
+    /// not belong to the organization. And what a key makes is as much somebody's as the key is.
+    pub(crate) const fn answers_for_keys(&self) -> Option<UserId> {
+        match &self.caller {
+            Caller::Person(user, _) => Some(*user),
+            Caller::Key(record, _) => record.key.owner,
+            Caller::Operator(_) | Caller::Visitor => None,
         }
     }
 
@@ -69,15 +127,31 @@ impl Context {
             Caller::Person(_, places) => {
                 places.iter().find(|place| place.organization == *organization).map(|p| p.role)
             }
-            Caller::Operator(_) | Caller::Visitor => None,
+            Caller::Key(record, _) if record.key.organization == *organization => record.owner_role,
+            Caller::Key(..) | Caller::Operator(_) | Caller::Visitor => None,
         }
     }
 
     /// Whether the caller runs this Keyward.
     pub(crate) fn require_operator(&self) -> Result<(), ControlError> {
+        match self.operates() {
+            true => Ok(()),
+            false => Err(ControlError::Forbidden(Right::Operate)),
+        }
+    }
+
+    /// What the caller may in the organization; `None` where they have no place in it.
+    pub(crate) fn rights_in(&self, organization: &OrganizationId) -> Option<Rights> {
         match &self.caller {
-            Caller::Operator(_) => Ok(()),
-            Caller::Person(..) | Caller::Visitor => Err(ControlError::Forbidden(Right::Operate)),
+            Caller::Operator(_) => Some(Rights::all()),
+            Caller::Key(record, rights) => {
+                (record.key.organization == *organization || self.operates()).then_some(*rights)
+            }
+            Caller::Person(_, places) => {
+                let place = places.iter().find(|place| place.organization == *organization);
+                place.map(|place| place.role.rights())
+            }
+            Caller::Visitor => None,
         }
     }
 
@@ -89,16 +163,33 @@ impl Context {
         right: Right,
         organization: &OrganizationId,
     ) -> Result<(), ControlError> {
-        let places = match &self.caller {
-            Caller::Operator(_) => return Ok(()),
-            Caller::Person(_, places) => places.as_slice(),
-            Caller::Visitor => &[],
-        };
-        match places.iter().find(|place| place.organization == *organization) {
-            Some(place) if place.role.has(right) => Ok(()),
-            Some(_) => Err(ControlError::Forbidden(right)),
+        self.require_all(std::iter::once(right).collect(), organization)
+    }
+
+    /// Whether the caller has all these rights in the organization.
+    pub(crate) fn require_all(
+        &self,
+        rights: Rights,
+        organization: &OrganizationId,
+    ) -> Result<(), ControlError> {
+        match self.rights_in(organization) {
             None => Err(StoreError::NoSuchOrganization(organization.clone()).into()),
+            Some(held) => {
+                held.lacks(rights).map_or(Ok(()), |right| Err(ControlError::Forbidden(right)))
+            }
         }
+    }
+
+    /// Whether the caller may make this key, get a secret of it, or wake it: a management key gives nobody what they do not have.
+    pub(crate) fn require_within(&self, made: &Key) -> Result<(), ControlError> {
+        if made.api.as_str() != MANAGEMENT {
+            return Ok(());
+        }
+        self.require_all(Rights::granted_to(made), &made.organization)?;
+        let Caller::Key(maker, _) = &self.caller else { return Ok(()) };
+        rights::bounded(made, &maker.key).map_err(|beyond| {
+            ControlError::invalid(beyond.to_string(), "bound it in time and networks like that one")
+        })
     }
 }
 

@@ -3,9 +3,12 @@
 use keyward_api::{ErrorCode, ErrorView};
 use keyward_core::{
     id::ApiName,
+    key::Unusable,
     member::{Right, Role},
 };
 use keyward_store::StoreError;
+
+use crate::app::once::Answer;
 
 /// Why an operation was not done. Nothing of it was kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +30,23 @@ pub enum ControlError {
     /// The caller may not.
     #[error("you may not do this (it takes `{}`): ask somebody who may", .0.permission())]
     Forbidden(Right),
+    /// The request was done before; this is its answer. No failure, but nothing is done again either.
+    #[error("this was done before, and is answered as it was")]
+    Repeated(Answer),
+    /// The request was done before, and its answer is no longer kept.
+    #[error(
+        "this was done before, and made {0}; its answer is gone: look at {0}, and if a secret is lost, make a new one"
+    )]
+    AnswerGone(String),
+    /// Another request came under the same key.
+    #[error("the Idempotency-Key was used for another request: choose a new one for each")]
+    AnotherRequest,
+    /// A request under the same key has not ended.
+    #[error("a request with this Idempotency-Key is still being worked on: repeat it in a moment")]
+    StillRunning,
+    /// More people log in at once than passwords can be checked of.
+    #[error("too many passwords are being checked: try again in a moment")]
+    Busy,
     /// The key would have more than keys of the role may.
     #[error("keys of the role {} may not have `{beyond}` here: leave it out, or ask somebody who may", .role.as_str())]
     BeyondRole {
@@ -76,7 +96,17 @@ impl ControlError {
                 | S::NoSuchKeyRequest(_)
                 | S::UnknownToken,
             ) => ErrorCode::NotFound,
-            Self::WrongPassword => ErrorCode::Unauthenticated,
+            Self::WrongPassword | Self::Store(S::PasswordChanged) => ErrorCode::Unauthenticated,
+            Self::Busy => ErrorCode::Unavailable,
+            Self::Store(S::KeyNotGood(Unusable::Suspended | Unusable::ForeignNetwork)) => {
+                ErrorCode::Forbidden
+            }
+            Self::Store(S::KeyNotGood(_)) => ErrorCode::Unauthenticated,
+            Self::AnswerGone(_) => ErrorCode::AnswerGone,
+            Self::AnotherRequest => ErrorCode::IdempotencyKeyReused,
+            Self::StillRunning | Self::Repeated(_) | Self::Store(S::DoneBefore) => {
+                ErrorCode::StillRunning
+            }
             Self::Store(S::NotAllowed(_) | S::OwnKeyRequest(_) | S::NotTheRequester(_))
             | Self::Forbidden(_)
             | Self::BeyondRole { .. }

@@ -29,6 +29,8 @@ pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 pub(crate) const DEFAULT: &str = include_str!("../../../profiles/default.toml");
 
+const KEYWARD: &str = include_str!("../../../profiles/keyward.toml");
+
 /// One key per organization, and words of its own.
 const STAFF: &str = r#"
 permissions = [{ name = "speak", description = "Speak" }]
@@ -84,6 +86,7 @@ pub(crate) fn plan() -> Plan {
             api("main", &main),
             api("staff", &profile("staff", STAFF)),
             api("asked", &profile("asked", ASKED)),
+            crate::management::api(profile("keyward", KEYWARD)).unwrap(),
         ],
         upstreams: vec![Upstream {
             name: "models".into(),

@@ -14,6 +14,7 @@ mod context;
 mod error;
 pub mod http;
 pub mod mail;
+pub mod management;
 mod mint;
 mod password;
 pub mod plan;

@@ -19,11 +19,40 @@ use crate::{error::ControlError, mint};
 
 /// Hashes at once.
 const AT_ONCE: usize = 2;
+/// Callers that wait for one, each holding a request: a second's worth. More are told to come back.
+const MOST_WAITING: usize = 100;
 /// Characters of a password (NIST SP 800-63B, 5.1.1.2: at least 8; a bound above, so that nobody makes us hash a book).
 const SHORTEST: usize = 10;
 const LONGEST: usize = 256;
 
-static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(AT_ONCE)));
+static TURNS: LazyLock<Turns> = LazyLock::new(|| Turns::new(AT_ONCE, MOST_WAITING));
+
+/// Who is at work, and who waits for it.
+struct Turns {
+    room: Arc<Semaphore>,
+    working: Arc<Semaphore>,
+}
+
+impl Turns {
+    fn new(at_once: usize, waiting: usize) -> Self {
+        let room = Arc::new(Semaphore::new(at_once + waiting));
+        Self { room, working: Arc::new(Semaphore::new(at_once)) }
+    }
+
+    /// Runs work on a thread that may wait, when it is its turn; refuses it where too many wait.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ControlError> {
+        let room = self.room.clone().try_acquire_owned().map_err(|_| ControlError::Busy)?;
+        let turn = self.working.clone().acquire_owned().await;
+        let done = tokio::task::spawn_blocking(move || {
+            let _held = (room, turn);
+            work()
+        });
+        done.await.map_err(|_| ControlError::Interrupted)
+    }
+}
 
 fn argon2() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::default())
@@ -55,29 +84,18 @@ fn check(password: &str) -> Result<(), ControlError> {
     Ok(())
 }
 
-/// Runs one hash on a thread that may wait, when it is its turn.
-async fn in_turn<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ControlError> {
-    let turn = TURNS.clone().acquire_owned().await;
-    let done = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        work()
-    });
-    done.await.map_err(|_| ControlError::Interrupted)
-}
-
 /// Makes what is kept of a new password.
 pub(crate) async fn hash(password: Plaintext) -> Result<PasswordHash, ControlError> {
     check(password.expose())?;
     let salt: [u8; Salt::RECOMMENDED_LENGTH] = mint::random()?;
-    in_turn(move || {
-        let salt = SaltString::encode_b64(&salt).ok()?;
-        let hashed = argon2().hash_password(password.expose().as_bytes(), &salt).ok()?;
-        Some(PasswordHash::new(hashed.to_string()))
-    })
-    .await?
-    .ok_or(ControlError::Interrupted)
+    TURNS
+        .run(move || {
+            let salt = SaltString::encode_b64(&salt).ok()?;
+            let hashed = argon2().hash_password(password.expose().as_bytes(), &salt).ok()?;
+            Some(PasswordHash::new(hashed.to_string()))
+        })
+        .await?
+        .ok_or(ControlError::Interrupted)
 }
 
 /// Whether the password is the one that was hashed. Without a hash it takes as long and is not: an answer's time does not tell
@@ -86,18 +104,19 @@ pub(crate) async fn is_right(
     password: Plaintext,
     hashed: Option<PasswordHash>,
 ) -> Result<bool, ControlError> {
-    in_turn(move || {
-        let (hashed, known) = match &hashed {
-            Some(hashed) => (hashed.as_str(), true),
-            None => (NOBODYS.as_str(), false),
-        };
-        let parsed = Parsed::new(hashed);
-        let same = parsed.is_ok_and(|hashed| {
-            argon2().verify_password(password.expose().as_bytes(), &hashed).is_ok()
-        });
-        same && known
-    })
-    .await
+    TURNS
+        .run(move || {
+            let (hashed, known) = match &hashed {
+                Some(hashed) => (hashed.as_str(), true),
+                None => (NOBODYS.as_str(), false),
+            };
+            let parsed = Parsed::new(hashed);
+            let same = parsed.is_ok_and(|hashed| {
+                argon2().verify_password(password.expose().as_bytes(), &hashed).is_ok()
+            });
+            same && known
+        })
+        .await
 }
 
 /// The hash of a password nobody has.
@@ -126,6 +145,23 @@ mod tests {
         assert!(!is_right(plain("nobody's"), None).await.unwrap());
         let again = hash(plain("correct horse battery")).await.unwrap();
         assert_ne!(again, hashed, "each has a salt of its own");
+    }
+
+    #[tokio::test]
+    async fn who_would_wait_behind_too_many_is_told_to_come_back() {
+        let turns = Turns::new(1, 1);
+        let (go, gone) = std::sync::mpsc::channel::<()>();
+        let first = turns.run(move || gone.recv().is_ok());
+        let second = turns.run(|| true);
+        let third = async {
+            let refused = turns.run(|| true).await;
+            go.send(()).unwrap();
+            refused
+        };
+        // They are begun in this order.
+        let (first, second, third) = tokio::join!(biased; first, second, third);
+        assert_eq!((first, second, third), (Ok(true), Ok(true), Err(ControlError::Busy)));
+        assert_eq!(turns.run(|| 7).await, Ok(7), "there is room again");
     }
 
     #[tokio::test]

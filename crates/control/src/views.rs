@@ -234,15 +234,16 @@ pub(crate) fn usage(total: &UsageTotal) -> UsageView {
     }
 }
 
-/// `email` is what the person who acted is known by now, where it was one.
-pub(crate) fn audit_entry(entry: AuditEntry, email: Option<String>) -> AuditEntryView {
+/// `known_as` is what the person or key that acted is known by now, where it was one: an address, or a key's name.
+pub(crate) fn audit_entry(entry: AuditEntry, known_as: Option<String>) -> AuditEntryView {
     AuditEntryView {
         id: entry.id.get(),
         at: entry.at.to_string(),
         actor: ActorView {
             kind: entry.actor.kind.as_str().to_owned(),
             user_id: entry.actor.person.map(|person| person.to_string()),
-            name: email.unwrap_or(entry.actor.name),
+            key_id: entry.actor.key.map(|key| key.to_string()),
+            name: known_as.unwrap_or(entry.actor.name),
             interface: entry.actor.interface.as_str().to_owned(),
         },
         action: entry.action,

@@ -24,6 +24,7 @@ pub mod permission;
 pub mod policy;
 pub mod profile;
 pub mod query;
+pub mod rights;
 pub mod route;
 pub mod slow;
 pub mod snapshot;

@@ -115,6 +115,22 @@ mod tests {
     }
 
     #[test]
+    fn a_network_covers_what_lies_in_it() {
+        for (outer, inner, covers) in [
+            ("10.0.0.0/8", "10.1.0.0/16", true),
+            ("10.0.0.0/8", "10.0.0.0/8", true),
+            ("10.0.0.0/8", "::ffff:10.1.2.3", true),
+            ("10.1.0.0/16", "10.0.0.0/8", false),
+            ("10.0.0.0/8", "11.0.0.0/8", false),
+            ("0.0.0.0/0", "2001:db8::/32", false),
+            ("::/0", "10.0.0.0/8", false),
+        ] {
+            let (one, other): (Network, Network) = (outer.parse().unwrap(), inner.parse().unwrap());
+            assert_eq!(one.covers(&other), covers, "{outer} {inner}");
+        }
+    }
+
+    #[test]
     fn what_is_no_network_is_refused() {
         for wrong in ["", "10.0.0.0/33", "10.0.0", "::ffff:0.0.0.0/90", "localhost"] {
             assert!(wrong.parse::<Network>().is_err(), "{wrong}");

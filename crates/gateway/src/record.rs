@@ -115,16 +115,22 @@ impl Recorder {
         now: Timestamp,
         used: Option<(Timestamp, IpAddr)>,
     ) {
-        if now.as_minutes() != self.minute || self.counts.len() >= MOST_SCOPES {
-            self.flush(now);
-        }
+        self.turn(now);
         let counts = self.counts.entry(scope).or_default();
         counts.add(status, sums);
         // That it was used may have been handed on while it lasted; its request is counted now.
         counts.used = counts.used.or(used);
     }
 
+    /// What belongs to another minute, or finds no more room, is handed on.
+    fn turn(&mut self, now: Timestamp) {
+        if now.as_minutes() != self.minute || self.counts.len() >= MOST_SCOPES {
+            self.flush(now);
+        }
+    }
+
     fn used(&mut self, scope: Scope, from: IpAddr, now: Timestamp) {
+        self.turn(now);
         self.counts.entry(scope).or_default().used = Some((now, from));
     }
 

@@ -1,15 +1,17 @@
 //! Makes keys in a data folder until it is ended, and says each one's id and revision once it is acknowledged:
 //! `cargo run -p keyward-store --example key_maker -- /tmp/folder`. Made to be killed: `tests/crash.rs` does so.
 
-use std::{error::Error, io::Write, path::Path, sync::Arc};
+use std::{error::Error, io::Write, path::Path, sync::Arc, time::Duration};
 
 use keyward_core::{
     id::{KeyId, OrganizationId, SecretId},
-    key::{Key, KeyState, Labels, Peppers, Secret},
+    key::{Digest, Key, KeyState, Labels, Peppers, Secret},
     organization::{Organization, OrganizationState},
     time::Timestamp,
 };
-use keyward_store::{Actor, Change, DataFolder, Interface, Store, StoreError};
+use keyward_store::{
+    Actor, Change, DataFolder, Interface, Once, RequestKey, SealedBytes, Store, StoreError,
+};
 use tokio::task::JoinSet;
 
 /// What stands before each line, to be found among what others print.
@@ -17,7 +19,9 @@ pub(crate) const MADE: &str = "made ";
 /// How many are on the way at once, so that a kill finds groups of several.
 const AT_ONCE: usize = 8;
 /// When the keys are made: the store asks no clock, so neither must this.
-const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+/// For as long a request is known: longer than a trial takes.
+const HOUR: Duration = Duration::from_secs(3600);
 
 type Failed = Box<dyn Error + Send + Sync>;
 
@@ -72,8 +76,26 @@ async fn make(
     store: &dyn Store,
     (key, change): (KeyId, Change),
 ) -> Result<(KeyId, u64), StoreError> {
-    let revision = store.commit(&actor(), NOW, change).await?;
+    let revision = store.commit_once(&actor(), NOW, change, once(key)).await?;
     Ok((key, revision.get()))
+}
+
+/// By what a repeat of the request for a key would be known.
+pub(crate) fn request(key: KeyId) -> RequestKey {
+    let mut chosen = [0; 32];
+    chosen.iter_mut().zip(key.bits()).for_each(|(to, from)| *to = from);
+    RequestKey { caller: "key_maker".to_owned(), key: chosen }
+}
+
+fn once(key: KeyId) -> Once {
+    Once {
+        request: request(key),
+        asked: Digest::from_bytes([0; 32]),
+        made: key.to_string(),
+        answer: Box::new(move |_| Ok(SealedBytes::from_bytes(key.bits().to_vec()))),
+        answered_until: NOW.plus(HOUR),
+        kept_until: NOW.plus(HOUR),
+    }
 }
 
 fn creation(organization: &OrganizationId, peppers: &Peppers) -> Result<(KeyId, Change), Failed> {

@@ -30,6 +30,8 @@ pub enum ActorKind {
     Member,
     /// Somebody who is not known yet: who signs up, logs in, or shows a token.
     Visitor,
+    /// A program that showed a management key.
+    Key,
 }
 
 impl ActorKind {
@@ -40,11 +42,12 @@ impl ActorKind {
             Self::System => "system",
             Self::Member => "member",
             Self::Visitor => "visitor",
+            Self::Key => "key",
         }
     }
 
     pub(crate) fn from_word(word: &str) -> Option<Self> {
-        [Self::Operator, Self::System, Self::Member, Self::Visitor]
+        [Self::Operator, Self::System, Self::Member, Self::Visitor, Self::Key]
             .into_iter()
             .find(|kind| kind.as_str() == word)
     }
@@ -83,34 +86,42 @@ impl Interface {
 pub struct Actor {
     /// What kind of someone.
     pub kind: ActorKind,
-    /// By which name: a person's id, the account for an operator of the machine, the part of Keyward for the system.
+    /// By which name: a person's or key's id, the account for an operator of the machine, the part of Keyward for the system.
     pub name: String,
     /// From where.
     pub interface: Interface,
     /// Which person, where it is one who is known here. Their rights are looked up when a change is done, and bound it.
     pub person: Option<UserId>,
+    /// Which management key, where it was one. What it may is looked up when a change is done, like a person's rights.
+    pub key: Option<KeyId>,
 }
 
 impl Actor {
     /// A person who runs this Keyward.
     pub fn operator(name: impl Into<String>, interface: Interface) -> Self {
-        Self { kind: ActorKind::Operator, name: name.into(), interface, person: None }
+        Self { kind: ActorKind::Operator, name: name.into(), interface, person: None, key: None }
     }
 
     /// Somebody who logged in: as one who runs this Keyward, or as a member of organizations.
     pub fn person(user: &User, interface: Interface) -> Self {
         let kind = if user.operator { ActorKind::Operator } else { ActorKind::Member };
-        Self { kind, name: user.id.to_string(), interface, person: Some(user.id) }
+        Self { kind, name: user.id.to_string(), interface, person: Some(user.id), key: None }
+    }
+
+    /// A program that showed a management key.
+    pub fn key(key: KeyId, interface: Interface) -> Self {
+        let (kind, name) = (ActorKind::Key, key.to_string());
+        Self { kind, name, interface, person: None, key: Some(key) }
     }
 
     /// Somebody who is not known yet; `name` says what they call themselves.
     pub fn visitor(name: impl Into<String>, interface: Interface) -> Self {
-        Self { kind: ActorKind::Visitor, name: name.into(), interface, person: None }
+        Self { kind: ActorKind::Visitor, name: name.into(), interface, person: None, key: None }
     }
 
     /// Keyward itself.
     pub fn system(part: impl Into<String>, interface: Interface) -> Self {
-        Self { kind: ActorKind::System, name: part.into(), interface, person: None }
+        Self { kind: ActorKind::System, name: part.into(), interface, person: None, key: None }
     }
 }
 

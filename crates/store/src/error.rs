@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use keyward_core::{
     id::{ApiName, InvitationId, KeyId, KeyRequestId, ModelId, OrganizationId, SecretId, UserId},
+    key::Unusable,
     member::{Email, Right},
     snapshot::Revision,
     time::Timestamp,
@@ -119,6 +120,15 @@ pub enum StoreError {
     /// Whoever acts may not, or no longer.
     #[error("you may not do this{}: ask somebody who may", .0.map_or_else(String::new, |right| format!(" (it takes `{}`)", right.permission())))]
     NotAllowed(Option<Right>),
+    /// A password was right when it was checked, and no longer is.
+    #[error("the password was changed meanwhile: log in with the new one")]
+    PasswordChanged,
+    /// The management key that acts is not good, or no longer.
+    #[error(transparent)]
+    KeyNotGood(Unusable),
+    /// A repeat of a request whose change stands: it is not done twice.
+    #[error("this was done before, under the same Idempotency-Key: ask for its answer")]
+    DoneBefore,
     /// It was changed since it was seen.
     #[error(
         "it was changed since you saw it (you saw state {seen}, it is {is}): look again, then decide"

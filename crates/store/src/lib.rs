@@ -17,6 +17,7 @@ pub mod chain;
 pub mod change;
 pub mod error;
 pub mod folder;
+pub mod once;
 pub mod people;
 pub mod query;
 pub mod requests;
@@ -36,13 +37,14 @@ pub use folder::{
     DataFolder,
     backup::{BackedUp, Replaced, Restored},
 };
+pub use once::{Answered, Answering, Once, RequestKey};
 pub use people::{
     Invitation, InvitationState, InvitedAs, PasswordHash, PeopleChange, Session, TokenDigest,
     UserRecord,
 };
 pub use query::{
     AuditEntry, AuditFilter, AuditId, Ending, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
-    UpstreamCredential, UsageFilter, UsageTotal,
+    ShownKey, UpstreamCredential, UsageFilter, UsageTotal,
 };
 pub use requests::{
     KeyGrant, KeyRequest, KeyRequestChange, KeyRequestDecision, KeyRequestFilter, KeyRequestState,

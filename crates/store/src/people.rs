@@ -189,8 +189,27 @@ pub enum PeopleChange {
         /// The session in which it was changed.
         keeping: Option<SessionId>,
     },
+    /// [`PeopleChange::SetPassword`] by who showed the old one: it must be theirs still.
+    ChangePassword {
+        /// Whose.
+        user: UserId,
+        /// What the old one was checked against.
+        checked: PasswordHash,
+        /// The new one.
+        password: PasswordHash,
+        /// The session in which it was changed.
+        keeping: Option<SessionId>,
+    },
     /// A login.
     StartSession(Session),
+    /// [`PeopleChange::StartSession`] by who showed a password: it must be theirs still, or a login that waited its turn would outlast
+    /// the change that was to end it.
+    LogIn {
+        /// The session.
+        session: Session,
+        /// What the password was checked against.
+        checked: PasswordHash,
+    },
     /// A logout, there or from afar.
     EndSession {
         /// Whose.

@@ -6,13 +6,15 @@ use keyward_core::{
     id::{ApiName, KeyId, NodeId, OrganizationId, SecretId, UserId},
     key::{Environment, Key, KeyState, Secret},
     member::{Right, Role},
-    organization::Organization,
+    organization::{Organization, OrganizationState},
     time::Timestamp,
     usage::UsageSums,
 };
 
 use crate::{
     change::{Actor, Revision, Subject},
+    error::StoreError,
+    rules,
     seal::SealedBytes,
     words::Word,
 };
@@ -40,6 +42,36 @@ impl KeyRecord {
         }
         Cow::Owned(Key { state: KeyState::Disabled, ..self.key.clone() })
     }
+}
+
+impl KeyRecord {
+    /// As a rotation to `new` at `now` makes it: those that are good end at `old_expires_at` at the latest.
+    pub fn rotated(
+        mut self,
+        new: Secret,
+        old_expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let (ending, _) = rules::rotation(&self, &new, old_expires_at, now)?;
+        for secret in &mut self.secrets {
+            if let Some(ended) = ending.iter().find(|ended| ended.id == secret.id) {
+                secret.expires_at = ended.expires_at;
+            }
+        }
+        self.secrets.push(new);
+        Ok(self)
+    }
+}
+
+/// A key that somebody showed a secret of, and all that says whether it is good: of one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownKey {
+    /// The key, with all its secrets.
+    pub record: KeyRecord,
+    /// The secret that was shown.
+    pub secret: Secret,
+    /// The state of the key's organization.
+    pub organization: OrganizationState,
 }
 
 /// Which keys to list; what is `None` does not narrow.

@@ -47,6 +47,30 @@ pub(crate) const fn organization_state_word(state: OrganizationState) -> &'stati
     }
 }
 
+/// Characters that change how a line reads, or are not seen: separators, directions (UAX 9, 2), joiners of nothing, tags. The two
+/// joiners that scripts and emoji need (U+200C, U+200D) stay.
+const fn is_hidden(char: char) -> bool {
+    matches!(
+        char,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
 pub(crate) fn name_fits(name: &str) -> Result<(), StoreError> {
     let chars = name.chars().count();
     if chars == 0 {
@@ -60,6 +84,14 @@ pub(crate) fn name_fits(name: &str) -> Result<(), StoreError> {
     if name.chars().any(char::is_control) {
         let remedy = "leave out line breaks, tabs and their like";
         return Err(StoreError::invalid("the name holds a control character", remedy));
+    }
+    if let Some(hidden) = name.chars().find(|char| is_hidden(*char)) {
+        let what = format!("the name holds {}, which nobody sees", hidden.escape_unicode());
+        return Err(StoreError::invalid(what, "leave it out: two names must not look like one"));
+    }
+    if name.trim() != name {
+        let what = "the name begins or ends with a space";
+        return Err(StoreError::invalid(what, "leave it out: two names must not look like one"));
     }
     Ok(())
 }
@@ -445,7 +477,19 @@ mod tests {
 
     #[test]
     fn names_are_bounded_and_printable() {
-        for wrong in ["", "a\nb", &"x".repeat(101)] {
+        for wrong in [
+            "",
+            "a\nb",
+            &"x".repeat(101),
+            " ",
+            " a",
+            "a\u{a0}",
+            "a\u{200b}b",
+            "\u{202e}nimda",
+            "a\u{2066}b",
+            "a\u{2028}b",
+            "a\u{e0041}",
+        ] {
             let key = Key { name: wrong.to_owned(), ..key(KeyState::Active) };
             assert!(new_key(&key, &secret(2, None)).is_err(), "{wrong:?}");
         }

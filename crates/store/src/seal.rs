@@ -69,6 +69,11 @@ impl<'a> SealContext<'a> {
         Self { table: "bcrypt_secrets", organization: Some(organization), id: secret }
     }
 
+    /// The answer to a request that is done once; `id` names the caller and the key they chose.
+    pub const fn answer(id: &'a str) -> Self {
+        Self { table: "answers", organization: None, id }
+    }
+
     /// Every part with its length before it, so that no two places have the same bytes.
     fn bytes(&self, head: &[u8]) -> Vec<u8> {
         let organization = self.organization.map_or("", OrganizationId::as_str);

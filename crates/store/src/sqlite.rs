@@ -16,6 +16,7 @@ mod key_list;
 mod load;
 mod migrations;
 mod nodes;
+mod once;
 mod opening;
 mod people;
 mod readers;
@@ -31,6 +32,7 @@ use std::{fs::File, path::Path, sync::Arc};
 use async_trait::async_trait;
 use keyward_core::{
     id::{ApiName, InvitationId, KeyId, KeyRequestId, NodeId, OrganizationId, SessionId, UserId},
+    key::Digest,
     member::{Email, Membership, User},
     organization::Organization,
     time::Timestamp,
@@ -48,10 +50,11 @@ use crate::{
     chain::{AuditHead, AuditProof, ChainKey},
     change::{Actor, Change, Feed, Revision},
     error::StoreError,
+    once::{Answered, Once, RequestKey},
     people::{Invitation, Session, TokenDigest, UserRecord},
     query::{
         AuditEntry, AuditFilter, AuditId, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
-        UpstreamCredential, UsageFilter, UsageTotal,
+        ShownKey, UpstreamCredential, UsageFilter, UsageTotal,
     },
     requests::{KeyRequest, KeyRequestFilter},
     store::Store,
@@ -110,6 +113,32 @@ impl Store for SqliteStore {
         self.writer.run(Tell::Nobody, work).await
     }
 
+    async fn commit_once(
+        &self,
+        actor: &Actor,
+        at: Timestamp,
+        change: Change,
+        once: Once,
+    ) -> Result<Revision, StoreError> {
+        let (actor, chain) = (actor.clone(), self.chain.clone());
+        let work = move |connection: &_| {
+            once::is_first(connection, at, &once.request)?;
+            let revision = apply::commit(connection, &chain, &actor, at, change)?;
+            once::keep(connection, at, once, revision)?;
+            Ok(revision)
+        };
+        self.writer.run(Tell::Others, work).await
+    }
+
+    async fn answer(
+        &self,
+        request: &RequestKey,
+        at: Timestamp,
+    ) -> Result<Option<Answered>, StoreError> {
+        let request = request.clone();
+        self.readers.ask(move |connection| once::answer(connection, &request, at)).await
+    }
+
     async fn revision(&self) -> Result<Revision, StoreError> {
         self.readers.ask(reads::revision).await
     }
@@ -134,6 +163,11 @@ impl Store for SqliteStore {
     ) -> Result<Vec<KeyRecord>, StoreError> {
         let filter = filter.clone();
         self.readers.ask(move |connection| key_list::keys(connection, &filter, &page)).await
+    }
+
+    async fn shown_key(&self, digests: &[Digest]) -> Result<Option<ShownKey>, StoreError> {
+        let digests = digests.to_vec();
+        self.readers.ask(move |connection| reads::shown_key(connection, &digests)).await
     }
 
     async fn find_key_by_name(

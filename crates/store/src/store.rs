@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use keyward_core::{
     id::{ApiName, InvitationId, KeyId, KeyRequestId, NodeId, OrganizationId, SessionId, UserId},
+    key::Digest,
     member::{Email, Membership, User},
     organization::Organization,
     time::Timestamp,
@@ -13,10 +14,11 @@ use crate::{
     chain::{AuditHead, AuditProof},
     change::{Actor, Change, Feed, Revision},
     error::StoreError,
+    once::{Answered, Once, RequestKey},
     people::{Invitation, Session, TokenDigest, UserRecord},
     query::{
         AuditEntry, AuditFilter, AuditId, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
-        UpstreamCredential, UsageFilter, UsageTotal,
+        ShownKey, UpstreamCredential, UsageFilter, UsageTotal,
     },
     requests::{KeyRequest, KeyRequestFilter},
 };
@@ -80,6 +82,24 @@ pub trait Store: Send + Sync {
         changes: Vec<Change>,
     ) -> Result<Vec<Result<(), StoreError>>, StoreError>;
 
+    /// Does a change like [`Store::commit`], once: with it goes a record of the request and its sealed answer. Where there is such
+    /// a record already, nothing is done ([`StoreError::DoneBefore`]); [`Store::answer`] has it. Records whose time is over
+    /// go as new ones come.
+    async fn commit_once(
+        &self,
+        actor: &Actor,
+        at: Timestamp,
+        change: Change,
+        once: Once,
+    ) -> Result<Revision, StoreError>;
+
+    /// What became of a request, as long as that is kept at `at`; its answer, as long as that is.
+    async fn answer(
+        &self,
+        request: &RequestKey,
+        at: Timestamp,
+    ) -> Result<Option<Answered>, StoreError>;
+
     /// The revision of the newest change.
     async fn revision(&self) -> Result<Revision, StoreError>;
 
@@ -98,6 +118,9 @@ pub trait Store: Send + Sync {
         filter: &KeyFilter,
         page: Page<KeyId>,
     ) -> Result<Vec<KeyRecord>, StoreError>;
+
+    /// The key whose secret has one of these digests: of what was shown, one under each pepper.
+    async fn shown_key(&self, digests: &[Digest]) -> Result<Option<ShownKey>, StoreError>;
 
     /// The key that has this name now: revoked keys have given theirs up.
     async fn find_key_by_name(

@@ -24,7 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use key_maker::MADE;
+use key_maker::{MADE, NOW, request};
 use keyward_core::id::KeyId;
 use keyward_store::{
     AuditEntry, AuditFilter, AuditProof, DataFolder, Feed, KeyFilter, KeyRecord, Page, Revision,
@@ -128,6 +128,16 @@ async fn verify(folder: &DataFolder, acknowledged: &HashMap<KeyId, Revision>) ->
     let made = audit.iter().filter(|entry| entry.action == "key.create").count();
     assert_eq!(made, keys.len(), "a key for each entry, an entry for each key");
     let there: HashSet<KeyId> = keys.iter().map(|record| record.key.id).collect();
+    // A repeat finds each key that was made, and none that was not: as many requests are known as there are keys.
+    let database = rusqlite::Connection::open(folder.path().join("keyward.db")).unwrap();
+    let known: i64 =
+        database.query_row("SELECT count(*) FROM answers", [], |row| row.get(0)).unwrap();
+    assert_eq!(usize::try_from(known).unwrap(), keys.len(), "a request for each key");
+    for record in &keys {
+        let answered = store.answer(&request(record.key.id), NOW).await.unwrap().unwrap();
+        assert_eq!(answered.made, record.key.id.to_string());
+        assert_eq!(answered.answer.unwrap().as_bytes(), record.key.id.bits());
+    }
     for record in &keys {
         assert_eq!(record.key.name, record.key.id.to_string());
         assert_eq!(record.secrets.len(), 1, "{} lacks its secret", record.key.id);

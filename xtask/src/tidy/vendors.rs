@@ -9,8 +9,8 @@ use toml::{Table, Value};
 use super::Finding;
 use super::tree::{SourceFile, Tree};
 
-/// Profiles whose name is an ordinary word, of which the code is rightly full.
-const ORDINARY_WORDS: &[&str] = &["default", "generic"];
+/// Profiles whose name is an ordinary word, of which the code is rightly full, or our own.
+const ORDINARY_WORDS: &[&str] = &["default", "generic", "keyward"];
 
 /// Domains that RFC 2606 keeps for examples: they are nobody's.
 const EXAMPLE_DOMAINS: &[&str] = &["example.com", "example.org", "example.net", "example"];

@@ -36,10 +36,20 @@ impl Control {
                 unknown.insert(self.store.user(person).await?.map(|record| record.user.email));
             }
         }
-        let name = |entry: &AuditEntry| known.get(&entry.actor.person?)?.as_ref();
+        let mut keys = HashMap::new();
+        for key in entries.iter().filter_map(|entry| entry.actor.key) {
+            if let Entry::Vacant(unknown) = keys.entry(key) {
+                unknown.insert(self.store.key(key).await?.map(|record| record.key.name));
+            }
+        }
+        let name = |entry: &AuditEntry| match (entry.actor.person, entry.actor.key) {
+            (Some(person), _) => known.get(&person)?.as_ref().map(ToString::to_string),
+            (_, Some(key)) => keys.get(&key)?.clone(),
+            (None, None) => None,
+        };
         let items = entries.into_iter().map(|entry| {
-            let email = name(&entry).map(ToString::to_string);
-            views::audit_entry(entry, email)
+            let known_as = name(&entry);
+            views::audit_entry(entry, known_as)
         });
         Ok(Page { items: items.collect(), next })
     }

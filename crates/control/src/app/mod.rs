@@ -10,6 +10,7 @@ pub mod import;
 pub mod key_requests;
 pub mod keys;
 pub mod models;
+pub mod once;
 pub mod organizations;
 pub mod people;
 pub mod upstreams;

@@ -32,20 +32,30 @@ impl Control {
             created_at: context.now,
         };
         let view = views::organization(&organization);
+        let id = organization.id.clone();
         let change = Change::CreateOrganization(organization);
-        self.store.commit(&context.actor, context.now, change).await?;
+        let answer = view.clone();
+        self.commit_answering(context, change, id, move |_| answer).await?;
         Ok(view)
     }
 
-    /// The organizations that the caller belongs to, or all, in the order they were made.
+    /// The organizations that the caller belongs to, in the order they came there; for who operates all, in the order they were made.
     pub async fn list_organizations(
         &self,
         context: &Context,
     ) -> Result<Vec<OrganizationView>, ControlError> {
-        let all = self.store.organizations().await?;
-        let seen =
-            all.iter().filter(|one| context.require(Right::ReadOrganization, &one.id).is_ok());
-        Ok(seen.map(views::organization).collect())
+        let Some(places) = context.places() else {
+            let all = self.store.organizations().await?;
+            return Ok(all.iter().map(views::organization).collect());
+        };
+        // One by one: somebody with a place in one of a hundred thousand must not have all of them read.
+        let mut seen = Vec::new();
+        for id in places {
+            if context.require(Right::ReadOrganization, id).is_ok() {
+                seen.extend(self.store.organization(id).await?);
+            }
+        }
+        Ok(seen.iter().map(views::organization).collect())
     }
 
     /// One organization.

@@ -1,8 +1,8 @@
 //! The management API, `/v1`. This file is its table of contents: one folder a resource, one file an endpoint.
 //!
 //! An endpoint reads what it was asked, calls one operation of [`crate::app`] with a [`Context`](crate::Context) that says who acts,
-//! and words the answer. What is allowed is decided there and in the store, never here. Who acts comes from the session's token alone;
-//! unknown fields are refused; and what belongs to another organization is answered like what does not exist.
+//! and words the answer. What is allowed is decided there and in the store, never here. Who acts comes from the session's token or the
+//! management key alone; unknown fields are refused; and what belongs to another organization is answered like what does not exist.
 
 mod account;
 mod audit;
@@ -14,6 +14,7 @@ mod key;
 mod key_request;
 mod member;
 mod model;
+mod once;
 mod organization;
 mod problem;
 mod query;
@@ -45,7 +46,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::query::Queries;
-use crate::{Clock, Control};
+use crate::{Clock, Control, app::once::Running};
 
 /// Of a body, in bytes, where an endpoint says nothing else.
 const LONGEST_BODY: usize = 1 << 20;
@@ -63,12 +64,14 @@ pub struct Management {
     control: Arc<ArcSwap<Control>>,
     clock: Clock,
     terms: Terms,
+    running: Running,
 }
 
 impl Management {
     /// Operations on what `control` is now.
     pub fn new(control: Control, clock: Clock, terms: Terms) -> Self {
-        Self { control: Arc::new(ArcSwap::from_pointee(control)), clock, terms }
+        let control = Arc::new(ArcSwap::from_pointee(control));
+        Self { control, clock, terms, running: Running::default() }
     }
 
     /// The configuration was read again.
@@ -78,6 +81,10 @@ impl Management {
 
     fn control(&self) -> Arc<Control> {
         self.control.load_full()
+    }
+
+    const fn running(&self) -> &Running {
+        &self.running
     }
 
     fn now(&self) -> Timestamp {
@@ -109,6 +116,13 @@ impl Modify for Sessions {
             .build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("session", SecurityScheme::Http(scheme));
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(
+                "A management key: a key of the API `keyward`. It may what its permissions name, in its organization.",
+            ))
+            .build();
+        components.add_security_scheme("management_key", SecurityScheme::Http(scheme));
     }
 }
 

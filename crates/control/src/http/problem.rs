@@ -8,27 +8,35 @@ use axum::{
 use keyward_api::{ErrorCode, Problem};
 use utoipa::IntoResponses;
 
-use crate::ControlError;
+use crate::{ControlError, app::once::Answer};
 
 /// Why a request was not done.
 #[derive(Debug)]
-pub(super) struct Refusal(Problem);
+pub(super) enum Refusal {
+    /// What is wrong.
+    Problem(Box<Problem>),
+    /// Nothing: it was done before.
+    Repeated(Answer),
+}
 
 impl Refusal {
     pub(super) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self(Problem::new(code, detail.into()))
+        Self::Problem(Box::new(Problem::new(code, detail.into())))
     }
 
     pub(super) fn unauthenticated() -> Self {
         Self::new(
             ErrorCode::Unauthenticated,
-            "nobody showed who they are: send `Authorization: Bearer` with a session's token",
+            "nobody showed who they are: send `Authorization: Bearer` with a session's token or a management key",
         )
     }
 }
 
 impl From<ControlError> for Refusal {
     fn from(error: ControlError) -> Self {
+        if let ControlError::Repeated(answer) = error {
+            return Self::Repeated(answer);
+        }
         let code = error.code();
         if code.status() >= 500 {
             tracing::error!(%error, "a request of the management API failed");
@@ -46,9 +54,16 @@ impl From<ControlError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status =
-            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, Json(self.0)).into_response();
+        let status = |code| StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let problem = match self {
+            Self::Problem(problem) => problem,
+            Self::Repeated(answer) => {
+                let json = [(header::CONTENT_TYPE, "application/json")];
+                return (status(answer.status), json, answer.body.to_vec()).into_response();
+            }
+        };
+        let status = status(problem.status);
+        let mut response = (status, Json(problem)).into_response();
         let problem = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, problem);
         if status == StatusCode::UNAUTHORIZED {
@@ -75,7 +90,7 @@ pub(super) enum Refusals {
     /// It does not exist, or is another organization's: the two are not told apart.
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
-    /// It exists already, its name is taken, or a bound is reached.
+    /// It exists already, its name is taken, a bound is reached, or it was done before and cannot be answered.
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(Problem),
     /// It was changed since the caller saw it.
@@ -90,6 +105,9 @@ pub(super) enum Refusals {
     /// Something is wrong on the server's side.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(Problem),
+    /// The `Idempotency-Key` was used for another request.
+    #[response(status = 422, content_type = "application/problem+json")]
+    AnotherRequest(Problem),
     /// It cannot be done now; later it can.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(Problem),

@@ -2,9 +2,15 @@
 //!
 //! [`OPERATIONS`] is held against the API's own description: an endpoint without a line here fails the tests.
 
+mod attacks;
+mod management_keys;
+mod once;
 mod transfer;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use axum::{
     Router,
@@ -12,6 +18,7 @@ use axum::{
     http::{Request, StatusCode},
     response::Response,
 };
+use keyward_core::time::Timestamp;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -136,6 +143,7 @@ const OPERATIONS: &[(&str, &str, &str, May)] = &[
 
 struct World {
     router: Router,
+    now: Arc<AtomicU64>,
     _fixture: Fixture,
 }
 
@@ -162,13 +170,35 @@ impl Answer {
 impl World {
     async fn new() -> Self {
         let fixture = Fixture::new().await;
-        let clock: Clock = Arc::new(|| NOW);
+        let now = Arc::new(AtomicU64::new(NOW.as_millis()));
+        let read = now.clone();
+        let clock: Clock = Arc::new(move || Timestamp::from_millis(read.load(Ordering::SeqCst)));
         let management = Management::new(fixture.control(), clock, Terms { sign_up: true });
-        Self { router: router(management), _fixture: fixture }
+        Self { router: router(management), now, _fixture: fixture }
+    }
+
+    /// Lets time pass.
+    fn wait(&self, secs: u64) {
+        self.now.fetch_add(secs * 1000, Ordering::SeqCst);
     }
 
     async fn ask(&self, token: Option<&str>, method: &str, path: &str, body: &str) -> Answer {
+        self.ask_with(token, method, path, body, &[]).await
+    }
+
+    /// The same with more headers.
+    async fn ask_with(
+        &self,
+        token: Option<&str>,
+        method: &str,
+        path: &str,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -287,6 +317,7 @@ impl Things {
 
 /// An organization with somebody of each role, and all that can be asked for in it.
 struct Ours {
+    owner: String,
     viewer: String,
     developer: String,
     administrator: String,
@@ -318,7 +349,7 @@ async fn ours(world: &World) -> Ours {
         ("{model}", "123456789x12345678".to_owned()),
         ("{key_request}", text(&asked, "/id")),
     ]);
-    Ours { viewer, developer, administrator, things }
+    Ours { owner, viewer, developer, administrator, things }
 }
 
 fn code(answer: &Answer) -> &str {
@@ -734,7 +765,8 @@ async fn who_may_not_sign_up_is_told_so() {
     let fixture = Fixture::new().await;
     let clock: Clock = Arc::new(|| NOW);
     let management = Management::new(fixture.control(), clock, Terms::default());
-    let world = World { router: router(management), _fixture: fixture };
+    let now = Arc::default();
+    let world = World { router: router(management), now, _fixture: fixture };
     let body = r#"{"email":"a@b.c","name":"A","password":"PASSWORD","organization":"O"}"#;
     let answer = world.ask(None, "POST", "/v1/signup", body).await;
     assert_eq!((answer.status, code(&answer)), (StatusCode::FORBIDDEN, "forbidden"));

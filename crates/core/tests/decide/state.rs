@@ -170,3 +170,48 @@ fn a_key_is_used_from_its_networks_alone_however_the_address_is_spelt() {
     let anywhere = world.key("generic", &["read"]);
     assert_eq!(generate(&world, &anywhere).from("192.0.2.1").refused_for(), None);
 }
+
+#[test]
+fn a_key_known_from_its_records_is_judged_as_the_gateway_judges_it() {
+    use keyward_core::{key::Unusable, organization::OrganizationState};
+    let world = World::new();
+    let ends = [None, Some("2026-03-01T11:59:59Z"), Some(NOW), Some("2026-03-01T12:00:01Z")];
+    let mut judged = std::collections::BTreeSet::new();
+    for state in [KeyState::Active, KeyState::Disabled, KeyState::Revoked] {
+        for (key_ends, secret_ends) in ends.iter().flat_map(|one| ends.map(|two| (*one, two))) {
+            for (organization, kept) in [
+                (world::HOME, OrganizationState::Active),
+                (world::SUSPENDED, OrganizationState::Suspended),
+            ] {
+                for (network, client) in [
+                    (None, "203.0.113.7"),
+                    (Some("203.0.113.0/24"), "::ffff:203.0.113.7"),
+                    (Some("203.0.113.0/24"), "198.51.100.1"),
+                ] {
+                    let made = world.key_with("generic", &["read"], |key, secret| {
+                        key.state = state;
+                        key.organization = organization.parse().unwrap();
+                        key.expires_at = key_ends.map(moment);
+                        secret.expires_at = secret_ends.map(moment);
+                        key.allowed_networks =
+                            network.iter().map(|one| one.parse().unwrap()).collect();
+                    });
+                    let refused = generate(&world, &made).from(client).refused_for();
+                    let client = client.parse().unwrap();
+                    let unusable =
+                        made.key.may_be_used_from(&made.secret, kept, client, moment(NOW)).err();
+                    let same = unusable.map(|why| match why {
+                        Unusable::Revoked => Reason::RevokedKey,
+                        Unusable::Disabled => Reason::DisabledKey,
+                        Unusable::Expired => Reason::ExpiredKey,
+                        Unusable::Suspended => Reason::SuspendedOrganization,
+                        Unusable::ForeignNetwork => Reason::ForeignNetwork,
+                    });
+                    assert_eq!(same, refused, "{:?}", made.key);
+                    judged.insert(format!("{refused:?}"));
+                }
+            }
+        }
+    }
+    assert_eq!(judged.len(), 6, "{judged:?}");
+}

@@ -185,9 +185,11 @@ impl Explain {
             let host = address.host.as_deref().unwrap_or_default();
             return Ok(site.policy.find(host, &address.path));
         };
-        let found = site.policy.api(name.as_str());
+        // Keyward's own API is at no gateway.
+        let reached = site.policy.apis().iter().filter(|api| !api.hosts.is_empty());
+        let found = reached.clone().find(|api| api.name == *name);
         if found.is_none() {
-            let known: Vec<_> = site.policy.apis().iter().map(|api| api.name.as_str()).collect();
+            let known: Vec<_> = reached.map(|api| api.name.as_str()).collect();
             bail!("there is no API `{name}`: use one of {}", known.join(", "));
         }
         Ok(found)

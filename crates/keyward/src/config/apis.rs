@@ -7,6 +7,7 @@ use keyward_core::{
     path,
     policy::{Api, Policy, PolicyError},
     profile::{Https, Profile, ProfileError, compile_routes},
+    rights::MANAGEMENT,
     route::Routes,
 };
 use keyward_gateway::GatewayConfig;
@@ -69,6 +70,13 @@ impl Apis<'_> {
                 "write 1 to 64 letters, digits, `_`, `-` or `.`",
             )
         })?;
+        if name.as_str() == MANAGEMENT {
+            return Err(self.reader.wrong(
+                &source.name,
+                format!("`{MANAGEMENT}` is the API of Keyward itself, which is there without being configured"),
+                "give this API another name; management keys are made with `--api keyward` as it is",
+            ));
+        }
         // The configuration's routes come first: of two with the same path and method, its own is found.
         let mut routes = compile_routes(&self.reader.file, &source.routes, &profile.vocabulary)?;
         routes.extend(profile.routes.iter().cloned());

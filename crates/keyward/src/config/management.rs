@@ -1,11 +1,12 @@
 //! `[management]`: where the management API is listened for, and on which terms people come.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use keyward_control::http::Terms;
-use keyward_core::profile::ProfileError;
+use keyward_core::{policy::Api, profile::ProfileError, rights::MANAGEMENT};
 
-use super::{OFF, Reader, source::ManagementSource};
+use super::{ConfigError, OFF, Reader, source::ManagementSource};
+use crate::profiles::Profiles;
 
 /// The management API as configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,4 +42,11 @@ pub(super) fn compile(
             "write one like 127.0.0.1:8081, or \"off\"",
         ),
     }
+}
+
+/// The API that management keys are of. Its profile is the built-in one, whatever stands in `profiles_dir`: its words are those that
+/// the management API asks for.
+pub(super) fn api() -> Result<Api, ConfigError> {
+    let profile = Profiles::built_in().compile(MANAGEMENT)?;
+    Ok(keyward_control::management::api(Arc::new(profile))?)
 }

@@ -73,6 +73,9 @@ pub enum ConfigError {
     /// A profile cannot be read.
     #[error(transparent)]
     Profiles(#[from] Unreadable),
+    /// Keyward's own API has no name: a defect of this binary.
+    #[error(transparent)]
+    Management(#[from] keyward_core::id::NotAnId),
 }
 
 /// A checked configuration.
@@ -94,6 +97,8 @@ pub struct Config {
     pub apis: Vec<Api>,
     /// Where it is forwarded to.
     pub upstreams: Vec<ConfiguredUpstream>,
+    /// Keyward's own, which nobody configures.
+    management_api: Api,
     fallback: Arc<Profile>,
     stale_after: Option<Duration>,
 }
@@ -164,6 +169,7 @@ impl Config {
             profiles,
             apis,
             upstreams,
+            management_api: management::api()?,
             fallback,
             stale_after,
         };
@@ -182,7 +188,7 @@ impl Config {
     pub fn plan_without_credentials(&self) -> Plan {
         let stored = self.upstreams.iter().filter_map(ConfiguredUpstream::stored);
         Plan {
-            apis: self.apis.clone(),
+            apis: self.apis.iter().chain([&self.management_api]).cloned().collect(),
             upstreams: self.upstreams.iter().map(|one| one.upstream.clone()).collect(),
             stored: stored.collect(),
             fallback: self.fallback.clone(),

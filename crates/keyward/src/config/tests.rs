@@ -33,6 +33,12 @@ fn nothing_at_all_is_a_configuration() {
     assert_eq!(config.gateway.listeners[0].address.to_string(), "127.0.0.1:8080");
     assert_eq!(config.data_dir, Path::new("keyward-data"));
     assert!(config.apis.is_empty() && config.upstreams.is_empty());
+    // Keyward's own API is always there, and at no address.
+    let policy = config.policy_without_credentials().unwrap();
+    let own = policy.api("keyward").unwrap();
+    assert_eq!((own.profile.key_format.prefix(), policy.apis().len()), ("kwm_", 1));
+    assert!(policy.find("keyward", "/").is_none() && policy.find("", "").is_none());
+    assert!(policy.upstream_of(own).is_none());
 }
 
 #[test]
@@ -55,6 +61,10 @@ fn every_mistake_says_where_it_is_and_what_would_be_right() {
         (
             "data_dir = 7",
             "keyward.toml:1: invalid type: integer `7`, expected a string; correct this line",
+        ),
+        (
+            "[[upstreams]]\nname = \"m\"\nurl = \"http://127.0.0.1:9\"\n[[apis]]\nname = \"keyward\"\nprofile = \"generic\"\nhttps = \"optional\"",
+            "keyward.toml:5: `keyward` is the API of Keyward itself, which is there without being configured; give this API another name; management keys are made with `--api keyward` as it is",
         ),
         (
             "[management]\naddress = \"0.0.0.0:8081\"",

@@ -55,7 +55,7 @@ fn keys_are_listed_and_narrowed() {
     place.done("orgs create --id empty");
     assert_eq!(names("--organization empty --api main"), Vec::<String>::new());
     assert_snapshot!(place.refused("keys list --organization nobody"), @r"error: there is no organization `nobody`: `keyward orgs list` shows which there are");
-    assert_snapshot!(place.refused("keys list --api zz"), @r"error: there is no API `zz`: use one of main, other");
+    assert_snapshot!(place.refused("keys list --api zz"), @r"error: there is no API `zz`: use one of main, other, keyward");
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn mistakes_are_told_with_what_would_be_right() {
             place.refused(&format!("keys create --organization acme --name taken {arguments}"));
         same(&error)
     };
-    assert_snapshot!(create("--api gone --permission read"), @r"error: there is no API `gone`: use one of main, other");
+    assert_snapshot!(create("--api gone --permission read"), @r"error: there is no API `gone`: use one of main, other, keyward");
     assert_snapshot!(create("--api main --permission fly"), @r"error: API `main` has no permission `fly`: use some of read, write, admin");
     assert_snapshot!(create("--api main"), @r"error: the key would be allowed nothing: give it permissions of read, write, admin, or a preset of Development, Production, Read-only, Admin");
     assert_snapshot!(create("--api main --preset admin --permission read"), @r"error: permissions and the preset `Admin` are both given: give one of them: a preset is a bundle of permissions");

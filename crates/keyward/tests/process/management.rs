@@ -38,6 +38,9 @@ fn a_script_with_nothing_but_curl_gets_from_the_console_to_a_revoked_key() {
         "the old secret was last used from 127.0.0.1",
         "retired; the gateway says 401 to the old secret and 200 to the new",
         "revoked; the gateway says 401",
+        "made by a program, once; asked again, it is told the same",
+        "the gateway says 401 to the management key",
+        "refused: the key was revoked: use another",
     ] {
         assert!(said.contains(told), "{told} in\n{said}");
     }
@@ -64,6 +67,12 @@ fn a_script_with_nothing_but_curl_gets_from_the_console_to_a_revoked_key() {
     ] {
         assert!(actions.contains(&action), "{action} in {actions:?}");
     }
+    let by_a_program = log["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["actor"]["kind"] == "key" && one["action"] == "key.revoke");
+    assert_eq!(by_a_program.unwrap()["actor"]["name"], "provisioning");
     assert!(keyward.cli.run("audit verify").status.success());
     let (status, stopped) = keyward.terminate();
     assert!(status.success());

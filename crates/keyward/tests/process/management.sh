@@ -65,3 +65,20 @@ echo "retired; the gateway says $(call "$old") to the old secret and $(call "$ne
 ask "$ada" POST "/v1/keys/$key/revoke" > /dev/null
 until [ "$(call "$new")" = 401 ]; do :; done
 echo "revoked; the gateway says $(call "$new")"
+
+program=$(ask "$ada" POST "/v1/organizations/$organization/keys" '{"api":"keyward","name":"provisioning","permissions":["keys:write"]}')
+manager=$(echo "$program" | first secret)
+manager_id=$(echo "$program" | first id)
+
+# once SECRET: makes a key under one Idempotency-Key.
+once() {
+    curl --silent --show-error --fail-with-body --header "Authorization: Bearer $1" --header "Idempotency-Key: 8e03978e" \
+        --json '{"api":"main","name":"made by a program","permissions":["read"]}' "http://$MANAGE/v1/organizations/$organization/keys"
+}
+
+made=$(once "$manager")
+[ "$(once "$manager")" = "$made" ] && echo "made by a program, once; asked again, it is told the same"
+echo "the gateway says $(call "$manager") to the management key"
+ask "$manager" POST "/v1/keys/$(echo "$made" | first id)/revoke" > /dev/null
+ask "$ada" POST "/v1/keys/$manager_id/revoke" > /dev/null
+echo "refused: $(ask "$manager" GET "/v1/organizations/$organization/keys" 2> /dev/null | first detail)"

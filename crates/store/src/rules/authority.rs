@@ -3,11 +3,13 @@
 
 use keyward_core::{
     id::{InvitationId, KeyId, KeyRequestId, OrganizationId, SecretId, UserId},
+    key::{Key, KeyState},
     member::{Membership, Right, Role},
+    rights::{self, MANAGEMENT, Rights},
 };
 
 use crate::{
-    change::{Change, Subject},
+    change::{Change, KeyUpdate, Subject},
     error::StoreError,
     people::{InvitedAs, PeopleChange},
     requests::KeyRequestChange,
@@ -91,10 +93,11 @@ fn asked_of_people(change: &PeopleChange) -> Asked {
         PeopleChange::SetUp { .. }
         | PeopleChange::SignUp { .. }
         | PeopleChange::StartSession(_)
+        | PeopleChange::LogIn { .. }
         | PeopleChange::AcceptInvitation { .. } => Asked::Nothing,
-        PeopleChange::SetPassword { user, .. } | PeopleChange::EndSession { user, .. } => {
-            Asked::Oneself(*user)
-        }
+        PeopleChange::SetPassword { user, .. }
+        | PeopleChange::ChangePassword { user, .. }
+        | PeopleChange::EndSession { user, .. } => Asked::Oneself(*user),
         PeopleChange::Invite(invitation) => match &invitation.to {
             InvitedAs::Member { organization, role } => {
                 Asked::Role(organization.clone(), None, Some(*role))
@@ -111,47 +114,151 @@ fn asked_of_people(change: &PeopleChange) -> Asked {
     }
 }
 
+/// What whoever acts is, where a change happens.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// The person that acts, or who answers for the key that acts: what is theirs is their own.
+    pub(crate) user: Option<UserId>,
+    /// What they may there.
+    pub(crate) rights: Rights,
+    /// The management key that acts, where it is one.
+    pub(crate) key: Option<Key>,
+}
+
+impl Place {
+    /// A member's.
+    pub(crate) fn of(place: &Membership) -> Self {
+        Self { user: Some(place.user), rights: place.role.rights(), key: None }
+    }
+
+    /// The member who acts in person.
+    fn member(&self) -> Option<UserId> {
+        self.user.filter(|_| self.key.is_none())
+    }
+}
+
 /// Whether somebody in this place has the right; who has no place there is told that there is no such thing.
 pub(crate) fn in_place(
-    place: Option<&Membership>,
+    place: Option<&Place>,
     right: Right,
     missing: StoreError,
 ) -> Result<(), StoreError> {
     match place {
         None => Err(missing),
-        Some(place) if place.role.has(right) => Ok(()),
+        Some(place) if place.rights.has(right) => Ok(()),
         Some(_) => Err(StoreError::NotAllowed(Some(right))),
     }
 }
 
 /// Whether somebody in this place may write a key of `owner`'s: any key, or their own.
 pub(crate) fn key_of(
-    place: Option<&Membership>,
+    place: Option<&Place>,
     owner: Option<UserId>,
     missing: StoreError,
 ) -> Result<(), StoreError> {
-    let own = place.is_some_and(|place| owner == Some(place.user));
+    let own = owner.is_some() && place.is_some_and(|place| owner == place.user);
     in_place(place, if own { Right::WriteOwnKeys } else { Right::WriteKeys }, missing)
+}
+
+/// Whether somebody in this place may make a key for `owner`. What a key makes that somebody answers for, somebody answers for
+/// too: else it would outlast them.
+pub(crate) fn new_key_of(
+    place: Option<&Place>,
+    owner: Option<UserId>,
+    missing: StoreError,
+) -> Result<(), StoreError> {
+    key_of(place, owner, missing)?;
+    let is_answered_for = place.is_some_and(|place| place.key.is_some() && place.user.is_some());
+    match is_answered_for && owner.is_none() {
+        true => Err(StoreError::NotAllowed(Some(Right::Operate))),
+        false => Ok(()),
+    }
+}
+
+/// What a change does with a management key that whoever does it must have all rights for: it is theirs to use after, or in
+/// force again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Grant {
+    /// A new one.
+    New(Box<Key>),
+    /// One that is there.
+    Held(KeyId),
+    /// One that is there, as it shall be.
+    Changed(KeyId, Box<KeyUpdate>),
+}
+
+/// Whether a change hands out a key, which may be a management key.
+pub(crate) fn grant(change: &Change) -> Option<Grant> {
+    match change {
+        Change::CreateKey { key, .. } if key.api.as_str() == MANAGEMENT => {
+            Some(Grant::New(Box::new(key.clone())))
+        }
+        Change::RotateKey { key, .. } | Change::SetKeyState { key, state: KeyState::Active } => {
+            Some(Grant::Held(*key))
+        }
+        Change::UpdateKey { key, update, .. } => Some(Grant::Changed(*key, update.clone())),
+        _ => None,
+    }
+}
+
+/// Whether somebody in this place may hand out that key: a management key gives nobody what they do not have.
+pub(crate) fn within(place: &Place, made: &Key) -> Result<(), StoreError> {
+    if made.api.as_str() != MANAGEMENT {
+        return Ok(());
+    }
+    if let Some(right) = place.rights.lacks(Rights::granted_to(made)) {
+        return Err(StoreError::NotAllowed(Some(right)));
+    }
+    let Some(maker) = &place.key else { return Ok(()) };
+    rights::bounded(made, maker).map_err(|beyond| {
+        StoreError::invalid(beyond.to_string(), "bound it in time and networks like that one")
+    })
+}
+
+/// Whether somebody in this place may change a management key so. What it is called is anybody's who may write it; what it may, where
+/// from, how long and for whom is held against what they have, and only who runs this Keyward makes it nobody's.
+pub(crate) fn within_as_changed(
+    place: &Place,
+    before: &Key,
+    after: &Key,
+) -> Result<(), StoreError> {
+    let bounds = |key: &Key| {
+        (key.permissions.clone(), key.allowed_networks.clone(), key.expires_at, key.owner)
+    };
+    if after.api.as_str() != MANAGEMENT || bounds(before) == bounds(after) {
+        return Ok(());
+    }
+    let is_let_go = before.owner.is_some() && after.owner.is_none();
+    if is_let_go && !place.rights.has(Right::Operate) {
+        return Err(StoreError::NotAllowed(Some(Right::Operate)));
+    }
+    // It does not lengthen its own life.
+    if let Some(maker) = place.key.as_ref().filter(|maker| maker.id == after.id) {
+        let maker = Key { id: KeyId::from_bits([0; 16]), ..maker.clone() };
+        return within(&Place { key: Some(maker), ..place.clone() }, after);
+    }
+    within(place, after)
 }
 
 /// Whether somebody in `place` may change what `of` is there to `to`.
 ///
-/// Anybody may leave. Otherwise nobody gives or takes a role above their own.
+/// Anybody may leave. Otherwise nobody gives or takes a role that has rights they do not have.
 pub(crate) fn role(
-    place: Option<&Membership>,
+    place: Option<&Place>,
     of: Option<&Membership>,
     to: Option<Role>,
     missing: StoreError,
 ) -> Result<(), StoreError> {
-    let leaves = to.is_none() && of.is_some() && place.map(|p| p.user) == of.map(|of| of.user);
-    if leaves {
+    let member = place.and_then(Place::member);
+    if to.is_none() && of.is_some_and(|of| Some(of.user) == member) {
         return Ok(());
     }
     in_place(place, Right::WriteMembers, missing)?;
-    let own = place.map(|place| place.role);
-    match of.map(|of| of.role).max(to) > own {
-        true => Err(StoreError::NotAllowed(Some(Right::WriteMembers))),
-        false => Ok(()),
+    let own = place.map_or(Rights::NONE, |place| place.rights);
+    let touched = of.map(|of| of.role).max(to).map_or(Rights::NONE, Role::rights);
+    match own.lacks(touched) {
+        Some(_) => Err(StoreError::NotAllowed(Some(Right::WriteMembers))),
+        None => Ok(()),
     }
 }
 

@@ -10,7 +10,7 @@ use keyward_core::{
 };
 use serde_json::{Value, json};
 
-use super::{Entry, name_fits, shown};
+use super::{Entry, authority::Place, name_fits, shown};
 use crate::{
     change::{Actor, Subject},
     error::StoreError,
@@ -236,16 +236,13 @@ fn is_as_granted(held: &KeyRequest, granted: &KeyTerms, key: &Key, at: Timestamp
 
 /// Whether somebody in `place` may decide on a request. Who does not see it is told that it is not there; on their own
 /// request, only owners decide.
-pub(crate) fn may_decide(
-    held: &KeyRequest,
-    person: UserId,
-    place: Option<&Membership>,
-) -> Result<(), StoreError> {
-    let own = held.requester == person;
+pub(crate) fn may_decide(held: &KeyRequest, place: Option<&Place>) -> Result<(), StoreError> {
+    // What a key decides, whoever answers for it decides.
+    let own = place.is_some_and(|place| place.user == Some(held.requester));
     match place {
-        Some(place) if place.role.has(Right::DecideRequests) => {
+        Some(place) if place.rights.has(Right::DecideRequests) => {
             // Owners answer to nobody in the organization.
-            let is_owner = place.role.has(Right::WriteOrganization);
+            let is_owner = place.rights.has(Right::WriteOrganization);
             if own && !is_owner { Err(StoreError::OwnKeyRequest(held.id)) } else { Ok(()) }
         }
         Some(_) if own => Err(StoreError::NotAllowed(Some(Right::DecideRequests))),

@@ -48,7 +48,7 @@ pub(super) fn commit(
     at: Timestamp,
     change: Change,
 ) -> Result<Revision, StoreError> {
-    authority::check(connection, actor, &change)?;
+    authority::check(connection, actor, at, &change)?;
     match apply(connection, actor, at, change)? {
         Some(entry) => note(connection, chain, actor, at, &entry).map_err(fault),
         None => reads::revision(connection),

@@ -1,9 +1,11 @@
 //! Whether whoever acts may: looked up in the transaction of the change. What is asked of whom is decided in `rules::authority`.
 
 use keyward_core::{
-    id::{KeyRequestId, OrganizationId, UserId},
+    id::{KeyId, KeyRequestId, OrganizationId, UserId},
     key::Key,
-    member::{Membership, Right},
+    member::Right,
+    rights::Rights,
+    time::Timestamp,
 };
 use rusqlite::Connection;
 
@@ -12,47 +14,129 @@ use crate::{
     change::{Actor, ActorKind, Change, Subject},
     error::StoreError,
     people::InvitedAs,
+    query::KeyRecord,
     rules::{
-        authority::{self as rules, Asked},
-        requests as request_rules,
+        authority::{self as rules, Asked, Grant, Place},
+        requests as request_rules, updates,
     },
 };
 
-/// Refuses a change that the person who acts has no right to. The machine's own operator, and Keyward itself, have every right.
+/// Who acts, as far as their rights go.
+enum Acting {
+    Person(UserId),
+    Key(Box<Key>, Rights),
+}
+
+impl Acting {
+    /// What they are in an organization.
+    fn place(
+        &self,
+        connection: &Connection,
+        organization: &OrganizationId,
+    ) -> Result<Option<Place>, StoreError> {
+        match self {
+            Self::Person(person) => {
+                let place = people::member(connection, organization, *person)?;
+                Ok(place.as_ref().map(Place::of))
+            }
+            Self::Key(key, rights) => {
+                let belongs = key.organization == *organization || rights.has(Right::Operate);
+                let place =
+                    || Place { user: key.owner, rights: *rights, key: Some(Key::clone(key)) };
+                Ok(belongs.then(place))
+            }
+        }
+    }
+}
+
+/// Refuses a change that the person or key that acts has no right to. The machine's own operator, and Keyward itself, have every right.
 pub(super) fn check(
     connection: &Connection,
     actor: &Actor,
+    at: Timestamp,
     change: &Change,
 ) -> Result<(), StoreError> {
     let asked = rules::asked(change);
-    // Asked first: what is one person's alone is no operator's either.
+    // Asked first: what is one person's alone is no operator's and no key's either.
     match &asked {
-        Asked::Requester(id) => return requester(connection, actor, *id),
-        Asked::ToAsk(_, requester) if actor.person != Some(*requester) => {
+        Asked::Requester(id) if actor.key.is_none() => return requester(connection, actor, *id),
+        Asked::ToAsk(_, requester) if actor.key.is_some() || actor.person != Some(*requester) => {
             return Err(StoreError::NotAllowed(None));
         }
         _ => {}
     }
-    match (actor.kind, actor.person) {
-        _ if asked == Asked::Nothing => Ok(()),
-        (ActorKind::Operator | ActorKind::System, None) => Ok(()),
-        (_, Some(person)) => person_may(connection, person, asked),
-        (ActorKind::Member | ActorKind::Visitor, None) => Err(StoreError::NotAllowed(None)),
+    let acting = match (actor.kind, actor.person, actor.key) {
+        // Before all else: what asks for nothing is shown by people, not by keys.
+        (ActorKind::Key, _, None) => return Err(StoreError::NotAllowed(None)),
+        (_, _, Some(key)) => key_in_force(connection, key, at)?,
+        _ if asked == Asked::Nothing => return Ok(()),
+        (ActorKind::Operator | ActorKind::System, None, None) => return Ok(()),
+        (_, Some(person), None) => Acting::Person(person),
+        (ActorKind::Member | ActorKind::Visitor, None, None) => {
+            return Err(StoreError::NotAllowed(None));
+        }
+    };
+    // A person who was taken from the list of operators meanwhile is a member like others.
+    if let Acting::Person(person) = acting
+        && people::user_by_id(connection, person)?.is_some_and(|record| record.user.operator)
+    {
+        return Ok(());
+    }
+    may(connection, &acting, asked)?;
+    match rules::grant(change) {
+        None => Ok(()),
+        Some(Grant::New(key)) => hand_out(connection, &acting, &key),
+        Some(Grant::Held(key)) => {
+            let held = reads::held_key(connection, key)?.ok_or(StoreError::NoSuchKey(key))?;
+            hand_out(connection, &acting, &held.key)
+        }
+        Some(Grant::Changed(key, update)) => {
+            let held = reads::held_key(connection, key)?.ok_or(StoreError::NoSuchKey(key))?;
+            let place = acting.place(connection, &held.key.organization)?;
+            let place = place.ok_or(StoreError::NoSuchKey(key))?;
+            match updates::key(&held.key, *update)? {
+                Some((after, _)) => rules::within_as_changed(&place, &held.key, &after),
+                None => Ok(()),
+            }
+        }
     }
 }
 
-fn person_may(connection: &Connection, person: UserId, asked: Asked) -> Result<(), StoreError> {
-    // A person who was taken from the list of operators meanwhile is a member like others.
-    if people::user_by_id(connection, person)?.is_some_and(|record| record.user.operator) {
-        return Ok(());
+fn hand_out(connection: &Connection, acting: &Acting, key: &Key) -> Result<(), StoreError> {
+    match acting.place(connection, &key.organization)? {
+        Some(place) => rules::within(&place, key),
+        None => Err(rules::missing(&Subject::Key(key.id))),
     }
-    let place = |organization: &OrganizationId| people::member(connection, organization, person);
+}
+
+/// The management key that acts, as it is now: revoked or lowered a moment ago, it changes nothing.
+fn key_in_force(connection: &Connection, key: KeyId, at: Timestamp) -> Result<Acting, StoreError> {
+    let held = reads::held_key(connection, key)?.ok_or(StoreError::NoSuchKey(key))?;
+    let organization = reads::organization(connection, &held.key.organization)?
+        .ok_or_else(|| StoreError::NoSuchOrganization(held.key.organization.clone()))?;
+    let record = KeyRecord {
+        key: held.key,
+        owner_role: held.owner_role,
+        revision: held.revision,
+        secrets: vec![],
+    };
+    record.in_force().standing(organization.state, at).map_err(StoreError::KeyNotGood)?;
+    let rights = Rights::held_by(&record.key, record.owner_role);
+    Ok(Acting::Key(Box::new(record.key), rights))
+}
+
+fn may(connection: &Connection, acting: &Acting, asked: Asked) -> Result<(), StoreError> {
+    let place = |organization: &OrganizationId| acting.place(connection, organization);
     let unseen = |organization: &OrganizationId| {
         rules::missing(&Subject::Organization(organization.clone()))
     };
+    let operates = matches!(acting, Acting::Key(_, rights) if rights.has(Right::Operate));
+    let is_oneself = |user: UserId| matches!(acting, Acting::Person(person) if *person == user);
     match asked {
-        Asked::Nothing => Ok(()),
-        Asked::Everything => Err(StoreError::NotAllowed(None)),
+        Asked::Nothing if matches!(acting, Acting::Person(_)) => Ok(()),
+        Asked::Everything if operates => Ok(()),
+        Asked::Oneself(user) if is_oneself(user) => Ok(()),
+        Asked::Nothing | Asked::Everything | Asked::Oneself(_) => Err(StoreError::NotAllowed(None)),
         Asked::ToAsk(organization, _) => {
             let (place, unseen) = (place(&organization)?, unseen(&organization));
             rules::in_place(place.as_ref(), Right::WriteOwnKeys, unseen)
@@ -60,16 +144,14 @@ fn person_may(connection: &Connection, person: UserId, asked: Asked) -> Result<(
         Asked::ToDecide(id) => {
             let held = requests::request_by_id(connection, id)?;
             let held = held.ok_or(StoreError::NoSuchKeyRequest(id))?;
-            request_rules::may_decide(&held, person, place(&held.organization)?.as_ref())
+            request_rules::may_decide(&held, place(&held.organization)?.as_ref())
         }
         Asked::Requester(id) => Err(StoreError::NoSuchKeyRequest(id)),
-        Asked::Oneself(user) if user == person => Ok(()),
-        Asked::Oneself(_) => Err(StoreError::NotAllowed(None)),
         Asked::In(organization, right) => {
             rules::in_place(place(&organization)?.as_ref(), right, unseen(&organization))
         }
         Asked::NewKey(organization, owner) => {
-            rules::key_of(place(&organization)?.as_ref(), owner, unseen(&organization))
+            rules::new_key_of(place(&organization)?.as_ref(), owner, unseen(&organization))
         }
         Asked::Key(key) => {
             let held = reads::held_key(connection, key)?.ok_or(StoreError::NoSuchKey(key))?;
@@ -90,7 +172,9 @@ fn person_may(connection: &Connection, person: UserId, asked: Asked) -> Result<(
         Asked::Invitation(id) => {
             let missing = || StoreError::NoSuchInvitation(id);
             let held = people::invitation_by_id(connection, id)?.ok_or_else(missing)?;
-            let InvitedAs::Member { organization, role } = held.to else { return Err(missing()) };
+            let InvitedAs::Member { organization, role } = held.to else {
+                return if operates { Ok(()) } else { Err(missing()) };
+            };
             rules::role(place(&organization)?.as_ref(), None, Some(role), missing())
         }
         Asked::Role(organization, of, to) => {
@@ -118,6 +202,6 @@ fn requester(connection: &Connection, actor: &Actor, id: KeyRequestId) -> Result
     request_rules::is_requester(&held, actor.person, sees_it)
 }
 
-fn write_key(key: &Key, place: Option<&Membership>) -> Result<(), StoreError> {
+fn write_key(key: &Key, place: Option<&Place>) -> Result<(), StoreError> {
     rules::key_of(place, key.owner, rules::missing(&Subject::Key(key.id)))
 }

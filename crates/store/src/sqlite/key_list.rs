@@ -123,7 +123,11 @@ pub(super) fn keys(
 ) -> Result<Vec<KeyRecord>, StoreError> {
     let mut behind = 0;
     if let Some(id) = page.after {
-        behind = reads::held_key(connection, id)?.ok_or(StoreError::NoSuchKey(id))?.seq;
+        // One of another organization is as unknown here as one that does not exist.
+        let held = reads::held_key(connection, id)?.filter(|held| {
+            filter.organization.as_ref().is_none_or(|of| held.key.organization == *of)
+        });
+        behind = held.ok_or(StoreError::NoSuchKey(id))?.seq;
     }
     let by_word = leading_word(connection, filter)?;
     let Statement { sql, asked } = list(filter, behind, page.rows(), by_word);

@@ -19,7 +19,11 @@ use crate::{
         Invitation, InvitationState, InvitedAs, PasswordHash, PeopleChange, Session, TokenDigest,
         UserRecord,
     },
-    rules::{Entry, people as rules},
+    rules::{
+        Entry,
+        authority::{self, Place},
+        people as rules,
+    },
 };
 
 const USER: &str = "id, email, name, operator, created_at, password";
@@ -235,6 +239,14 @@ pub(super) fn apply(
         PeopleChange::SetPassword { user, password, keeping } => {
             set_password(connection, user, &password, keeping).map(Some)
         }
+        PeopleChange::ChangePassword { user, checked, password, keeping } => {
+            still_has(connection, user, &checked)?;
+            set_password(connection, user, &password, keeping).map(Some)
+        }
+        PeopleChange::LogIn { session, checked } => {
+            still_has(connection, session.user, &checked)?;
+            start_session(connection, at, &session).map(Some)
+        }
         PeopleChange::StartSession(session) => start_session(connection, at, &session).map(Some),
         PeopleChange::EndSession { user, session } => end_sessions(connection, user, session),
         PeopleChange::Invite(invitation) => invite(connection, at, &invitation).map(Some),
@@ -333,6 +345,18 @@ fn insert_member(
 
 fn known(connection: &Connection, id: UserId) -> Result<UserRecord, StoreError> {
     user_by_id(connection, id)?.ok_or(StoreError::NoSuchUser(id))
+}
+
+/// Refuses what was allowed by a password that is no longer the person's.
+fn still_has(
+    connection: &Connection,
+    id: UserId,
+    checked: &PasswordHash,
+) -> Result<(), StoreError> {
+    match known(connection, id)?.password.as_ref() == Some(checked) {
+        true => Ok(()),
+        false => Err(StoreError::PasswordChanged),
+    }
 }
 
 fn set_password(
@@ -476,9 +500,14 @@ fn accept(
 ) -> Result<Entry, StoreError> {
     let held = invitation_by_token(connection, token)?;
     let held = rules::acceptable(held, at)?;
+    if let Some(inviter) = held.invited_by {
+        still_invites(connection, inviter, &held)?;
+    }
     let known = user_by_email(connection, &held.email)?;
     let user = match (known, newcomer) {
-        (Some(known), _) => known.user,
+        // Who came to be known meanwhile logs in: somebody else's password does not make them a member.
+        (Some(_), Some(_)) => return Err(StoreError::EmailTaken(held.email)),
+        (Some(known), None) => known.user,
         (None, Some((user, password))) => {
             let user = User { email: held.email.clone(), ..user };
             rules::name_fits(&user.name)?;
@@ -501,6 +530,23 @@ fn accept(
     }
     write_invitation_state(connection, held.id, InvitationState::Accepted)?;
     Ok(rules::acceptance(&held, &user))
+}
+
+/// Refuses an invitation by somebody who could not make it now: who was lowered or removed leaves no door behind.
+fn still_invites(
+    connection: &Connection,
+    inviter: UserId,
+    held: &Invitation,
+) -> Result<(), StoreError> {
+    if user_by_id(connection, inviter)?.is_some_and(|record| record.user.operator) {
+        return Ok(());
+    }
+    let InvitedAs::Member { organization, role } = &held.to else {
+        return Err(StoreError::UnknownToken);
+    };
+    let place = member(connection, organization, inviter)?.as_ref().map(Place::of);
+    let may = authority::role(place.as_ref(), None, Some(*role), StoreError::UnknownToken);
+    may.map_err(|_| StoreError::UnknownToken)
 }
 
 fn place(

@@ -2,7 +2,7 @@
 
 use keyward_core::{
     id::{ApiName, KeyId, ModelId, OrganizationId, SecretId},
-    key::{Key, Secret},
+    key::{Digest, Key, Secret},
     member::Role,
     organization::Organization,
     time::Timestamp,
@@ -14,7 +14,7 @@ use crate::{
     change::{ChangeEntry, Feed, Revision},
     error::StoreError,
     query::{
-        AuditEntry, AuditFilter, AuditId, KeyRecord, Page, SecretUse, UpstreamCredential,
+        AuditEntry, AuditFilter, AuditId, KeyRecord, Page, SecretUse, ShownKey, UpstreamCredential,
         UsageFilter, UsageTotal,
     },
     store::{MaterialCheck, MaterialKind},
@@ -169,6 +169,26 @@ pub(super) fn with_secrets(connection: &Connection, held: Held) -> Result<KeyRec
 /// One key with its secrets.
 pub(super) fn key(connection: &Connection, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
     held_key(connection, id)?.map(|held| with_secrets(connection, held)).transpose()
+}
+
+/// The key whose secret has one of these digests.
+pub(super) fn shown_key(
+    connection: &Connection,
+    digests: &[Digest],
+) -> Result<Option<ShownKey>, StoreError> {
+    let sql = format!(
+        "SELECT {} FROM keys WHERE seq = (SELECT key_seq FROM secrets WHERE digest = ?1)",
+        rows::KEY
+    );
+    for digest in digests {
+        let Some(held) = first(connection, &sql, [digest.as_bytes()], held)? else { continue };
+        let record = with_secrets(connection, held)?;
+        let shown = record.secrets.iter().find(|secret| secret.digest == *digest).cloned();
+        let organization = organization(connection, &record.key.organization)?;
+        let (Some(secret), Some(organization)) = (shown, organization) else { continue };
+        return Ok(Some(ShownKey { record, secret, organization: organization.state }));
+    }
+    Ok(None)
 }
 
 /// The key a secret belongs to.

@@ -161,6 +161,17 @@ impl<'r> Cells<'r> {
         self.bits(at, what).map(Some)
     }
 
+    pub(super) fn optional_bytes(
+        &self,
+        at: usize,
+        what: &str,
+    ) -> Result<Option<&'r [u8]>, StoreError> {
+        if self.cell(at)? == ValueRef::Null {
+            return Ok(None);
+        }
+        self.bytes(at, what).map(Some)
+    }
+
     fn bytes(&self, at: usize, what: &str) -> Result<&'r [u8], StoreError> {
         self.cell(at)?.as_blob().map_err(|_| self.corrupt(what))
     }
@@ -329,14 +340,17 @@ pub(super) fn audit_entry(row: &Row<'_>) -> Result<AuditEntry, StoreError> {
         ValueRef::Null => None,
         _ => Some(Revision::new(cells.number(11, "revision")?)),
     };
+    let kind = cells.word(2, "actor_kind", ActorKind::from_word)?;
+    let key = if kind == ActorKind::Key { cells.text(3, "actor_name")?.parse().ok() } else { None };
     Ok(AuditEntry {
         id: AuditId::new(cells.number(0, "id")?),
         at: cells.moment(1, "at")?,
         actor: Actor {
-            kind: cells.word(2, "actor_kind", ActorKind::from_word)?,
+            kind,
             name: cells.text(3, "actor_name")?.to_owned(),
             interface: cells.word(4, "interface", Interface::from_word)?,
             person: cells.text(3, "actor_name")?.parse().ok(),
+            key,
         },
         action: cells.text(5, "action")?.to_owned(),
         subject: cells.word(6, "subject", |kind| Subject::from_words(kind, subject))?,

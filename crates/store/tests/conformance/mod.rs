@@ -8,10 +8,13 @@ pub(crate) mod feed;
 pub(crate) mod imported;
 pub(crate) mod keys;
 pub(crate) mod loading;
+pub(crate) mod management_keys;
 pub(crate) mod nodes;
+pub(crate) mod once;
 pub(crate) mod organizations;
 pub(crate) mod people;
 pub(crate) mod requests;
+pub(crate) mod taken_away;
 pub(crate) mod updates;
 pub(crate) mod usage;
 pub(crate) mod waking;
@@ -121,6 +124,22 @@ macro_rules! every_promise {
                 a_request_that_contradicts_itself_is_refused,
                 a_member_has_so_many_requests_and_no_more,
                 requests_are_filtered_and_paged_newest_first;
+            taken_away:
+                an_invitation_by_who_could_not_make_it_now_opens_nothing,
+                who_came_to_be_known_meanwhile_logs_in_to_accept,
+                a_password_that_was_changed_meanwhile_opens_nothing,
+                a_cursor_of_another_organization_is_as_unknown_as_none;
+            management_keys:
+                a_key_is_shown_by_any_of_its_digests_with_all_that_says_whether_it_is_good,
+                what_a_key_may_is_looked_up_when_a_change_is_done,
+                a_key_that_is_not_good_changes_nothing,
+                a_key_belongs_to_one_organization_unless_it_operates,
+                who_hands_out_a_management_key_has_what_it_may;
+            once:
+                a_change_is_done_once_and_its_answer_is_kept_with_it,
+                a_refused_change_keeps_no_answer,
+                an_answer_is_kept_for_its_time_and_the_request_for_longer,
+                only_one_of_many_at_once_is_done;
             usage:
                 usage_is_added_up_per_scope,
                 usage_is_narrowed_by_every_filter,

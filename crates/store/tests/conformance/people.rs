@@ -228,7 +228,8 @@ pub(crate) async fn an_invitation_opens_one_door_once(bed: Bed) {
     let create = Change::CreateOrganization(organization("second"));
     store.commit(&actor(), NOW, create).await.unwrap();
     let to = InvitedAs::Member { organization: organization_id("second"), role: Role::Viewer };
-    let second = Invitation { to, ..invitation(4, sent.email.as_str(), Role::Viewer) };
+    let second =
+        Invitation { to, invited_by: None, ..invitation(4, sent.email.as_str(), Role::Viewer) };
     change(store, PeopleChange::Invite(second)).await.unwrap();
     change(store, accept(4, None)).await.unwrap();
     let known = store.user_by_email(&sent.email).await.unwrap().unwrap();
@@ -448,6 +449,7 @@ pub(crate) async fn what_a_person_may_is_looked_up_when_a_change_is_done(bed: Be
     assert_eq!(pretended, Err(StoreError::NotAllowed(None)));
     let to_operators = Invitation {
         to: InvitedAs::Operator,
+        invited_by: None,
         ..invitation(8, operator.email.as_str(), Role::Viewer)
     };
     change(store, PeopleChange::Invite(to_operators)).await.unwrap();

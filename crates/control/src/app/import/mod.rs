@@ -28,11 +28,7 @@ use super::{
     Control,
     keys::{NewKey, secret_end},
 };
-use crate::{
-    context::{Caller, Context},
-    error::ControlError,
-    mint,
-};
+use crate::{context::Context, error::ControlError, mint};
 
 /// Bytes of an import: some 300,000 rows.
 pub const MOST_BYTES: usize = 64 * 1024 * 1024;
@@ -154,10 +150,7 @@ impl Control {
         let hint = secret::hint(&known, row.prefix.as_deref(), &api.profile.key_format)?;
         let digests = secret::digests(&known, self.peppers.current());
         let new = new_key(import, members, row)?;
-        let owner = new.owner.or(match &context.caller {
-            Caller::Person(user, _) => Some(*user),
-            Caller::Operator(_) | Caller::Visitor => None,
-        });
+        let owner = new.owner.or(context.answers_for_keys());
         let drafted = self.draft(context, new, owner).await;
         let (key, _) = drafted.map_err(|error| error.to_string())?;
         let id = SecretId::from_bits(mint::random().map_err(|error| error.to_string())?);

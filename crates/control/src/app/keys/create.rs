@@ -10,16 +10,15 @@ use keyward_core::{
     profile::{IssuanceMode, Preset},
     time::Timestamp,
 };
-use keyward_store::Change;
+use keyward_store::{Change, KeyRecord, Revision};
 
 use super::{super::Control, Issued, right_to};
-use crate::{
-    context::{Caller, Context},
-    error::ControlError,
-    mint,
-};
+use crate::{context::Context, error::ControlError, mint};
 
 const LONGEST_MODEL_NAME: usize = 200;
+/// The gateway looks through these lists at each request.
+const MOST_MODELS: usize = 500;
+const MOST_NETWORKS: usize = 100;
 /// What ends later was mistyped; far beyond, a moment can no longer be written and would look like none.
 pub(in crate::app) const LONGEST_LIFE: Duration = Duration::from_secs(365_250 * 24 * 3600);
 
@@ -55,11 +54,7 @@ pub struct NewKey {
 impl Control {
     /// Makes a key with its first secret.
     pub async fn create_key(&self, context: &Context, new: NewKey) -> Result<Issued, ControlError> {
-        // What who runs this Keyward makes is nobody's, unless they say whose: they need not belong to the organization.
-        let owner = new.owner.or(match &context.caller {
-            Caller::Person(user, _) => Some(*user),
-            Caller::Operator(_) | Caller::Visitor => None,
-        });
+        let owner = new.owner.or(context.answers_for_keys());
         context.require(right_to(context, owner), &new.organization)?;
         let (key, api) = self.draft(context, new, owner).await?;
         let minted = self.mint_secret(&key, api, context.now)?;
@@ -68,9 +63,11 @@ impl Control {
             secret: minted.secret.clone(),
             most_active: api.profile.issuance.keys_per_organization,
         };
-        self.store.commit(&context.actor, context.now, change).await?;
-        let record = self.existing_key(key.id).await?;
-        Ok(Issued { plaintext: minted.plaintext, secret: minted.secret.id, record })
+        let (id, secret) = (key.id, minted.secret.id);
+        let (revision, secrets) = (Revision::ZERO, vec![minted.secret]);
+        let record = KeyRecord { key, owner_role: None, revision, secrets };
+        let issued = Issued { plaintext: minted.plaintext, secret, record };
+        self.commit_issued(context, change, id, issued).await
     }
 
     /// The key that was asked for, held against the profile of its API. Whether the caller may is asked before.
@@ -88,6 +85,7 @@ impl Control {
         check_rotation(new.rotation)?;
         check_expiry(new.expires_at, context.now)?;
         check_models(new.allowed_models.as_deref())?;
+        check_networks(&new.allowed_networks)?;
         let environment = match new.environment {
             Some(environment) => environment,
             None => preset_environment(preset)?,
@@ -108,6 +106,7 @@ impl Control {
             labels: new.labels,
             rotation: new.rotation,
         };
+        context.require_within(&key)?;
         Ok((key, api))
     }
 }
@@ -127,10 +126,15 @@ pub(super) fn check_rotation(rotation: Option<Rotation>) -> Result<(), ControlEr
 
 /// Where keys are given out by staff, or asked for and approved, members do not make them.
 fn check_mode(context: &Context, api: &Api) -> Result<(), ControlError> {
-    match (api.profile.issuance.mode, &context.caller) {
-        (IssuanceMode::SelfService, _) | (_, Caller::Operator(_)) => Ok(()),
-        (IssuanceMode::Request, _) => Err(ControlError::ByRequest(api.name.clone())),
-        (IssuanceMode::Staff, _) => Err(ControlError::ByStaff(api.name.clone())),
+    let mode = api.profile.issuance.mode;
+    if mode == IssuanceMode::SelfService || context.require_operator().is_ok() {
+        return Ok(());
+    }
+    match mode {
+        IssuanceMode::Request => Err(ControlError::ByRequest(api.name.clone())),
+        IssuanceMode::SelfService | IssuanceMode::Staff => {
+            Err(ControlError::ByStaff(api.name.clone()))
+        }
     }
 }
 
@@ -213,12 +217,29 @@ pub(super) fn check_expiry(
     }
 }
 
+pub(super) fn check_networks(networks: &[Network]) -> Result<(), ControlError> {
+    match networks.len() {
+        0..=MOST_NETWORKS => Ok(()),
+        count => Err(ControlError::invalid(
+            format!("the key would be bound to {count} networks"),
+            format!("name {MOST_NETWORKS} at most: wider ones hold many"),
+        )),
+    }
+}
+
 pub(crate) fn check_models(models: Option<&[String]>) -> Result<(), ControlError> {
     let fits = |name: &String| {
         (1..=LONGEST_MODEL_NAME).contains(&name.chars().count())
             && !name.chars().any(|c| c.is_control() || c.is_whitespace())
     };
-    match models.unwrap_or_default().iter().find(|name| !fits(name)) {
+    let models = models.unwrap_or_default();
+    if models.len() > MOST_MODELS {
+        return Err(ControlError::invalid(
+            format!("{} models are named", models.len()),
+            format!("name {MOST_MODELS} at most, or leave the list out for every model"),
+        ));
+    }
+    match models.iter().find(|name| !fits(name)) {
         Some(wrong) => Err(ControlError::invalid(
             format!("`{}` is no model's name", wrong.escape_default()),
             format!("write 1 to {LONGEST_MODEL_NAME} characters without spaces, as requests do"),

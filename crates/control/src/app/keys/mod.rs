@@ -1,6 +1,7 @@
-//! Keys: [`create`], [`read`], [`update`], [`state`] (disable, enable, revoke), [`rotate`] (rotate, retire), [`many`] at once, and
-//! [`receipt`]s of what was done.
+//! Keys: [`create`], [`read`], [`update`], [`state`] (disable, enable, revoke), [`rotate`] (rotate, retire), [`many`] at once,
+//! [`receipt`]s of what was done, and who shows a management key ([`authenticate`]).
 
+pub mod authenticate;
 pub mod create;
 pub mod many;
 pub mod read;
@@ -23,7 +24,7 @@ use keyward_core::{
     policy::Api,
     time::Timestamp,
 };
-use keyward_store::{KeyRecord, StoreError};
+use keyward_store::{Change, KeyRecord, StoreError};
 
 use super::Control;
 use crate::{
@@ -33,6 +34,7 @@ use crate::{
 };
 
 /// A key with a new secret. Here, and nowhere else, the secret stands in the clear: show it once and drop it.
+#[derive(Clone)]
 pub struct Issued {
     /// The secret in the clear.
     pub plaintext: Plaintext,
@@ -123,6 +125,23 @@ impl Control {
         Ok(())
     }
 
+    /// Commits the change that a key with its new secret is the answer to.
+    async fn commit_issued(
+        &self,
+        context: &Context,
+        change: Change,
+        made: impl std::fmt::Display,
+        mut issued: Issued,
+    ) -> Result<Issued, ControlError> {
+        let (mut shown, now) = (issued.clone(), context.now);
+        let answer = move |revision| {
+            shown.record.revision = revision;
+            shown.view(now)
+        };
+        issued.record.revision = self.commit_answering(context, change, made, answer).await?;
+        Ok(issued)
+    }
+
     async fn existing_key(&self, id: KeyId) -> Result<KeyRecord, ControlError> {
         Ok(self.store.key(id).await?.ok_or(StoreError::NoSuchKey(id))?)
     }
@@ -136,7 +155,7 @@ pub(in crate::app) fn secret_end(key: &Key, api: &Api, now: Timestamp) -> Option
 
 /// What it takes to make or change a key of this owner's.
 fn right_to(context: &Context, owner: Option<UserId>) -> Right {
-    match (context.user(), owner) {
+    match (context.answerable(), owner) {
         (Some(user), Some(owner)) if user == owner => Right::WriteOwnKeys,
         _ => Right::WriteKeys,
     }

@@ -22,6 +22,7 @@ impl Control {
         overlap: Duration,
     ) -> Result<Issued, ControlError> {
         let before = self.writable_key(context, id).await?;
+        context.require_within(&before.key)?;
         if overlap > LONGEST_OVERLAP {
             return Err(ControlError::invalid(
                 "the old secret would be good for more than 366 days",
@@ -41,14 +42,11 @@ impl Control {
         self.check_ceilings(context, api, organization, None, &may.permissions).await?;
         let minted = self.mint_secret(&before.key, api, context.now)?;
         let secret = minted.secret.id;
-        let change = Change::RotateKey {
-            key: id,
-            secret: minted.secret,
-            old_expires_at: context.now.plus(overlap),
-        };
-        self.store.commit(&context.actor, context.now, change).await?;
-        let record = self.existing_key(id).await?;
-        Ok(Issued { plaintext: minted.plaintext, secret, record })
+        let old_expires_at = context.now.plus(overlap);
+        let record = before.rotated(minted.secret.clone(), old_expires_at, context.now)?;
+        let change = Change::RotateKey { key: id, secret: minted.secret, old_expires_at };
+        let issued = Issued { plaintext: minted.plaintext, secret, record };
+        self.commit_issued(context, change, secret, issued).await
     }
 
     /// Ends one secret of a key now. One that somebody used after it was replaced is ended by `force` only. The last good one cannot be ended: that would be a key nobody can use, which is what

@@ -29,7 +29,10 @@ impl Control {
         id: KeyId,
         state: KeyState,
     ) -> Result<KeyView, ControlError> {
-        self.writable_key(context, id).await?;
+        let before = self.writable_key(context, id).await?;
+        if state == KeyState::Active {
+            context.require_within(&before.key)?;
+        }
         let change = Change::SetKeyState { key: id, state };
         self.store.commit(&context.actor, context.now, change).await?;
         let record = self.existing_key(id).await?;

@@ -50,7 +50,7 @@ async fn mistakes_say_what_would_be_right() {
     let cases = [
         (
             NewKey { api: "nope".parse().unwrap(), ..new_key("a") },
-            "there is no API `nope`: use one of main, staff, asked",
+            "there is no API `nope`: use one of main, staff, asked, keyward",
         ),
         (
             NewKey { permissions: permissions(&["read", "fly"]), ..new_key("a") },

@@ -5,7 +5,7 @@ use keyward_store::{Change, KeyUpdate, Revision};
 
 use super::{
     super::Control,
-    create::{check_expiry, check_models, check_rotation, permissions},
+    create::{check_expiry, check_models, check_networks, check_rotation, permissions},
 };
 use crate::{context::Context, error::ControlError, views};
 
@@ -41,6 +41,9 @@ impl Control {
         }
         if let Some(rotation) = update.rotation {
             check_rotation(rotation)?;
+        }
+        if let Some(networks) = &update.allowed_networks {
+            check_networks(networks)?;
         }
         let change = Change::UpdateKey { key: id, update: Box::new(update), seen };
         self.store.commit(&context.actor, context.now, change).await?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keyward_api::{AccountView, InvitationView};
+use keyward_api::{AccountView, CreatedInvitation, InvitationView, PlaintextView};
 use keyward_core::{
     id::{InvitationId, OrganizationId},
     key::Plaintext,
@@ -30,6 +30,16 @@ pub struct Invited {
     pub token: Option<Plaintext>,
     /// The invitation.
     pub invitation: InvitationView,
+}
+
+impl Invited {
+    /// As it is sent, once.
+    pub fn view(&self) -> CreatedInvitation {
+        CreatedInvitation {
+            token: self.token.as_ref().map(|token| PlaintextView::new(token.expose().to_owned())),
+            invitation: self.invitation.clone(),
+        }
+    }
 }
 
 impl Control {
@@ -61,23 +71,23 @@ impl Control {
                 None => InvitedAs::Operator,
             },
             token,
-            invited_by: context.user(),
+            invited_by: context.answerable(),
             created_at: context.now,
             expires_at: context.now.plus(INVITATION),
             state: InvitationState::Open,
         };
         let view = views::invitation(&invitation, context.now);
         let expires_at = invitation.expires_at;
+        let id = invitation.id;
         let change = Change::People(PeopleChange::Invite(invitation));
-        self.store.commit(&context.actor, context.now, change).await?;
         let delivers = self.mailer.delivers();
+        let token = (!delivers).then(|| plaintext.clone());
         let told = Mail::Invitation { to: place, by, token: plaintext, expires_at };
+        let invited = Invited { token, invitation: view };
+        let answer = invited.view();
+        self.commit_answering(context, change, id, move |_| answer).await?;
         mail.send(&told, context.now);
-        let token = match told {
-            Mail::Invitation { token, .. } if !delivers => Some(token),
-            _ => None,
-        };
-        Ok(Invited { token, invitation: view })
+        Ok(invited)
     }
 
     fn require_members(

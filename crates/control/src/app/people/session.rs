@@ -50,8 +50,8 @@ impl Control {
     ) -> Result<Started, ControlError> {
         let record = self.store.user_by_email(email).await?;
         let hashed = record.as_ref().and_then(|record| record.password.clone());
-        let is_right = password::is_right(password, hashed).await?;
-        let Some(record) = record.filter(|_| is_right) else {
+        let is_right = password::is_right(password, hashed.clone()).await?;
+        let (Some(record), Some(checked)) = (record.filter(|_| is_right), hashed) else {
             return Err(ControlError::WrongPassword);
         };
         let (plaintext, token) = token::mint(TokenKind::Session)?;
@@ -67,7 +67,7 @@ impl Control {
         };
         let view = views::session(&session, true);
         let user = views::user(&record.user);
-        let change = Change::People(PeopleChange::StartSession(session));
+        let change = Change::People(PeopleChange::LogIn { session, checked });
         let actor = Context::person(record, context.actor.interface, context.now).actor;
         self.store.commit(&actor, context.now, change).await?;
         Ok(Started { token: plaintext, user, session: view })
@@ -137,11 +137,13 @@ impl Control {
     ) -> Result<(), ControlError> {
         let user = context.user().ok_or(StoreError::NotAllowed(None))?;
         let record = self.store.user(user).await?.ok_or(StoreError::NoSuchUser(user))?;
-        if !password::is_right(old, record.password).await? {
+        let Some(checked) = record.password else { return Err(ControlError::WrongPassword) };
+        if !password::is_right(old, Some(checked.clone())).await? {
             return Err(ControlError::WrongPassword);
         }
         let password = password::hash(new).await?;
-        let change = Change::People(PeopleChange::SetPassword { user, password, keeping: current });
+        let change = PeopleChange::ChangePassword { user, checked, password, keeping: current };
+        let change = Change::People(change);
         self.store.commit(&context.actor, context.now, change).await?;
         Ok(())
     }

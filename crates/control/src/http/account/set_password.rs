@@ -6,7 +6,7 @@ use keyward_core::key::Plaintext;
 
 use super::super::{
     Management,
-    caller::Caller,
+    caller::Person,
     input::Body,
     problem::{Refusal, Refusals},
 };
@@ -23,7 +23,7 @@ use crate::ControlError;
 )]
 pub(in crate::http) async fn set_password(
     State(management): State<Management>,
-    caller: Caller,
+    caller: Person,
     Body(input): Body<SetPasswordInput>,
 ) -> Result<StatusCode, Refusal> {
     let (old, new) = (Plaintext::new(input.old), Plaintext::new(input.new));

@@ -5,7 +5,7 @@ use keyward_api::AccountView;
 
 use super::super::{
     Management,
-    caller::Caller,
+    caller::Person,
     problem::{Refusal, Refusals},
 };
 
@@ -19,7 +19,7 @@ use super::super::{
 )]
 pub(in crate::http) async fn show_account(
     State(management): State<Management>,
-    caller: Caller,
+    caller: Person,
 ) -> Result<Json<AccountView>, Refusal> {
     Ok(Json(management.control().show_account(&caller.context).await?))
 }

@@ -21,7 +21,7 @@ use super::{
     tag = "audit",
     params(("organization" = String, Path, description = "The organization's id"), ListAuditQuery),
     responses((status = 200, description = "A page of entries", body = Page<AuditEntryView>), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn list_audit_entries(
     State(management): State<Management>,

@@ -21,7 +21,7 @@ use super::{
     tag = "audit",
     params(ListAuditQuery),
     responses((status = 200, description = "A page of entries", body = Page<AuditEntryView>), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn list_all_audit_entries(
     State(management): State<Management>,

@@ -15,7 +15,7 @@ use super::super::{
     path = "/v1/audit-proof",
     tag = "audit",
     responses((status = 200, description = "What was found", body = AuditProofView), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn verify_audit(
     State(management): State<Management>,

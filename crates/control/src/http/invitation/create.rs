@@ -1,12 +1,12 @@
 //! `POST /v1/organizations/{organization}/invitations`.
 
 use axum::{Json, extract::State, http::StatusCode};
-use keyward_api::{CreateInvitationInput, CreatedInvitation, PlaintextView};
+use keyward_api::{CreateInvitationInput, CreatedInvitation};
 
 use super::super::{
     Management,
-    caller::Caller,
-    input::{Body, Segments, id, read},
+    input::{Segments, id, read},
+    once::Once,
     problem::{Refusal, Refusals},
 };
 
@@ -18,23 +18,21 @@ use super::super::{
     post,
     path = "/v1/organizations/{organization}/invitations",
     tag = "invitations",
-    params(("organization" = String, Path, description = "The organization's id")),
+    params(
+        ("organization" = String, Path, description = "The organization's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Chosen for this request alone: a repeat under it is done once, and gets the same answer for 15 minutes"),
+    ),
     request_body = CreateInvitationInput,
     responses((status = 201, description = "The invitation; with its token, where no mail is sent", body = CreatedInvitation), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn create_invitation(
     State(management): State<Management>,
-    caller: Caller,
     Segments(organization): Segments<String>,
-    Body(input): Body<CreateInvitationInput>,
+    Once { caller, input }: Once<CreateInvitationInput>,
 ) -> Result<(StatusCode, Json<CreatedInvitation>), Refusal> {
     let to = Some((id(&organization)?, read("role", &input.role)?));
     let email = read("email", &input.email)?;
     let invited = management.control().invite(&caller.context, to, email).await?;
-    let answer = CreatedInvitation {
-        token: invited.token.map(|token| PlaintextView::new(token.expose().to_owned())),
-        invitation: invited.invitation,
-    };
-    Ok((StatusCode::CREATED, Json(answer)))
+    Ok((StatusCode::CREATED, Json(invited.view())))
 }

@@ -17,7 +17,7 @@ use super::super::{
     tag = "invitations",
     params(("organization" = String, Path, description = "The organization's id")),
     responses((status = 200, description = "The invitations", body = Page<InvitationView>), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn list_invitations(
     State(management): State<Management>,

@@ -16,7 +16,7 @@ use super::super::{
     tag = "invitations",
     params(("invitation" = String, Path, description = "The invitation's id")),
     responses((status = 204, description = "It opens nothing any more"), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn withdraw_invitation(
     State(management): State<Management>,

@@ -19,7 +19,7 @@ use crate::app::keys::Action;
     params(("organization" = String, Path, description = "The organization's id")),
     request_body = BulkKeysInput,
     responses((status = 200, description = "What became of each", body = BulkView), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn change_keys(
     State(management): State<Management>,

@@ -6,8 +6,8 @@ use keyward_core::key::Labels;
 
 use super::super::{
     Management,
-    caller::Caller,
-    input::{Body, Segments, id, invalid, read},
+    input::{Segments, id, invalid, read},
+    once::Once,
     problem::{Refusal, Refusals},
 };
 use crate::app::keys::NewKey;
@@ -17,16 +17,18 @@ use crate::app::keys::NewKey;
     post,
     path = "/v1/organizations/{organization}/keys",
     tag = "keys",
-    params(("organization" = String, Path, description = "The organization's id")),
+    params(
+        ("organization" = String, Path, description = "The organization's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Chosen for this request alone: a repeat under it is done once, and gets the same answer for 15 minutes"),
+    ),
     request_body = CreateKeyInput,
     responses((status = 201, description = "The key, and its secret in the clear", body = CreatedKey), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn create_key(
     State(management): State<Management>,
-    caller: Caller,
     Segments(organization): Segments<String>,
-    Body(input): Body<CreateKeyInput>,
+    Once { caller, input }: Once<CreateKeyInput>,
 ) -> Result<(StatusCode, Json<CreatedKey>), Refusal> {
     let networks = input.allowed_networks.iter().map(|one| read("allowed_networks", one));
     let new = NewKey {

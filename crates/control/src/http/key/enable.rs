@@ -17,7 +17,7 @@ use super::super::{
     tag = "keys",
     params(("key" = String, Path, description = "The key's id")),
     responses((status = 200, description = "The key", body = KeyView), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn enable_key(
     State(management): State<Management>,

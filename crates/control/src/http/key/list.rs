@@ -18,7 +18,7 @@ use crate::app::keys::KeyQuery;
     tag = "keys",
     params(("organization" = String, Path, description = "The organization's id"), ListKeysQuery),
     responses((status = 200, description = "A page of keys", body = Page<KeyView>), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn list_keys(
     State(management): State<Management>,

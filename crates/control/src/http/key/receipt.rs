@@ -17,7 +17,7 @@ use super::super::{
     tag = "keys",
     params(("key" = String, Path, description = "The key's id")),
     responses((status = 200, description = "The gateways", body = ReceiptView), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn show_receipt(
     State(management): State<Management>,

@@ -21,7 +21,7 @@ use super::super::{
         RetireSecretQuery,
     ),
     responses((status = 200, description = "The key", body = KeyView), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn retire_secret(
     State(management): State<Management>,

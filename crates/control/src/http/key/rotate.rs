@@ -7,8 +7,8 @@ use keyward_api::{CreatedKey, RotateKeyInput};
 
 use super::super::{
     Management,
-    caller::Caller,
-    input::{Body, Segments, id},
+    input::{Segments, id},
+    once::Once,
     problem::{Refusal, Refusals},
 };
 
@@ -19,16 +19,18 @@ use super::super::{
     post,
     path = "/v1/keys/{key}/rotate",
     tag = "keys",
-    params(("key" = String, Path, description = "The key's id")),
+    params(
+        ("key" = String, Path, description = "The key's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Chosen for this request alone: a repeat under it is done once, and gets the same answer for 15 minutes"),
+    ),
     request_body = RotateKeyInput,
     responses((status = 200, description = "The key, and its new secret in the clear", body = CreatedKey), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn rotate_key(
     State(management): State<Management>,
-    caller: Caller,
     Segments(key): Segments<String>,
-    Body(input): Body<RotateKeyInput>,
+    Once { caller, input }: Once<RotateKeyInput, 200>,
 ) -> Result<Json<CreatedKey>, Refusal> {
     let overlap = Duration::from_secs(input.overlap_seconds);
     let issued = management.control().rotate_key(&caller.context, id(&key)?, overlap).await?;

@@ -18,7 +18,7 @@ use super::super::{
     tag = "keys",
     params(("key" = String, Path, description = "The key's id")),
     responses((status = 200, description = "The key", body = KeyDetailsView), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn show_key(
     State(management): State<Management>,

@@ -24,7 +24,7 @@ use super::super::{
     ),
     request_body = UpdateKeyInput,
     responses((status = 200, description = "The key", body = KeyView), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn update_key(
     State(management): State<Management>,

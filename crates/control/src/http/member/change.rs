@@ -21,7 +21,7 @@ use super::super::{
     ),
     request_body = ChangeMemberInput,
     responses((status = 200, description = "The member", body = MemberView), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn change_member(
     State(management): State<Management>,

@@ -17,7 +17,7 @@ use super::super::{
     tag = "members",
     params(("organization" = String, Path, description = "The organization's id")),
     responses((status = 200, description = "The members", body = Page<MemberView>), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn list_members(
     State(management): State<Management>,

@@ -19,7 +19,7 @@ use super::super::{
         ("user" = String, Path, description = "The member's id"),
     ),
     responses((status = 204, description = "They are no member any more"), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn remove_member(
     State(management): State<Management>,

@@ -18,7 +18,7 @@ use super::super::{
     params(("organization" = String, Path, description = "The organization's id")),
     request_body = AssignModelIdInput,
     responses((status = 201, description = "The model id", body = ModelIdView), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn assign_model_id(
     State(management): State<Management>,

@@ -17,7 +17,7 @@ use super::super::{
     tag = "model ids",
     params(("organization" = String, Path, description = "The organization's id")),
     responses((status = 200, description = "All of them", body = Page<ModelIdView>), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn list_model_ids(
     State(management): State<Management>,

@@ -19,7 +19,7 @@ use super::super::{
         ("model" = String, Path, description = "The model id"),
     ),
     responses((status = 204, description = "It is nobody's"), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn withdraw_model_id(
     State(management): State<Management>,

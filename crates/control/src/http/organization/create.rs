@@ -5,8 +5,8 @@ use keyward_api::{CreateOrganizationInput, OrganizationView};
 
 use super::super::{
     Management,
-    caller::Caller,
-    input::{Body, read},
+    input::read,
+    once::Once,
     problem::{Refusal, Refusals},
 };
 
@@ -15,14 +15,14 @@ use super::super::{
     post,
     path = "/v1/organizations",
     tag = "organizations",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Chosen for this request alone: a repeat under it is done once, and gets the same answer for 15 minutes")),
     request_body = CreateOrganizationInput,
     responses((status = 201, description = "The organization", body = OrganizationView), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn create_organization(
     State(management): State<Management>,
-    caller: Caller,
-    Body(input): Body<CreateOrganizationInput>,
+    Once { caller, input }: Once<CreateOrganizationInput>,
 ) -> Result<(StatusCode, Json<OrganizationView>), Refusal> {
     let id = input.id.as_deref().map(|id| read("id", id)).transpose()?;
     let control = management.control();

@@ -15,7 +15,7 @@ use super::super::{
     path = "/v1/organizations",
     tag = "organizations",
     responses((status = 200, description = "The organizations", body = Page<OrganizationView>), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn list_organizations(
     State(management): State<Management>,

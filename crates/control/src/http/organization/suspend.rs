@@ -17,7 +17,7 @@ use super::super::{
     tag = "organizations",
     params(("organization" = String, Path, description = "The organization's id")),
     responses((status = 200, description = "The organization", body = OrganizationView), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn suspend_organization(
     State(management): State<Management>,

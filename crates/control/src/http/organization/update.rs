@@ -23,7 +23,7 @@ use super::super::{
     ),
     request_body = UpdateOrganizationInput,
     responses((status = 200, description = "The organization", body = OrganizationView), Refusals),
-    security(("session" = [])),
+    security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn update_organization(
     State(management): State<Management>,

@@ -4,7 +4,7 @@ use axum::{extract::State, http::StatusCode};
 
 use super::super::{
     Management,
-    caller::Caller,
+    caller::Person,
     input::{Segments, id},
     problem::{Refusal, Refusals},
 };
@@ -20,7 +20,7 @@ use super::super::{
 )]
 pub(in crate::http) async fn end_session(
     State(management): State<Management>,
-    caller: Caller,
+    caller: Person,
     Segments(session): Segments<String>,
 ) -> Result<StatusCode, Refusal> {
     let session = match session.as_str() {

@@ -5,7 +5,7 @@ use keyward_api::{Page, SessionView};
 
 use super::super::{
     Management,
-    caller::Caller,
+    caller::Person,
     problem::{Refusal, Refusals},
 };
 
@@ -19,7 +19,7 @@ use super::super::{
 )]
 pub(in crate::http) async fn list_sessions(
     State(management): State<Management>,
-    caller: Caller,
+    caller: Person,
 ) -> Result<Json<Page<SessionView>>, Refusal> {
     let control = management.control();
     let sessions = control.list_sessions(&caller.context, Some(caller.session)).await?;
