@@ -29,8 +29,8 @@ pub use change::{Actor, ActorKind, Change, ChangeEntry, Feed, Interface, Revisio
 pub use error::StoreError;
 pub use folder::DataFolder;
 pub use people::{
-    Invitation, InvitationState, InvitedAs, PasswordHash, PeopleChange, Session, TokenDigest,
-    UserRecord,
+    Identity, Invitation, InvitationState, InvitedAs, PasswordHash, PeopleChange, Session,
+    TokenDigest, UserRecord,
 };
 pub use query::{
     AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, UpstreamCredential, UsageFilter,

@@ -10,6 +10,7 @@ mod authority;
 mod connection;
 mod faults;
 mod hints;
+mod identities;
 mod load;
 mod migrations;
 mod opening;
@@ -41,7 +42,7 @@ use crate::{
     chain::{AuditHead, AuditProof, ChainKey},
     change::{Actor, Change, Feed, Revision},
     error::StoreError,
-    people::{Invitation, Session, TokenDigest, UserRecord},
+    people::{Identity, Invitation, Session, TokenDigest, UserRecord},
     query::{
         AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, UpstreamCredential, UsageFilter,
         UsageTotal,
@@ -180,6 +181,19 @@ impl Store for SqliteStore {
     async fn user_by_email(&self, email: &Email) -> Result<Option<UserRecord>, StoreError> {
         let email = email.clone();
         self.readers.ask(move |connection| people::user_by_email(connection, &email)).await
+    }
+
+    async fn user_by_identity(
+        &self,
+        identity: &Identity,
+    ) -> Result<Option<UserRecord>, StoreError> {
+        let identity = identity.clone();
+        self.readers.ask(move |connection| identities::user(connection, &identity)).await
+    }
+
+    async fn invitations_for(&self, email: &Email) -> Result<Vec<Invitation>, StoreError> {
+        let email = email.clone();
+        self.readers.ask(move |connection| people::invitations_for(connection, &email)).await
     }
 
     async fn has_operator(&self) -> Result<bool, StoreError> {

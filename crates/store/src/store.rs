@@ -13,7 +13,7 @@ use crate::{
     chain::{AuditHead, AuditProof},
     change::{Actor, Change, Feed, Revision},
     error::StoreError,
-    people::{Invitation, Session, TokenDigest, UserRecord},
+    people::{Identity, Invitation, Session, TokenDigest, UserRecord},
     query::{
         AuditEntry, AuditId, KeyFilter, KeyRecord, Loaded, Page, UpstreamCredential, UsageFilter,
         UsageTotal,
@@ -134,6 +134,13 @@ pub trait Store: Send + Sync {
 
     /// A person by what they log in by.
     async fn user_by_email(&self, email: &Email) -> Result<Option<UserRecord>, StoreError>;
+
+    /// A person by an account elsewhere.
+    async fn user_by_identity(&self, identity: &Identity)
+    -> Result<Option<UserRecord>, StoreError>;
+
+    /// Invitations to an address that nobody has accepted or taken back, oldest first. Whether their time is over is the caller's to see.
+    async fn invitations_for(&self, email: &Email) -> Result<Vec<Invitation>, StoreError>;
 
     /// Whether somebody runs this Keyward already.
     async fn has_operator(&self) -> Result<bool, StoreError>;

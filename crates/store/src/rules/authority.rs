@@ -61,7 +61,10 @@ fn asked_of_people(change: &PeopleChange) -> Asked {
         PeopleChange::SetUp { .. }
         | PeopleChange::SignUp { .. }
         | PeopleChange::StartSession(_)
-        | PeopleChange::AcceptInvitation { .. } => Asked::Nothing,
+        | PeopleChange::AcceptInvitation { .. }
+        | PeopleChange::LinkIdentity { .. }
+        | PeopleChange::AcceptByIdentity { .. }
+        | PeopleChange::Enrol { .. } => Asked::Nothing,
         PeopleChange::SetPassword { user, .. } | PeopleChange::EndSession { user, .. } => {
             Asked::Oneself(*user)
         }

@@ -20,7 +20,8 @@ use crate::{
 const FOUNDATION: &str = include_str!("migrations/0001_foundation.sql");
 const AUDIT_CHAIN: &str = include_str!("migrations/0002_audit_chain.sql");
 /// The steps behind the chain, in order.
-const LATER: &[&str] = &[include_str!("migrations/0003_people.sql")];
+const LATER: &[&str] =
+    &[include_str!("migrations/0003_people.sql"), include_str!("migrations/0007_identities.sql")];
 const NEWEST: i64 = 2 + LATER.len() as i64;
 /// Tells our databases from others: "Kwrd".
 const APPLICATION_ID: i64 = 0x4b77_7264;
