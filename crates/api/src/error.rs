@@ -29,6 +29,16 @@ pub enum ErrorCode {
     Unavailable,
     /// What is stored is damaged, or a fault of ours.
     Internal,
+    /// A browser sent this from a page of another origin, or does not say from which.
+    ForeignOrigin,
+    /// What the identity provider told proves nobody who may come here.
+    LoginRefused,
+    /// Too many requests, or wrong guesses: later it can be done. `Retry-After` says when.
+    RateLimited,
+    /// The body is longer than this API reads.
+    TooLarge,
+    /// The body did not come in time.
+    TooSlow,
 }
 
 impl ErrorCode {
@@ -45,6 +55,11 @@ impl ErrorCode {
             Self::Configuration => "configuration",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",
+            Self::ForeignOrigin => "foreign_origin",
+            Self::LoginRefused => "login_refused",
+            Self::RateLimited => "rate_limited",
+            Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
         }
     }
 
@@ -56,7 +71,10 @@ impl ErrorCode {
             403 => "Forbidden",
             404 => "Not Found",
             405 => "Method Not Allowed",
+            408 => "Request Timeout",
             409 => "Conflict",
+            413 => "Content Too Large",
+            429 => "Too Many Requests",
             503 => "Service Unavailable",
             _ => "Internal Server Error",
         }
@@ -73,6 +91,10 @@ impl ErrorCode {
             Self::Conflict | Self::LimitReached => 409,
             Self::Configuration | Self::Internal => 500,
             Self::Unavailable => 503,
+            Self::ForeignOrigin | Self::LoginRefused => 403,
+            Self::RateLimited => 429,
+            Self::TooLarge => 413,
+            Self::TooSlow => 408,
         }
     }
 }
@@ -98,10 +120,13 @@ pub struct Problem {
     pub code: ErrorCode,
     /// What happened, to what, and what to do.
     pub detail: String,
+    /// The request it answers, as `X-Request-Id` and the log say it.
+    #[schema(example = "req_2v6kqj8s0w3m5n7p9r1t4x6z8b")]
+    pub request_id: String,
 }
 
 impl Problem {
-    /// A problem of this kind.
+    /// A problem of this kind; which request it answers is written where it is sent.
     pub fn new(code: ErrorCode, detail: String) -> Self {
         Self {
             kind: "about:blank".to_owned(),
@@ -109,6 +134,7 @@ impl Problem {
             status: code.status(),
             code,
             detail,
+            request_id: String::new(),
         }
     }
 }
@@ -139,6 +165,11 @@ mod tests {
             ErrorCode::Configuration,
             ErrorCode::Unavailable,
             ErrorCode::Internal,
+            ErrorCode::ForeignOrigin,
+            ErrorCode::LoginRefused,
+            ErrorCode::RateLimited,
+            ErrorCode::TooLarge,
+            ErrorCode::TooSlow,
         ];
         for code in codes {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());

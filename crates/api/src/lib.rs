@@ -20,13 +20,15 @@ pub use explanation::{ExplanationView, HeaderView, RefusalView, StepView, Verdic
 pub use input::{
     AcceptInvitationInput, ChangeMemberInput, CreateInvitationInput, CreateKeyInput,
     CreateOrganizationInput, CreatedInvitation, ListKeysQuery, RotateKeyInput, SetPasswordInput,
-    SetUpInput, SignUpInput, SignedUp, StartSessionInput, StartedSession,
+    SetUpInput, SignUpInput, SignedUp, StartOpenIdQuery, StartSessionInput, StartedSession,
 };
 pub use key::{
     CreatedKey, KeyDetailsView, KeyStateView, KeyView, PlaintextView, SecretStateView, SecretView,
 };
 pub use organization::{ModelIdView, OrganizationStateView, OrganizationView};
-pub use people::{AccountView, InvitationView, MemberView, PlaceView, SessionView, UserView};
+pub use people::{
+    AccountView, InvitationView, MemberView, OpenIdProviderView, PlaceView, SessionView, UserView,
+};
 pub use profile::{BindingView, ProfileView, RouteView, UpstreamView};
 pub use usage::UsageView;
 

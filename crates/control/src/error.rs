@@ -21,6 +21,12 @@ pub enum ControlError {
     /// Email and password do not belong together. Which of them is wrong is not said.
     #[error("email and password do not belong together: check both")]
     WrongPassword,
+    /// Somebody showed who they are elsewhere, and may not come here.
+    #[error("{0}: ask somebody who may invite you")]
+    LoginRefused(&'static str),
+    /// A login with an account elsewhere did not come about.
+    #[error(transparent)]
+    OpenId(crate::openid::OpenIdError),
     /// The caller may not.
     #[error("you may not do this (it takes `{}`): ask somebody who may", .0.permission())]
     Forbidden(Right),
@@ -54,6 +60,10 @@ impl ControlError {
                 | S::UnknownToken,
             ) => ErrorCode::NotFound,
             Self::WrongPassword => ErrorCode::Unauthenticated,
+            Self::LoginRefused(_) | Self::Store(S::LinkedOtherwise { .. }) => {
+                ErrorCode::LoginRefused
+            }
+            Self::OpenId(error) => error.code(),
             Self::Store(S::NotAllowed(_)) | Self::Forbidden(_) => ErrorCode::Forbidden,
             Self::Store(
                 S::OrganizationExists(_)

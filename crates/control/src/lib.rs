@@ -13,10 +13,12 @@ mod context;
 mod error;
 pub mod http;
 mod mint;
+pub mod openid;
 mod password;
 pub mod plan;
 pub mod propagation;
 pub mod recorder;
+mod throttle;
 mod token;
 mod views;
 

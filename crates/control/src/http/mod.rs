@@ -1,43 +1,50 @@
 //! The management API, `/v1`. This file is its table of contents: one folder a resource, one file an endpoint.
 //!
 //! An endpoint reads what it was asked, calls one operation of [`crate::app`] with a [`Context`](crate::Context) that says who acts,
-//! and words the answer. What is allowed is decided there and in the store, never here. Who acts comes from the session's token alone;
+//! and words the answer. What is allowed is decided there and in the store, never here. Who acts comes from the session's token alone, in a header
+//! or a browser's cookie;
 //! unknown fields are refused; and what belongs to another organization is answered like what does not exist.
 
+mod access;
 mod account;
+mod browser;
 mod caller;
+mod client;
+mod exchange;
 mod input;
 mod invitation;
 mod key;
+mod known;
 mod member;
+mod openid;
 mod organization;
 mod problem;
 mod server;
 mod session;
 #[cfg(test)]
 mod tests;
+mod tls;
 
-pub use server::Server;
+pub(crate) use access::is_loopback;
+pub use access::{Access, NotAnOrigin, Origin, REQUESTS_PER_MINUTE};
+pub use server::{Bounds, ListenError, Listener, Server};
+pub use tls::{CertificateError, CertificateFiles};
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
-use axum::{
-    Json, Router,
-    extract::Request,
-    http::{HeaderValue, header},
-    middleware::{self, Next},
-    response::Response,
-    routing::get,
-};
+use axum::{Json, Router, extract::DefaultBodyLimit, middleware, routing::get};
 use keyward_core::time::Timestamp;
+use keyward_store::StoreError;
+use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{Clock, Control};
+use self::{access::Gate, exchange::BodyBounds, problem::Refusal};
+use crate::{Clock, Control, ControlError};
 
 /// What the operator chose about people who come by themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,12 +59,22 @@ pub struct Management {
     control: Arc<ArcSwap<Control>>,
     clock: Clock,
     terms: Terms,
+    gate: Arc<Gate>,
+    bounds: Bounds,
 }
 
 impl Management {
     /// Operations on what `control` is now.
     pub fn new(control: Control, clock: Clock, terms: Terms) -> Self {
-        Self { control: Arc::new(ArcSwap::from_pointee(control)), clock, terms }
+        let gate = Arc::new(Gate::new(Access::default()));
+        let control = Arc::new(ArcSwap::from_pointee(control));
+        Self { control, clock, terms, gate, bounds: Bounds::default() }
+    }
+
+    /// The same on these terms, within these bounds.
+    #[must_use]
+    pub fn reached_by(self, access: Access, bounds: Bounds) -> Self {
+        Self { gate: Arc::new(Gate::new(access)), bounds, ..self }
     }
 
     /// The configuration was read again.
@@ -71,6 +88,35 @@ impl Management {
 
     fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// What takes a token that opens a door once: who guesses wrong waits before they guess again.
+    async fn token_guess<T>(
+        &self,
+        from: IpAddr,
+        done: impl Future<Output = Result<T, ControlError>>,
+    ) -> Result<T, Refusal> {
+        let guesses = &self.gate.guesses;
+        let attempt = guesses.at_token(from, self.now()).map_err(Refusal::too_many_guesses)?;
+        let done = done.await;
+        match &done {
+            Ok(_) => attempt.right(),
+            Err(ControlError::Store(StoreError::UnknownToken)) => drop(attempt),
+            Err(_) => attempt.void(),
+        }
+        Ok(done?)
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    const fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    const fn body_bounds(&self) -> BodyBounds {
+        BodyBounds { bytes: self.bounds.body_bytes, deadline: self.bounds.body }
     }
 }
 
@@ -98,6 +144,12 @@ impl Modify for Sessions {
             .build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("session", SecurityScheme::Http(scheme));
+        let cookie = ApiKeyValue::with_description(
+            browser::SESSION,
+            "The same in a browser. What changes something names its page's origin in `Origin`.",
+        );
+        components
+            .add_security_scheme("session_cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }
 }
 
@@ -109,6 +161,9 @@ fn endpoints() -> OpenApiRouter<Management> {
         .routes(routes!(account::set_password::set_password))
         .routes(routes!(session::start::start_session, session::list::list_sessions))
         .routes(routes!(session::end::end_session))
+        .routes(routes!(openid::list::list_openid_providers))
+        .routes(routes!(openid::start::start_openid))
+        .routes(routes!(openid::callback::finish_openid))
         .routes(routes!(
             organization::create::create_organization,
             organization::list::list_organizations
@@ -140,14 +195,9 @@ pub fn router(management: Management) -> Router {
         .route("/v1/openapi.json", get(async move || Json(document)))
         .fallback(problem::no_such_endpoint)
         .method_not_allowed_fallback(problem::no_such_method)
-        .layer(middleware::from_fn(nothing_is_kept))
+        .layer(CatchPanicLayer::custom(exchange::after_panic))
+        // Bodies are bounded around every endpoint alike.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(management.clone(), exchange::exchange))
         .with_state(management)
-}
-
-/// No answer is for a cache: some hold what is shown once.
-async fn nothing_is_kept(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let no_store = HeaderValue::from_static("no-store");
-    response.headers_mut().insert(header::CACHE_CONTROL, no_store);
-    response
 }

@@ -1,5 +1,7 @@
 //! Errors as they are sent: problem details (RFC 9457), with a code that programs can tell apart.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -11,12 +13,37 @@ use utoipa::IntoResponses;
 use crate::ControlError;
 
 /// Why a request was not done.
-#[derive(Debug)]
-pub(super) struct Refusal(Problem);
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    problem: Problem,
+    retry_after: Option<Duration>,
+}
 
 impl Refusal {
     pub(super) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self(Problem::new(code, detail.into()))
+        Self { problem: Problem::new(code, detail.into()), retry_after: None }
+    }
+
+    /// Something is wrong with us.
+    pub(super) fn internal() -> Self {
+        Self::new(ErrorCode::Internal, "something is wrong on the server's side: its log says what")
+    }
+
+    /// Whether we could not do it, rather than would not.
+    pub(super) const fn is_outage(&self) -> bool {
+        self.problem.status >= 500
+    }
+
+    /// The caller goes too fast.
+    pub(super) fn too_many_requests(wait: Duration) -> Self {
+        let detail = "these are more requests in a minute than one caller may make: `Retry-After` says when to go on";
+        Self { retry_after: Some(wait), ..Self::new(ErrorCode::RateLimited, detail) }
+    }
+
+    /// Somebody guessed wrong too often.
+    pub(super) fn too_many_guesses(wait: Duration) -> Self {
+        let detail = "this went wrong too often: `Retry-After` says when it may be tried again";
+        Self { retry_after: Some(wait), ..Self::new(ErrorCode::RateLimited, detail) }
     }
 
     pub(super) fn unauthenticated() -> Self {
@@ -47,16 +74,49 @@ impl From<ControlError> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status =
-            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, Json(self.0)).into_response();
-        let problem = HeaderValue::from_static("application/problem+json");
-        response.headers_mut().insert(header::CONTENT_TYPE, problem);
+            StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = status.into_response();
         if status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Bearer realm=\"keyward management\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
+        if let Some(wait) = self.retry_after {
+            // Up, so that who waits as told has waited long enough.
+            let seconds = u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        // Written as a body by [`write`], where it is known which request it answers.
+        response.extensions_mut().insert(self.problem);
         response
     }
+}
+
+/// Writes what a [`Refusal`] left, or whatever else refused without words of ours, as the problem of this request.
+pub(super) fn write(mut response: Response, request_id: &str) -> Response {
+    let status = response.status();
+    let told = response.extensions_mut().remove::<Problem>();
+    let problem = match told {
+        Some(problem) => problem,
+        None if status.is_client_error() || status.is_server_error() => {
+            let code = match status {
+                StatusCode::NOT_FOUND => ErrorCode::NotFound,
+                StatusCode::METHOD_NOT_ALLOWED => ErrorCode::MethodNotAllowed,
+                StatusCode::PAYLOAD_TOO_LARGE => ErrorCode::TooLarge,
+                status if status.is_client_error() => ErrorCode::Invalid,
+                _ => ErrorCode::Internal,
+            };
+            Problem::new(code, "this cannot be answered: see /v1/openapi.json".to_owned())
+        }
+        None => return response,
+    };
+    let problem = Problem { request_id: request_id.to_owned(), ..problem };
+    let (mut head, _) = response.into_parts();
+    head.status = StatusCode::from_u16(problem.status).unwrap_or(status);
+    head.headers.remove(header::CONTENT_LENGTH);
+    let kind = HeaderValue::from_static("application/problem+json");
+    head.headers.insert(header::CONTENT_TYPE, kind);
+    let body = Json(problem).into_response().into_body();
+    Response::from_parts(head, body)
 }
 
 /// For the description: how any request can be refused.
@@ -78,6 +138,12 @@ pub(super) enum Refusals {
     /// It exists already, its name is taken, or a bound is reached.
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(Problem),
+    /// The body is longer than is read here.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// Too many requests, or wrong guesses; `Retry-After` says when to go on.
+    #[response(status = 429, content_type = "application/problem+json")]
+    RateLimited(Problem),
     /// It cannot be done now; later it can.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(Problem),
