@@ -85,6 +85,11 @@ pub enum OpenIdError {
     Unreachable(String),
 }
 
+/// Whether this can be an issuer: an https address without query and fragment; http for this machine only.
+pub fn is_issuer(text: &str) -> bool {
+    fetch::is_callable(text) && !text.contains(['?', '#', '@'])
+}
+
 impl OpenIdError {
     /// Its kind.
     pub const fn code(&self) -> ErrorCode {

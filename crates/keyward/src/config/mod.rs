@@ -8,6 +8,7 @@
 mod apis;
 mod gateway;
 mod management;
+mod openid;
 mod source;
 pub mod units;
 mod upstreams;
@@ -35,6 +36,7 @@ use self::source::Source;
 use crate::profiles::{Profiles, Unreadable};
 
 pub use management::ManagementConfig;
+pub use openid::ConfiguredProvider;
 pub use upstreams::{ConfiguredUpstream, CredentialOrigin, Unfetched};
 
 /// Where the configuration is looked for.
@@ -141,7 +143,7 @@ impl Config {
             None => None,
         };
         let gateway = gateway::compile(&reader, source.gateway, source.listeners)?;
-        let management = management::compile(&reader, &source.management)?;
+        let management = management::compile(&reader, source.management)?;
         let upstreams = upstreams::compile(&reader, source.upstreams, &gateway.settings.identity)?;
         let apis = apis::Apis {
             reader: &reader,
@@ -203,7 +205,7 @@ impl Config {
         }
         if self.management != before.management {
             changed.push("management");
-            self.management = before.management;
+            self.management.clone_from(&before.management);
         }
         (self, changed)
     }
