@@ -191,8 +191,13 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// Everything under `/v1`.
 pub fn router(management: Management) -> Router {
     let (router, document) = endpoints().split_for_parts();
+    let router = router.route("/v1/openapi.json", get(async move || Json(document)));
+    guarded(router, management)
+}
+
+/// With what surrounds every request, whichever endpoint it is for.
+fn guarded(router: Router<Management>, management: Management) -> Router {
     router
-        .route("/v1/openapi.json", get(async move || Json(document)))
         .fallback(problem::no_such_endpoint)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(CatchPanicLayer::custom(exchange::after_panic))

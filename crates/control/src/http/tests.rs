@@ -2,17 +2,22 @@
 //!
 //! [`OPERATIONS`] is held against the API's own description: an endpoint without a line here fails the tests.
 
+mod cookies;
+mod guesses;
+mod listening;
+mod logins;
+
 use std::sync::Arc;
 
 use axum::{
     Router,
     body::Body,
-    http::{Request, StatusCode},
+    http::{HeaderMap, Request, StatusCode},
 };
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use super::{Management, Terms, openapi, router};
+use super::{Access, Bounds, Management, Terms, client::Connected, openapi, router};
 use crate::{
     Clock,
     fixture::{Fixture, NOW},
@@ -102,7 +107,7 @@ const OPERATIONS: &[(&str, &str, &str, May)] = &[
 
 struct World {
     router: Router,
-    _fixture: Fixture,
+    fixture: Fixture,
 }
 
 /// An answer, read to its end.
@@ -118,7 +123,41 @@ impl World {
         let fixture = Fixture::new().await;
         let clock: Clock = Arc::new(|| NOW);
         let management = Management::new(fixture.control(), clock, Terms { sign_up: true });
-        Self { router: router(management), _fixture: fixture }
+        Self { router: router(management), fixture }
+    }
+
+    /// With other terms of access.
+    async fn with(access: Access) -> Self {
+        let fixture = Fixture::new().await;
+        let clock: Clock = Arc::new(|| NOW);
+        let management = Management::new(fixture.control(), clock, Terms { sign_up: true });
+        let management = management.reached_by(access, Bounds::default());
+        Self { router: router(management), fixture }
+    }
+
+    /// As it comes from a browser at `localhost`, or from wherever else the headers say.
+    async fn send(
+        &self,
+        from: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (StatusCode, HeaderMap, Value) {
+        let mut request = Request::builder().method(method).uri(path);
+        let peer = from.parse().unwrap();
+        request = request.extension(Connected { peer, tls: false });
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        let request = request.body(Body::from(body.replace("PASSWORD", PASSWORD))).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        (head.status, head.headers, serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
     async fn ask(&self, token: Option<&str>, method: &str, path: &str, body: &str) -> Answer {
@@ -406,7 +445,7 @@ async fn what_is_asked_wrongly_is_told_how_it_would_be_right() {
 #[tokio::test]
 async fn a_newcomer_gets_from_the_console_to_a_revoked_key() {
     let world = World::new().await;
-    let token = world._fixture.control().offer_setup(NOW).await.unwrap().unwrap();
+    let token = world.fixture.control().offer_setup(NOW).await.unwrap().unwrap();
     let operator = json!({
         "token": token.expose(), "email": "ops@example.com", "name": "Ops", "password": PASSWORD,
     });
@@ -474,7 +513,7 @@ async fn who_may_not_sign_up_is_told_so() {
     let fixture = Fixture::new().await;
     let clock: Clock = Arc::new(|| NOW);
     let management = Management::new(fixture.control(), clock, Terms::default());
-    let world = World { router: router(management), _fixture: fixture };
+    let world = World { router: router(management), fixture };
     let body = r#"{"email":"a@b.c","name":"A","password":"PASSWORD","organization":"O"}"#;
     let answer = world.ask(None, "POST", "/v1/signup", body).await;
     assert_eq!((answer.status, code(&answer)), (StatusCode::FORBIDDEN, "forbidden"));

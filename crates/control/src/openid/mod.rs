@@ -17,8 +17,6 @@ mod discovery;
 mod fetch;
 mod id_token;
 mod login;
-#[cfg(test)]
-pub(crate) mod tests;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
