@@ -367,7 +367,7 @@ fn unchain(database: &Path) {
         .unwrap()
         .execute_batch(
             // What later steps added goes too: the database is as before all of them.
-            "DROP INDEX keys_of_owner; ALTER TABLE keys DROP COLUMN owner; DROP TABLE setup; \
+            "DROP TABLE identities; DROP INDEX keys_of_owner; ALTER TABLE keys DROP COLUMN owner; DROP TABLE setup; \
             DROP TABLE invitations; DROP TABLE sessions; DROP TABLE memberships; DROP TABLE users; \
             CREATE TABLE bare AS SELECT * FROM audit; ALTER TABLE bare DROP COLUMN chain; \
             DROP TABLE audit; DROP TABLE audit_head; ALTER TABLE bare RENAME TO audit; \

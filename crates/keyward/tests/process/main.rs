@@ -14,6 +14,7 @@
 mod demo;
 mod lifecycle;
 mod management;
+mod openid;
 mod refused_upload;
 mod revocation;
 mod secrecy;

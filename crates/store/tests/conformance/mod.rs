@@ -5,6 +5,7 @@
 
 pub(crate) mod chain;
 pub(crate) mod feed;
+pub(crate) mod identities;
 pub(crate) mod keys;
 pub(crate) mod loading;
 pub(crate) mod organizations;
@@ -88,6 +89,11 @@ macro_rules! every_promise {
                 no_token_and_no_password_is_told_of,
                 what_a_person_may_is_looked_up_when_a_change_is_done,
                 who_belongs_elsewhere_is_told_that_nothing_is_there;
+            identities:
+                a_person_is_found_by_the_issuers_name_for_them,
+                who_was_invited_comes_by_an_account_elsewhere,
+                who_is_enrolled_becomes_a_member_and_nothing_more,
+                a_password_that_is_maybe_somebody_elses_goes_with_the_first_proof;
             usage:
                 usage_is_added_up_per_scope,
                 usage_is_narrowed_by_every_filter,
