@@ -267,7 +267,7 @@ impl Attempt<'_> {
                     table.lines.remove(door);
                 }
                 Door::Crowd(_) | Door::Passwords(_) | Door::Tokens(_) => {
-                    take_back(&mut table, door)
+                    take_back(&mut table, door);
                 }
             }
         }

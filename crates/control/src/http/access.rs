@@ -1,6 +1,12 @@
 //! On which terms callers come: from which origins, through which proxies, how fast, and with which accounts elsewhere.
 
-use std::{fmt, num::NonZeroU32, str::FromStr};
+use std::{
+    fmt,
+    net::IpAddr,
+    num::NonZeroU32,
+    str::FromStr,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use axum::http::{Uri, uri::PathAndQuery};
 use keyward_core::network::Network;
@@ -106,9 +112,21 @@ pub(super) struct Gate {
     pub(super) guesses: Guesses,
     pub(super) pace: Pace,
     pub(super) providers: Providers,
+    told_of_proxies: AtomicBool,
 }
 
 impl Gate {
+    /// Tells once that a proxy seems to be in front that is not trusted: all who come by it count as one caller.
+    pub(super) fn tell_of_proxy(&self, peer: IpAddr) {
+        if !self.told_of_proxies.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                %peer,
+                "a request of the management API names a client that it was forwarded for, and its sender is no trusted proxy: \
+                 if it is yours, name it in `[management] trusted_proxies`, or all who come by it count as one"
+            );
+        }
+    }
+
     pub(super) fn new(access: Access) -> Self {
         Self {
             origins: access.origins,
@@ -116,6 +134,7 @@ impl Gate {
             guesses: Guesses::new(),
             pace: Pace::new(access.requests_per_minute),
             providers: Providers::new(access.providers),
+            told_of_proxies: AtomicBool::new(false),
         }
     }
 }

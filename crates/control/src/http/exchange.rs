@@ -20,7 +20,7 @@ use keyward_api::ErrorCode;
 
 use super::{
     Management, browser,
-    client::Client,
+    client::{self, Client},
     problem::{self, Refusal},
 };
 use crate::{
@@ -78,6 +78,10 @@ pub(super) async fn exchange(
     let told = Told::default();
     let client =
         Client::of(request.extensions(), request.headers(), &management.gate().trusted_proxies);
+    let is_forwarded = request.headers().contains_key(client::FORWARDED_FOR);
+    if is_forwarded && client.address.is_loopback() {
+        management.gate().tell_of_proxy(client.address);
+    }
     request.extensions_mut().insert(client);
     request.extensions_mut().insert(told.clone());
     let method = request.method().clone();

@@ -138,3 +138,47 @@ fn certified(
     CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
         .map_err(|cause| unfit(files, cause))
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertifiedKey as Made, generate_simple_self_signed};
+
+    use super::*;
+
+    fn write(files: &CertificateFiles, made: &Made<rcgen::KeyPair>) {
+        fs::write(&files.certificate, made.cert.pem()).unwrap();
+        fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+    }
+
+    fn made() -> Made<rcgen::KeyPair> {
+        generate_simple_self_signed(["localhost".to_owned()]).unwrap()
+    }
+
+    #[test]
+    fn a_certificate_is_replaced_with_its_key_and_never_by_half() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = CertificateFiles {
+            certificate: folder.path().join("certificate.pem"),
+            key: folder.path().join("key.pem"),
+        };
+        let missing = Certificate::load(files.clone()).unwrap_err().to_string();
+        assert!(missing.contains("certificate.pem"), "{missing}");
+        let (first, second) = (made(), made());
+        write(&files, &first);
+        let certificate = Certificate::load(files.clone()).unwrap();
+        let shown = || certificate.current.load().cert[0].clone();
+        assert_eq!(shown(), *first.cert.der());
+        fs::write(&files.certificate, second.cert.pem()).unwrap();
+        certificate.refresh();
+        assert_eq!(shown(), *first.cert.der(), "its key is not there yet");
+        write(&files, &second);
+        certificate.refresh();
+        assert_eq!(shown(), *second.cert.der());
+        fs::write(&files.certificate, "nonsense").unwrap();
+        certificate.refresh();
+        fs::remove_file(&files.key).unwrap();
+        certificate.refresh();
+        assert_eq!(shown(), *second.cert.der());
+        assert!(Certificate::load(files).is_err());
+    }
+}

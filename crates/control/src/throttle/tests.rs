@@ -1,3 +1,5 @@
+//! Guesses and paces, by tables and properties: no clock but the one that is given.
+
 use proptest::prelude::*;
 
 use super::*;

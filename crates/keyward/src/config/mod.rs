@@ -171,6 +171,8 @@ impl Config {
     pub fn plan(&self) -> Result<Plan, Unfetched> {
         let upstreams =
             self.upstreams.iter().map(ConfiguredUpstream::fetch).collect::<Result<_, _>>()?;
+        // Fetched where they are used; one that is not there is told of before anything is made.
+        self.management.openid.iter().try_for_each(|provider| provider.fetch().map(drop))?;
         Ok(Plan { upstreams, ..self.plan_without_credentials() })
     }
 

@@ -147,7 +147,11 @@ fn compile_one(reader: &Reader, source: OpenIdSource) -> Result<ConfiguredProvid
             Some(file) => Some(reader.existing_file(file, "the certificates (PEM)")?),
             None => None,
         },
-        newcomers: source.newcomers.map(|terms| compile_newcomers(reader, terms)).transpose()?,
+        newcomers: source
+            .newcomers
+            .as_ref()
+            .map(|terms| compile_newcomers(reader, terms))
+            .transpose()?,
         issuer: source.issuer.into_inner(),
         client_id: source.client_id.into_inner(),
     })
@@ -171,7 +175,7 @@ fn compile_secret(
     }
 }
 
-fn compile_newcomers(reader: &Reader, source: NewcomersSource) -> Result<Newcomers, ProfileError> {
+fn compile_newcomers(reader: &Reader, source: &NewcomersSource) -> Result<Newcomers, ProfileError> {
     let organization = source.organization.get_ref().parse();
     let organization = organization.map_err(|_| {
         let problem = format!("`{}` is no organization's id", source.organization.get_ref());
