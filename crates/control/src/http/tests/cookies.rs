@@ -6,7 +6,7 @@ const HOME: &str = "http://localhost:8081";
 const HERE: &str = "127.0.0.1";
 
 /// A browser on a page of ours.
-fn own<'h>(cookie: &'h str) -> Vec<(&'h str, &'h str)> {
+fn own(cookie: &str) -> Vec<(&str, &str)> {
     let mut headers = vec![("host", "localhost:8081"), ("origin", HOME)];
     if !cookie.is_empty() {
         headers.push(("cookie", cookie));

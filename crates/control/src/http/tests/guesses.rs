@@ -47,8 +47,8 @@ async fn a_browser_that_logged_in_before_does_not_wait_for_strangers() {
     world.sign_up("ada").await;
     world.sign_up("eve").await;
     let known = |headers: &HeaderMap| {
-        let lines = headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap());
-        let line = lines.filter(|line| line.starts_with("__Host-keyward_known=")).next().unwrap();
+        let mut lines = headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap());
+        let line = lines.find(|line| line.starts_with("__Host-keyward_known=")).unwrap();
         line.split_once(';').unwrap().0.to_owned()
     };
     let adas = known(&guess(&world, "198.51.100.1", "ada", PASSWORD).await.1);

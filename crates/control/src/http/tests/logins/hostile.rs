@@ -11,7 +11,7 @@ async fn with_bob() -> Meeting {
     meeting
 }
 
-fn bob(changed: Value) -> Value {
+fn bob(changed: &Value) -> Value {
     let mut claims = json!({ "sub": "b-1", "email": "bob@example.com", "email_verified": true });
     for (name, value) in changed.as_object().unwrap() {
         claims[name] = value.clone();
@@ -50,7 +50,7 @@ async fn a_token_that_says_something_else_than_it_must_opens_nothing() {
         json!({ "email": "no address" }),
         json!({ "sub": null }),
     ] {
-        meeting.provider.says(bob(changed.clone()));
+        meeting.provider.says(bob(&changed));
         let refused = meeting.log_in_as_told().await;
         let code = refused.expect_err(&changed.to_string());
         // Without an address in it, one is asked for elsewhere, and there is none.
@@ -66,19 +66,19 @@ async fn a_token_that_says_something_else_than_it_must_opens_nothing() {
         Signature::None,
         Signature::Tampered,
     ] {
-        meeting.provider.says(bob(json!({})));
+        meeting.provider.says(bob(&json!({})));
         meeting.provider.set(|said| said.signature = signature);
         assert_eq!(meeting.log_in_as_told().await, Err(REFUSED.to_owned()), "{signature:?}");
     }
     meeting.provider.set(|said| said.signature = Signature::Own);
-    meeting.provider.says(bob(json!({ "aud": [CLIENT, "another client"], "azp": CLIENT })));
+    meeting.provider.says(bob(&json!({ "aud": [CLIENT, "another client"], "azp": CLIENT })));
     meeting.log_in_as_told().await.expect("what was refused was refused for its reason");
 }
 
 #[tokio::test]
 async fn a_login_ends_once_and_in_the_browser_that_began_it() {
     let meeting = with_bob().await;
-    meeting.provider.says(bob(json!({})));
+    meeting.provider.says(bob(&json!({})));
     let refused = async |cookie: &str, query: &str| {
         let (status, _, body) = meeting.end(cookie, query).await;
         assert_eq!(status, StatusCode::FORBIDDEN, "{query}");
@@ -108,7 +108,7 @@ async fn a_login_ends_once_and_in_the_browser_that_began_it() {
 #[tokio::test]
 async fn a_login_that_took_too_long_is_begun_again() {
     let meeting = with_bob().await;
-    meeting.provider.says(bob(json!({})));
+    meeting.provider.says(bob(&json!({})));
     let away = meeting.begin().await;
     meeting.pass(600);
     let (_, _, body) = meeting.end(&away.cookie, &format!("code=good&state={}", away.state)).await;
@@ -118,7 +118,7 @@ async fn a_login_that_took_too_long_is_begun_again() {
 #[tokio::test]
 async fn an_answer_of_another_issuer_is_none() {
     let meeting = with_bob().await;
-    meeting.provider.says(bob(json!({})));
+    meeting.provider.says(bob(&json!({})));
     for (iss, announced) in [("https%3A%2F%2Fevil.example", false), ("", true)] {
         let field = "authorization_response_iss_parameter_supported";
         meeting.provider.set(|said| said.metadata[field] = json!(announced));
