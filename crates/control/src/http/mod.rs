@@ -90,7 +90,7 @@ impl Management {
         (self.clock)()
     }
 
-    /// What takes a token that opens a door once: who guesses wrong waits before they guess again.
+    /// What takes a token that opens a door once, or an address that may be known: who guesses wrong waits before they guess again.
     async fn token_guess<T>(
         &self,
         from: IpAddr,
@@ -101,7 +101,9 @@ impl Management {
         let done = done.await;
         match &done {
             Ok(_) => attempt.right(),
-            Err(ControlError::Store(StoreError::UnknownToken)) => drop(attempt),
+            Err(ControlError::Store(StoreError::UnknownToken | StoreError::EmailTaken(_))) => {
+                drop(attempt);
+            }
             Err(_) => attempt.void(),
         }
         Ok(done?)

@@ -3,7 +3,8 @@
 //! By the issuer's name for them, once that is known; their address may change there, and changes nothing here. Who comes the first time is found by
 //! their address, if the issuer says that it is verified: somebody known here, or somebody invited into an organization. Where a person
 //! is linked to an account of the same issuer already, another account of it with their address is refused: addresses are given
-//! to somebody else, issuers' names for people are not. To run this Keyward, an invitation's token is needed besides.
+//! to somebody else, issuers' names for people are not. Nobody comes to run this Keyward by an issuer's word alone: an invitation to it
+//! takes its token, and an operator links an account while they are logged in.
 
 use keyward_core::{
     id::{SessionId, UserId},
@@ -54,6 +55,11 @@ impl Control {
         };
         let identity = proven.identity.clone();
         let change = match self.store.user_by_email(email).await? {
+            Some(known) if known.user.operator && context.user() != Some(known.user.id) => {
+                return Err(ControlError::LoginRefused(
+                    "who runs this Keyward logs in with their password once, and with the account there in the same browser after it",
+                ));
+            }
             Some(known) => PeopleChange::LinkIdentity { user: known.user.id, identity },
             None => self.coming(context, proven, email, newcomers).await?,
         };

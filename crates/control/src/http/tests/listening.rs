@@ -126,8 +126,8 @@ async fn every_refusal_is_a_problem_with_its_requests_id() {
 
 #[tokio::test]
 async fn slow_clients_meet_deadlines() {
-    let short = Duration::from_millis(200);
-    let bounds = Bounds { head: short, body: short, stall: short, ..Bounds::default() };
+    let (head, short) = (Duration::from_secs(1), Duration::from_millis(300));
+    let bounds = Bounds { head, body: short, stall: short, ..Bounds::default() };
     let listened = listen(bounds).await;
     let address = listened.server.address();
     // Nothing, half a head, a head that never ends, and a connection that rests too long after an answer.

@@ -251,6 +251,30 @@ async fn an_invitation_to_run_this_keyward_takes_its_token() {
 }
 
 #[tokio::test]
+async fn who_runs_this_keyward_links_an_account_while_logged_in_and_not_by_an_issuers_word() {
+    let meeting = Meeting::new().await;
+    let token = meeting.world.fixture.control().offer_setup(NOW).await.unwrap().unwrap();
+    let body = json!({
+        "token": token.expose(), "email": "ops@example.com", "name": "Ops", "password": PASSWORD,
+    });
+    meeting.world.done(None, "POST", "/v1/setup", &body).await;
+    meeting.world.sign_up("eve").await;
+    let refused = meeting.log_in("o-1", "ops@example.com").await;
+    assert_eq!(refused, Err("login_refused".to_owned()));
+    let end_with = async |session: &str| {
+        let away = meeting.begin().await;
+        let both = format!("__Host-keyward_session={session}; {}", away.cookie);
+        meeting.end(&both, &format!("code=good&state={}", away.state)).await.0
+    };
+    let eves = meeting.world.log_in("eve").await;
+    assert_eq!(end_with(&eves).await, StatusCode::FORBIDDEN, "nor by somebody else's session");
+    let own = meeting.world.log_in("ops").await;
+    assert_eq!(end_with(&own).await, StatusCode::SEE_OTHER);
+    let cookie = meeting.log_in("o-1", "ops@example.com").await.unwrap();
+    assert_eq!(meeting.account(&cookie).await["user"]["operator"], true);
+}
+
+#[tokio::test]
 async fn a_login_ends_the_session_that_the_browser_had() {
     let meeting = Meeting::new().await;
     meeting.invite("ada", "bob@example.com").await;
