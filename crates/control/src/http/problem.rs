@@ -135,6 +135,9 @@ pub(super) enum Refusals {
     /// It does not exist, or is another organization's: the two are not told apart.
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
+    /// The body did not come in time.
+    #[response(status = 408, content_type = "application/problem+json")]
+    TooSlow(Problem),
     /// It exists already, its name is taken, or a bound is reached.
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(Problem),
