@@ -45,11 +45,19 @@ pub enum ErrorCode {
     Unavailable,
     /// What is stored is damaged, or a fault of ours.
     Internal,
+    /// A browser sent this from a page of another origin, or does not say from which.
+    ForeignOrigin,
+    /// What the identity provider told proves nobody who may come here.
+    LoginRefused,
+    /// Too many requests, or wrong guesses: later it can be done. `Retry-After` says when.
+    RateLimited,
+    /// The body did not come in time.
+    TooSlow,
 }
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::Invalid,
         Self::NotFound,
         Self::Unauthenticated,
@@ -57,6 +65,10 @@ impl ErrorCode {
         Self::MethodNotAllowed,
         Self::UnsupportedMediaType,
         Self::TooLarge,
+        Self::TooSlow,
+        Self::ForeignOrigin,
+        Self::LoginRefused,
+        Self::RateLimited,
         Self::Conflict,
         Self::Outdated,
         Self::SecretInUse,
@@ -89,6 +101,10 @@ impl ErrorCode {
             Self::Configuration => "configuration",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",
+            Self::ForeignOrigin => "foreign_origin",
+            Self::LoginRefused => "login_refused",
+            Self::RateLimited => "rate_limited",
+            Self::TooSlow => "too_slow",
         }
     }
 
@@ -100,11 +116,13 @@ impl ErrorCode {
             403 => "Forbidden",
             404 => "Not Found",
             405 => "Method Not Allowed",
+            408 => "Request Timeout",
             409 => "Conflict",
             412 => "Precondition Failed",
             413 => "Content Too Large",
             415 => "Unsupported Media Type",
             422 => "Unprocessable Content",
+            429 => "Too Many Requests",
             503 => "Service Unavailable",
             _ => "Internal Server Error",
         }
@@ -129,6 +147,9 @@ impl ErrorCode {
             Self::IdempotencyKeyReused => 422,
             Self::Configuration | Self::Internal => 500,
             Self::Unavailable => 503,
+            Self::ForeignOrigin | Self::LoginRefused => 403,
+            Self::RateLimited => 429,
+            Self::TooSlow => 408,
         }
     }
 }
@@ -154,10 +175,13 @@ pub struct Problem {
     pub code: ErrorCode,
     /// What happened, to what, and what to do.
     pub detail: String,
+    /// The request it answers, as `X-Request-Id` and the log say it.
+    #[schema(example = "req_2v6kqj8s0w3m5n7p9r1t4x6z8b")]
+    pub request_id: String,
 }
 
 impl Problem {
-    /// A problem of this kind.
+    /// A problem of this kind; which request it answers is written where it is sent.
     pub fn new(code: ErrorCode, detail: String) -> Self {
         Self {
             kind: format!("{PATH}#{code}"),
@@ -165,6 +189,7 @@ impl Problem {
             status: code.status(),
             code,
             detail,
+            request_id: String::new(),
         }
     }
 }

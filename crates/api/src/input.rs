@@ -86,17 +86,32 @@ pub struct StartSessionInput {
     /// Their password.
     #[schema(example = "correct horse battery", format = "password")]
     pub password: String,
+    /// Whether a browser keeps the token, in a cookie that no script reads, instead of being told it.
+    #[serde(default)]
+    #[schema(example = false)]
+    pub cookie: bool,
 }
 
 /// A login: the one place and time where its token stands in the clear.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub struct StartedSession {
-    /// What to send as `Authorization: Bearer`.
-    pub token: PlaintextView,
+    /// What to send as `Authorization: Bearer`; left out where a cookie holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<PlaintextView>,
     /// Who logged in.
     pub user: UserView,
     /// The session.
     pub session: SessionView,
+}
+
+/// A login with an account elsewhere.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct StartOpenIdQuery {
+    /// Where the browser goes when it is logged in: a path here; `/` where left out.
+    #[param(example = "/keys")]
+    pub return_to: Option<String>,
 }
 
 /// A new organization.

@@ -25,7 +25,7 @@ pub use input::{
     AcceptInvitationInput, AssignModelIdInput, BulkAction, BulkKeysInput, ChangeMemberInput,
     CreateInvitationInput, CreateKeyInput, CreateOrganizationInput, CreatedInvitation,
     ListAuditQuery, ListKeysQuery, RetireSecretQuery, RotateKeyInput, SetPasswordInput, SetUpInput,
-    SignUpInput, SignedUp, StartSessionInput, StartedSession, UpdateKeyInput,
+    SignUpInput, SignedUp, StartOpenIdQuery, StartSessionInput, StartedSession, UpdateKeyInput,
     UpdateOrganizationInput,
 };
 pub use key::{
@@ -33,7 +33,9 @@ pub use key::{
     ReceiptView, RotationView, SecretStateView, SecretView,
 };
 pub use organization::{ModelIdView, OrganizationStateView, OrganizationView};
-pub use people::{AccountView, InvitationView, MemberView, PlaceView, SessionView, UserView};
+pub use people::{
+    AccountView, InvitationView, MemberView, OpenIdProviderView, PlaceView, SessionView, UserView,
+};
 pub use profile::{BindingView, ProfileView, RouteView, UpstreamView};
 pub use request::{
     ApproveKeyRequestInput, CreateKeyRequestInput, DenyKeyRequestInput, KeyRequestDecisionView,

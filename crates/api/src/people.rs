@@ -69,6 +69,20 @@ pub struct SessionView {
     pub current: bool,
 }
 
+/// Where one may log in with an account that one has elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OpenIdProviderView {
+    /// What its paths name it by.
+    #[schema(example = "work")]
+    pub name: String,
+    /// What people know it by.
+    #[schema(example = "Work account")]
+    pub title: String,
+    /// The path at which a browser begins.
+    #[schema(example = "/v1/sessions/openid/work/start")]
+    pub start: String,
+}
+
 /// An invitation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InvitationView {

@@ -39,6 +39,14 @@ impl ErrorCode {
             Self::MethodNotAllowed => "The path does not take the method.",
             Self::UnsupportedMediaType => "The body is not of a type that the operation reads.",
             Self::TooLarge => "The body is longer than the operation reads.",
+            Self::TooSlow => "The body did not come in time.",
+            Self::ForeignOrigin => {
+                "A browser's cookie would change something, and the request does not come from a page of ours."
+            }
+            Self::LoginRefused => "Somebody logged in elsewhere, and is not let in here by it.",
+            Self::RateLimited => {
+                "The caller makes more requests than one may, or guessed wrong too often."
+            }
             Self::Conflict => {
                 "It exists already, its name is taken, or it is in a state in which this cannot be done."
             }
@@ -82,6 +90,14 @@ impl ErrorCode {
             }
             Self::UnsupportedMediaType => "Send JSON, with `Content-Type: application/json`.",
             Self::TooLarge => "Send less at once.",
+            Self::TooSlow => "Send it faster, or less of it.",
+            Self::ForeignOrigin => {
+                "Send the request from a page of one of the `origins` that the configuration names; programs send `Authorization` instead."
+            }
+            Self::LoginRefused => {
+                "Do as `detail` says: most often, log in with the password once, or ask for an invitation."
+            }
+            Self::RateLimited => "Wait as long as `Retry-After` says.",
             Self::Conflict => {
                 "Read the thing again, and decide anew: `detail` says what stands in the way."
             }

@@ -27,6 +27,12 @@ pub enum ControlError {
     /// Email and password do not belong together. Which of them is wrong is not said.
     #[error("email and password do not belong together: check both")]
     WrongPassword,
+    /// Somebody showed who they are elsewhere, and may not come here.
+    #[error("{0}: ask somebody who may invite you")]
+    LoginRefused(&'static str),
+    /// A login with an account elsewhere did not come about.
+    #[error(transparent)]
+    OpenId(crate::openid::OpenIdError),
     /// The caller may not.
     #[error("you may not do this (it takes `{}`): ask somebody who may", .0.permission())]
     Forbidden(Right),
@@ -98,6 +104,10 @@ impl ControlError {
             ) => ErrorCode::NotFound,
             Self::WrongPassword | Self::Store(S::PasswordChanged) => ErrorCode::Unauthenticated,
             Self::Busy => ErrorCode::Unavailable,
+            Self::LoginRefused(_) | Self::Store(S::LinkedOtherwise { .. }) => {
+                ErrorCode::LoginRefused
+            }
+            Self::OpenId(error) => error.code(),
             Self::Store(S::KeyNotGood(Unusable::Suspended | Unusable::ForeignNetwork)) => {
                 ErrorCode::Forbidden
             }

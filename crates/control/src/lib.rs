@@ -16,10 +16,12 @@ pub mod http;
 pub mod mail;
 pub mod management;
 mod mint;
+pub mod openid;
 mod password;
 pub mod plan;
 pub mod propagation;
 pub mod recorder;
+mod throttle;
 mod token;
 mod views;
 

@@ -21,6 +21,16 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], ControlError> {
     Ok(bytes)
 }
 
+const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// Five bits of each byte as a digit that survives being read aloud.
+pub(crate) fn digits(random: &[u8]) -> impl Iterator<Item = char> {
+    random
+        .iter()
+        .filter_map(|byte| DIGITS.get(usize::from(byte & 31)))
+        .map(|digit| char::from(*digit))
+}
+
 /// A secret in the clear, and all that is kept of it.
 pub(crate) struct Minted {
     pub(crate) plaintext: Plaintext,

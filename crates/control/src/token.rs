@@ -28,16 +28,13 @@ impl TokenKind {
     }
 }
 
-const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-
 /// A new token, in the clear and as it is kept.
 pub(crate) fn mint(kind: TokenKind) -> Result<(Plaintext, TokenDigest), ControlError> {
     let random: [u8; 52] = mint::random()?;
     // Five bits of each byte: 52 characters hold 260.
     let mut text = String::with_capacity(kind.prefix().len() + random.len());
     text.push_str(kind.prefix());
-    let digit = |byte: &u8| DIGITS.get(usize::from(byte & 31)).map(|digit| char::from(*digit));
-    text.extend(random.iter().filter_map(digit));
+    text.extend(mint::digits(&random));
     let digest = digest(&text);
     Ok((Plaintext::new(text), digest))
 }

@@ -92,6 +92,14 @@ pub enum StoreError {
     /// Somebody with this address is known here.
     #[error("{0} is known here already: log in with it")]
     EmailTaken(Email),
+    /// The person logs in with another account of this issuer.
+    #[error("{email} logs in with another account of {issuer} already: ask an operator")]
+    LinkedOtherwise {
+        /// Who.
+        email: Email,
+        /// Where both accounts are.
+        issuer: String,
+    },
     /// The person belongs there.
     #[error("{0} is a member already")]
     AlreadyMember(Email),

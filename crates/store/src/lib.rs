@@ -39,8 +39,8 @@ pub use folder::{
 };
 pub use once::{Answered, Answering, Once, RequestKey};
 pub use people::{
-    Invitation, InvitationState, InvitedAs, PasswordHash, PeopleChange, Session, TokenDigest,
-    UserRecord,
+    Identity, Invitation, InvitationState, InvitedAs, PasswordHash, PeopleChange, Session,
+    TokenDigest, UserRecord,
 };
 pub use query::{
     AuditEntry, AuditFilter, AuditId, Ending, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,

@@ -67,6 +67,15 @@ pub struct UserRecord {
     pub memberships: Vec<Membership>,
 }
 
+/// An account elsewhere (OpenID Connect): who somebody is to its issuer, for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The issuer, as it names itself.
+    pub issuer: String,
+    /// Its name for the person: at most 255 characters, never given to another.
+    pub subject: String,
+}
+
 /// A login from one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
@@ -227,6 +236,34 @@ pub enum PeopleChange {
         token: TokenDigest,
         /// The newcomer with a password; nobody, where the invited address is known here.
         newcomer: Option<(User, PasswordHash)>,
+    },
+    /// An account elsewhere becomes one by which a person who is known here logs in. Their address was shown by its issuer's word: where
+    /// nobody had ever shown it before, whoever chose the password may be somebody else, so it goes, and all sessions end.
+    LinkIdentity {
+        /// Whose.
+        user: UserId,
+        /// The account elsewhere.
+        identity: Identity,
+    },
+    /// Accepts an invitation into an organization as a newcomer who has no password, by their issuer's word for the invited address.
+    AcceptByIdentity {
+        /// Which.
+        invitation: InvitationId,
+        /// Who. Their address is the invited one.
+        newcomer: User,
+        /// With what they log in.
+        identity: Identity,
+    },
+    /// A newcomer without an invitation becomes a member, where the operator has said that the issuer's people may.
+    Enrol {
+        /// Who.
+        newcomer: User,
+        /// With what they log in.
+        identity: Identity,
+        /// Where.
+        organization: OrganizationId,
+        /// As what.
+        role: Role,
     },
     /// Another role for a member.
     SetRole {

@@ -11,6 +11,7 @@ mod connection;
 pub(crate) mod copy;
 mod faults;
 mod hints;
+mod identities;
 mod imported;
 mod key_list;
 mod load;
@@ -51,7 +52,7 @@ use crate::{
     change::{Actor, Change, Feed, Revision},
     error::StoreError,
     once::{Answered, Once, RequestKey},
-    people::{Invitation, Session, TokenDigest, UserRecord},
+    people::{Identity, Invitation, Session, TokenDigest, UserRecord},
     query::{
         AuditEntry, AuditFilter, AuditId, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
         ShownKey, UpstreamCredential, UsageFilter, UsageTotal,
@@ -248,6 +249,19 @@ impl Store for SqliteStore {
     async fn user_by_email(&self, email: &Email) -> Result<Option<UserRecord>, StoreError> {
         let email = email.clone();
         self.readers.ask(move |connection| people::user_by_email(connection, &email)).await
+    }
+
+    async fn user_by_identity(
+        &self,
+        identity: &Identity,
+    ) -> Result<Option<UserRecord>, StoreError> {
+        let identity = identity.clone();
+        self.readers.ask(move |connection| identities::user(connection, &identity)).await
+    }
+
+    async fn invitations_for(&self, email: &Email) -> Result<Vec<Invitation>, StoreError> {
+        let email = email.clone();
+        self.readers.ask(move |connection| people::invitations_for(connection, &email)).await
     }
 
     async fn has_operator(&self) -> Result<bool, StoreError> {

@@ -15,7 +15,7 @@ use crate::{
     change::{Actor, Change, Feed, Revision},
     error::StoreError,
     once::{Answered, Once, RequestKey},
-    people::{Invitation, Session, TokenDigest, UserRecord},
+    people::{Identity, Invitation, Session, TokenDigest, UserRecord},
     query::{
         AuditEntry, AuditFilter, AuditId, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
         ShownKey, UpstreamCredential, UsageFilter, UsageTotal,
@@ -177,6 +177,13 @@ pub trait Store: Send + Sync {
 
     /// A person by what they log in by.
     async fn user_by_email(&self, email: &Email) -> Result<Option<UserRecord>, StoreError>;
+
+    /// A person by an account elsewhere.
+    async fn user_by_identity(&self, identity: &Identity)
+    -> Result<Option<UserRecord>, StoreError>;
+
+    /// Invitations to an address that nobody has accepted or taken back, oldest first. Whether their time is over is the caller's to see.
+    async fn invitations_for(&self, email: &Email) -> Result<Vec<Invitation>, StoreError>;
 
     /// Whether somebody runs this Keyward already.
     async fn has_operator(&self) -> Result<bool, StoreError>;

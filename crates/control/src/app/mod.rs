@@ -54,6 +54,14 @@ impl Control {
         Self { mailer, ..self }
     }
 
+    /// HMACs of a text that cannot be a key, under each pepper, the newest first.
+    pub(crate) fn proofs(&self, text: &[u8]) -> impl Iterator<Item = String> {
+        let hex = |byte: &u8| format!("{byte:02x}");
+        self.peppers
+            .newest_first()
+            .map(move |pepper| pepper.digest(text).as_bytes().iter().map(hex).collect())
+    }
+
     fn api(&self, name: &ApiName) -> Result<&Api, ControlError> {
         self.policy.api(name.as_str()).ok_or_else(|| {
             let known: Vec<_> = self.policy.apis().iter().map(|api| api.name.as_str()).collect();

@@ -1,17 +1,19 @@
-//! Who asks: a person by their session's token, a program by a management key, or nobody who is known.
-
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+//! Who asks: a person by their session's token, in a header or a browser's cookie; a program by a management key; or nobody who is known.
 
 use axum::{
-    extract::{ConnectInfo, FromRequestParts},
+    extract::FromRequestParts,
     http::{HeaderMap, header, request::Parts},
 };
 use keyward_api::ErrorCode;
-use keyward_core::{id::SessionId, network};
+use keyward_core::id::SessionId;
 use keyward_store::Interface;
 
-use super::{Management, problem::Refusal};
-use crate::{Context, app::people::session::Device};
+use super::{Management, browser, client::Client, exchange::Told, problem::Refusal};
+use crate::{
+    Context,
+    app::people::session::Device,
+    throttle::{Neighbourhood, Walker},
+};
 
 /// Whoever showed who they are: a person, or a program.
 pub(super) struct Caller {
@@ -48,28 +50,102 @@ impl FromRequestParts<Management> for Person {
     ) -> Result<Self, Refusal> {
         match identify(parts, management).await? {
             Known::Person(person) => Ok(person),
-            Known::Program(_) => Err(Refusal::new(
-                ErrorCode::Forbidden,
-                "this is for people, not for keys: log in, and send the session's token",
-            )),
+            Known::Program(_) => Err(not_for_programs()),
         }
     }
 }
 
+fn not_for_programs() -> Refusal {
+    Refusal::new(
+        ErrorCode::Forbidden,
+        "this is for people, not for keys: log in, and send the session's token",
+    )
+}
+
+/// Whose a credential is.
 enum Known {
     Person(Person),
     Program(Context),
 }
 
-async fn identify(parts: &Parts, management: &Management) -> Result<Known, Refusal> {
-    let shown = bearer(&parts.headers)?.ok_or_else(Refusal::unauthenticated)?;
-    let (control, now) = (management.control(), management.now());
-    let interface = Interface::ManagementApi;
-    if let Some((session, context)) = control.authenticate(shown, interface, now).await? {
-        return Ok(Known::Person(Person { context, session }));
+impl Known {
+    const fn context(&self) -> &Context {
+        match self {
+            Self::Person(person) => &person.context,
+            Self::Program(context) => context,
+        }
     }
-    let context = control.authenticate_key(shown, address(parts), interface, now).await?;
-    context.map(Known::Program).ok_or_else(Refusal::unauthenticated)
+}
+
+async fn identify(parts: &mut Parts, management: &Management) -> Result<Known, Refusal> {
+    let client = Client::from_request_parts(parts, management).await?;
+    let Some(credential) = Credential::of(parts, client, management)? else {
+        return Err(Refusal::unauthenticated());
+    };
+    credential.known(parts, management, client).await?.ok_or_else(Refusal::unauthenticated)
+}
+
+/// What a request shows, of which there may be one.
+enum Credential {
+    /// A session's token, or a management key.
+    Bearer(String),
+    /// A session's token.
+    Cookie(String),
+}
+
+impl Credential {
+    /// A cookie that changes something must come from a page of ours.
+    fn of(parts: &Parts, client: Client, management: &Management) -> Result<Option<Self>, Refusal> {
+        let headers = &parts.headers;
+        let cookie = browser::cookie(headers, browser::SESSION)?;
+        if cookie.is_some() && headers.contains_key(header::AUTHORIZATION) {
+            return Err(Refusal::new(
+                ErrorCode::Invalid,
+                "there is both a session's cookie and an `Authorization`: send one of them",
+            ));
+        }
+        if cookie.is_some() && !browser::is_safe(&parts.method) {
+            browser::require_own_page(headers, client, &management.gate().origins)?;
+        }
+        match cookie {
+            Some(token) => Ok(Some(Self::Cookie(token.to_owned()))),
+            None => Ok(bearer(headers)?.map(|shown| Self::Bearer(shown.to_owned()))),
+        }
+    }
+
+    /// Whose it is, if anybody's, and if they keep their pace.
+    async fn known(
+        &self,
+        parts: &Parts,
+        management: &Management,
+        client: Client,
+    ) -> Result<Option<Known>, Refusal> {
+        let (control, now) = (management.control(), management.now());
+        let (Self::Bearer(token) | Self::Cookie(token)) = self;
+        let session = control.authenticate(token, Interface::ManagementApi, now).await?;
+        let known = match (session, self) {
+            (Some((session, context)), _) => Some(Known::Person(Person { context, session })),
+            (None, Self::Bearer(key)) => {
+                let interface = Interface::ManagementApi;
+                let context = control.authenticate_key(key, client.address, interface, now).await?;
+                context.map(Known::Program)
+            }
+            (None, Self::Cookie(_)) => None,
+        };
+        let walker = match &known {
+            Some(Known::Person(person)) => Walker::Session(person.session),
+            Some(Known::Program(context)) => match context.actor.key {
+                Some(key) => Walker::Key(key),
+                None => Walker::Unknown(Neighbourhood::of(client.address)),
+            },
+            None => Walker::Unknown(Neighbourhood::of(client.address)),
+        };
+        management.gate().pace.take(walker, now).map_err(Refusal::too_many_requests)?;
+        if let (Some(known), Some(told)) = (&known, parts.extensions.get::<Told>()) {
+            told.caller(known.context());
+        }
+        Ok(known)
+    }
 }
 
 /// What the one `Authorization` shows. Several, or one that is not ours, are refused: what somebody else might read from them is
@@ -89,6 +165,8 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
 pub(super) struct Visitor {
     pub(super) context: Context,
     pub(super) device: Device,
+    /// The session they are logged in by.
+    pub(super) session: Option<SessionId>,
 }
 
 impl FromRequestParts<Management> for Visitor {
@@ -98,23 +176,27 @@ impl FromRequestParts<Management> for Visitor {
         parts: &mut Parts,
         management: &Management,
     ) -> Result<Self, Refusal> {
-        let address = address(parts);
-        let device = Device { name: device(&parts.headers), address };
-        let context = match bearer(&parts.headers)? {
-            Some(_) => Person::from_request_parts(parts, management).await?.context,
-            None => {
-                let name = address.to_string();
-                Context::visitor(name, Interface::ManagementApi, management.now())
-            }
+        let client = Client::from_request_parts(parts, management).await?;
+        let device = Device { name: device(&parts.headers), address: client.address };
+        let credential = Credential::of(parts, client, management)?;
+        let known = match &credential {
+            Some(shown) => shown.known(parts, management, client).await?,
+            None => None,
         };
-        Ok(Self { context, device })
+        match (known, credential) {
+            (Some(Known::Person(Person { context, session })), _) => {
+                Ok(Self { context, device, session: Some(session) })
+            }
+            (Some(Known::Program(_)), _) => Err(not_for_programs()),
+            (None, Some(Credential::Bearer(_))) => Err(Refusal::unauthenticated()),
+            // A browser sends what it kept by itself, whether it is still good or not.
+            (None, Some(Credential::Cookie(_)) | None) => {
+                let name = client.address.to_string();
+                let context = Context::visitor(name, Interface::ManagementApi, management.now());
+                Ok(Self { context, device, session: None })
+            }
+        }
     }
-}
-
-fn address(parts: &Parts) -> IpAddr {
-    let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    let address = connected.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
-    network::canonical(address)
 }
 
 fn device(headers: &HeaderMap) -> String {

@@ -1,20 +1,27 @@
 //! The management API, `/v1`. This file is its table of contents: one folder a resource, one file an endpoint.
 //!
 //! An endpoint reads what it was asked, calls one operation of [`crate::app`] with a [`Context`](crate::Context) that says who acts,
-//! and words the answer. What is allowed is decided there and in the store, never here. Who acts comes from the session's token or the
-//! management key alone; unknown fields are refused; and what belongs to another organization is answered like what does not exist.
+//! and words the answer. What is allowed is decided there and in the store, never here. Who acts comes from the session's token, in a header
+//! or a browser's cookie, or the management key alone; unknown fields are refused; and what belongs to another organization is answered like
+//! what does not exist.
 
+mod access;
 mod account;
 mod audit;
+mod browser;
 mod caller;
+mod client;
 mod description;
+mod exchange;
 mod input;
 mod invitation;
 mod key;
 mod key_request;
+mod known;
 mod member;
 mod model;
 mod once;
+mod openid;
 mod organization;
 mod problem;
 mod query;
@@ -23,33 +30,32 @@ mod session;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tls;
 
-pub use server::Server;
+pub(crate) use access::is_loopback;
+pub use access::{Access, NotAnOrigin, Origin, REQUESTS_PER_MINUTE};
+pub use server::{Bounds, ListenError, Listener, Server};
+pub use tls::{CertificateError, CertificateFiles};
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use axum::{
-    Json, Router,
-    extract::{DefaultBodyLimit, Request},
-    http::{HeaderValue, header},
-    middleware::{self, Next},
-    response::{IntoResponse, Response},
+    Json, Router, extract::DefaultBodyLimit, http::header, middleware, response::IntoResponse,
     routing::get,
 };
 use keyward_api::reference;
 use keyward_core::time::Timestamp;
+use keyward_store::StoreError;
+use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::query::Queries;
-use crate::{Clock, Control, app::once::Running};
-
-/// Of a body, in bytes, where an endpoint says nothing else.
-const LONGEST_BODY: usize = 1 << 20;
+use self::{access::Gate, exchange::BodyBounds, problem::Refusal, query::Queries};
+use crate::{Clock, Control, ControlError, app::once::Running};
 
 /// What the operator chose about people who come by themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,13 +71,23 @@ pub struct Management {
     clock: Clock,
     terms: Terms,
     running: Running,
+    gate: Arc<Gate>,
+    bounds: Bounds,
 }
 
 impl Management {
     /// Operations on what `control` is now.
     pub fn new(control: Control, clock: Clock, terms: Terms) -> Self {
+        let gate = Arc::new(Gate::new(Access::default()));
         let control = Arc::new(ArcSwap::from_pointee(control));
-        Self { control, clock, terms, running: Running::default() }
+        let (running, bounds) = (Running::default(), Bounds::default());
+        Self { control, clock, terms, gate, bounds, running }
+    }
+
+    /// The same on these terms, within these bounds.
+    #[must_use]
+    pub fn reached_by(self, access: Access, bounds: Bounds) -> Self {
+        Self { gate: Arc::new(Gate::new(access)), bounds, ..self }
     }
 
     /// The configuration was read again.
@@ -89,6 +105,37 @@ impl Management {
 
     fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// What takes a token that opens a door once, or an address that may be known: who guesses wrong waits before they guess again.
+    async fn token_guess<T>(
+        &self,
+        from: IpAddr,
+        done: impl Future<Output = Result<T, ControlError>>,
+    ) -> Result<T, Refusal> {
+        let guesses = &self.gate.guesses;
+        let attempt = guesses.at_token(from, self.now()).map_err(Refusal::too_many_guesses)?;
+        let done = done.await;
+        match &done {
+            Ok(_) => attempt.right(),
+            Err(ControlError::Store(StoreError::UnknownToken | StoreError::EmailTaken(_))) => {
+                drop(attempt);
+            }
+            Err(_) => attempt.void(),
+        }
+        Ok(done?)
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    const fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    const fn body_bounds(&self) -> BodyBounds {
+        BodyBounds { bytes: self.bounds.body_bytes, deadline: self.bounds.body }
     }
 }
 
@@ -123,6 +170,12 @@ impl Modify for Sessions {
             ))
             .build();
         components.add_security_scheme("management_key", SecurityScheme::Http(scheme));
+        let cookie = ApiKeyValue::with_description(
+            browser::SESSION,
+            "The same in a browser. What changes something names its page's origin in `Origin`.",
+        );
+        components
+            .add_security_scheme("session_cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }
 }
 
@@ -134,6 +187,9 @@ fn endpoints() -> OpenApiRouter<Management> {
         .routes(routes!(account::set_password::set_password))
         .routes(routes!(session::start::start_session, session::list::list_sessions))
         .routes(routes!(session::end::end_session))
+        .routes(routes!(openid::list::list_openid_providers))
+        .routes(routes!(openid::start::start_openid))
+        .routes(routes!(openid::callback::finish_openid))
         .routes(routes!(
             organization::create::create_organization,
             organization::list::list_organizations
@@ -191,15 +247,11 @@ fn described() -> (Router<Management>, utoipa::openapi::OpenApi) {
 pub fn router(management: Management) -> Router {
     let (router, document) = described();
     let queries = Arc::new(Queries::of(&document));
-    router
+    let router = router
         .route("/v1/openapi.json", get(async move || Json(document)))
         .route(reference::PATH, get(errors))
-        .fallback(problem::no_such_endpoint)
-        .method_not_allowed_fallback(problem::no_such_method)
-        .layer(middleware::from_fn_with_state(queries, query::only_what_is_described))
-        .layer(DefaultBodyLimit::max(LONGEST_BODY))
-        .layer(middleware::from_fn(nothing_is_kept))
-        .with_state(management)
+        .layer(middleware::from_fn_with_state(queries, query::only_what_is_described));
+    guarded(router, management)
 }
 
 /// What every code of an error means.
@@ -207,10 +259,14 @@ async fn errors() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], reference::errors())
 }
 
-/// No answer is for a cache: some hold what is shown once.
-async fn nothing_is_kept(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let no_store = HeaderValue::from_static("no-store");
-    response.headers_mut().insert(header::CACHE_CONTROL, no_store);
-    response
+/// With what surrounds every request, whichever endpoint it is for.
+fn guarded(router: Router<Management>, management: Management) -> Router {
+    router
+        .fallback(problem::no_such_endpoint)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(CatchPanicLayer::custom(exchange::after_panic))
+        // Bodies are bounded around every endpoint alike.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(management.clone(), exchange::exchange))
+        .with_state(management)
 }

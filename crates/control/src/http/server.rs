@@ -1,18 +1,97 @@
 //! The listener of the management API, on a thread of its own: what people do never waits for requests, nor requests for them.
+//!
+//! Whoever connects meets deadlines and caps: for a handshake and a request's head, for its body (in `exchange`), for taking what is
+//! answered, on connections in all and from one neighbourhood. HTTP/1.1 alone: browsers and programs that manage keys need no more, and each
+//! protocol is one more to defend.
 
 use std::{
+    collections::HashMap,
     io,
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener},
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::Duration,
 };
 
-use tokio::sync::watch;
+use axum::{Router, body::Body};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::watch,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
 
-use super::{Management, router};
+use super::{
+    Management,
+    client::Connected,
+    router,
+    tls::{Certificate, CertificateError, CertificateFiles},
+};
+use crate::{password, throttle::Neighbourhood};
 
-/// For requests in flight when it is asked to stop.
-const DRAIN: Duration = Duration::from_secs(5);
+/// How often the certificate's files are looked at.
+const REFRESH: Duration = Duration::from_secs(10);
+/// Of all connections, so many may come from one neighbourhood: one part of this many.
+const SHARE: usize = 4;
+const MOST_HEADERS: usize = 100;
+const MOST_HEAD_BYTES: usize = 64 * 1024;
+
+/// Where the management API is listened for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The address; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Without it, requests come in the clear.
+    pub tls: Option<CertificateFiles>,
+}
+
+/// Bounds on what clients may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Connections at once; a quarter of them from one neighbourhood that is no trusted proxy's.
+    pub connections: usize,
+    /// Bytes of a request's body.
+    pub body_bytes: u64,
+    /// For a handshake, and for a request's head from when one may come to its last byte.
+    pub head: Duration,
+    /// For a request's body, from first to last byte.
+    pub body: Duration,
+    /// For a client to take a piece of an answer.
+    pub stall: Duration,
+    /// For requests in flight when it is asked to stop.
+    pub drain: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            body_bytes: 1 << 20,
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(30),
+            stall: Duration::from_secs(30),
+            drain: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why the management API is not listened for.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The address cannot be listened at.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+}
 
 /// A management API that is listened for.
 pub struct Server {
@@ -23,17 +102,29 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens at `address`; port 0 takes a free one.
-    pub fn start(address: SocketAddr, management: Management) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
+    /// Listens.
+    pub fn start(listener: Listener, management: Management) -> Result<Self, ListenError> {
+        let Listener { address, tls } = listener;
+        let certificate = tls.map(Certificate::load).transpose()?;
+        let acceptor = match &certificate {
+            Some(certificate) => Some(TlsAcceptor::from(certificate.server()?)),
+            None => None,
+        };
+        let socket = TcpListener::bind(address)?;
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopping) = watch::channel(false);
-        let served = management.clone();
+        let listening = Listening {
+            acceptor,
+            certificate,
+            router: router(management.clone()),
+            management: management.clone(),
+            places: Places::default(),
+        };
         let thread =
             std::thread::Builder::new().name("management".to_owned()).spawn(move || {
-                if let Err(error) = runtime.block_on(serve(listener, served, stopping)) {
+                if let Err(error) = runtime.block_on(listening.run(socket, stopping)) {
                     tracing::error!(%error, "the management API has ended");
                 }
                 // A password that is being hashed is not waited for.
@@ -52,7 +143,7 @@ impl Server {
         &self.management
     }
 
-    /// Takes no more requests, and lets those in flight end. Blocking, for five seconds at most.
+    /// Takes no more requests, and lets those in flight end. Blocking, for as long as the bounds say at most.
     pub fn stop(mut self) {
         self.end();
     }
@@ -73,23 +164,164 @@ impl Drop for Server {
     }
 }
 
-async fn serve(
-    listener: TcpListener,
+/// Connections there are, by neighbourhood.
+#[derive(Clone, Default)]
+struct Places(Arc<Mutex<Taken>>);
+
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    by: HashMap<Neighbourhood, usize>,
+}
+
+/// A connection's place, until it is dropped.
+struct Place {
+    places: Places,
+    of: Neighbourhood,
+}
+
+impl Places {
+    fn take(&self, of: Neighbourhood, most: usize, most_of_one: usize) -> Option<Place> {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = taken.by.get(&of).copied().unwrap_or(0);
+        if taken.all >= most || there >= most_of_one {
+            return None;
+        }
+        taken.all += 1;
+        taken.by.insert(of, there + 1);
+        drop(taken);
+        Some(Place { places: self.clone(), of })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.all = taken.all.saturating_sub(1);
+        match taken.by.get_mut(&self.of) {
+            Some(there) if *there > 1 => *there -= 1,
+            _ => {
+                taken.by.remove(&self.of);
+            }
+        }
+    }
+}
+
+struct Listening {
+    acceptor: Option<TlsAcceptor>,
+    certificate: Option<Arc<Certificate>>,
+    router: Router,
     management: Management,
+    places: Places,
+}
+
+impl Listening {
+    async fn run(self, socket: TcpListener, mut stopping: watch::Receiver<bool>) -> io::Result<()> {
+        let socket = tokio::net::TcpListener::from_std(socket)?;
+        let mut connections = JoinSet::new();
+        let mut refresh = interval(REFRESH);
+        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // So that the first login of somebody unknown takes no longer than others.
+        tokio::task::spawn_blocking(password::prepare);
+        let stop_too = stopping.clone();
+        let mut stop = pin!(asked(&mut stopping));
+        loop {
+            tokio::select! {
+                _ = &mut stop => break,
+                _ = refresh.tick() => if let Some(certificate) = &self.certificate {
+                    certificate.refresh();
+                },
+                Some(_) = connections.join_next() => {}
+                accepted = socket.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        if let Some(place) = self.place(peer.ip()) {
+                            let connection = self.connection(stream, peer.ip(), stop_too.clone());
+                            connections.spawn(async move {
+                                connection.await;
+                                drop(place);
+                            });
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the management API could not accept a connection");
+                        // Out of file descriptors, it would be asked again at once and for nothing.
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                },
+            }
+        }
+        drop(socket);
+        let drained = async { while connections.join_next().await.is_some() {} };
+        let _ = timeout(self.management.bounds().drain, drained).await;
+        Ok(())
+    }
+
+    fn place(&self, peer: IpAddr) -> Option<Place> {
+        let most = self.management.bounds().connections;
+        let is_proxy = self.management.gate().trusted_proxies.iter().any(|one| one.contains(peer));
+        let most_of_one = if is_proxy { most } else { most.div_ceil(SHARE) };
+        self.places.take(Neighbourhood::of(peer), most, most_of_one)
+    }
+
+    /// One connection, to its end.
+    fn connection(
+        &self,
+        stream: TcpStream,
+        peer: IpAddr,
+        stopping: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (acceptor, router, bounds) =
+            (self.acceptor.clone(), self.router.clone(), self.management.bounds());
+        let connected = Connected { peer, tls: acceptor.is_some() };
+        async move {
+            let _ = stream.set_nodelay(true);
+            let mut stream = TimeoutStream::new(stream);
+            stream.set_write_timeout(Some(bounds.stall));
+            let stream = Box::pin(stream);
+            match acceptor {
+                None => serve(stream, router, connected, bounds, stopping).await,
+                Some(acceptor) => match timeout(bounds.head, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => serve(stream, router, connected, bounds, stopping).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+                    Err(_) => tracing::debug!("a handshake took too long"),
+                },
+            }
+        }
+    }
+}
+
+/// Until it is asked to stop. Whoever could ask is gone: that is a stop as well.
+async fn asked(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    router: Router,
+    connected: Connected,
+    bounds: Bounds,
     mut stopping: watch::Receiver<bool>,
-) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let service = router(management).into_make_service_with_connect_info::<SocketAddr>();
-    let mut asked = stopping.clone();
-    let served = axum::serve(listener, service).with_graceful_shutdown(async move {
-        // Whoever could stop it is gone: that is a stop as well.
-        let _ = asked.wait_for(|stop| *stop).await;
+) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(connected);
+        router.clone().oneshot(request)
     });
-    tokio::select! {
-        served = served => served,
-        () = async {
-            let _ = stopping.wait_for(|stop| *stop).await;
-            tokio::time::sleep(DRAIN).await;
-        } => Ok(()),
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(bounds.head)
+        .max_headers(MOST_HEADERS)
+        .max_buf_size(MOST_HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = asked(&mut stopping) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection to the management API broke off");
     }
 }

@@ -106,13 +106,15 @@ impl LogIn {
             None => bail!("no email is given: say as whom with `--email`"),
         };
         let password = secret_input::asked("password")?;
-        let input = StartSessionInput { email, password: password.expose().to_owned() };
+        let password = password.expose().to_owned();
+        let input = StartSessionInput { email, password, cookie: false };
         let client = Client::new(self.server.clone(), None, ca.as_deref())?;
         let started: StartedSession = client.send(Method::POST, "/v1/sessions", &input).await?;
+        let Some(token) = started.token else { bail!("the server gave no token: log in again") };
         Ok(Login {
             server: self.server.to_string(),
             email: Some(started.user.email),
-            token: started.token.expose().to_owned(),
+            token: token.expose().to_owned(),
             expires_at: Some(started.session.expires_at),
             ca,
         })

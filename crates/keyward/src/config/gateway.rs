@@ -49,24 +49,7 @@ pub(super) fn compile(
     listeners: Option<Vec<Spanned<ListenerSource>>>,
 ) -> Result<GatewayConfig, ProfileError> {
     let trusted_proxies = source.trusted_proxies.unwrap_or_default();
-    let trusted_proxies = trusted_proxies.iter().map(|network| {
-        let parsed: Result<Network, NotANetwork> = network.get_ref().parse();
-        let parsed = parsed.map_err(|error| {
-            let problem = format!("`{}` is not a network", network.get_ref());
-            reader.wrong(network, problem, remedy_of(&error.to_string()))
-        })?;
-        if parsed.to_string().ends_with("/0") {
-            return Err(reader.wrong(
-                network,
-                format!(
-                    "`{}` is everybody: anyone could then claim any address, and HTTPS",
-                    network.get_ref()
-                ),
-                "name the networks that only your own proxies are in",
-            ));
-        }
-        Ok(parsed)
-    });
+    let trusted_proxies = trusted_proxies.iter().map(|network| trusted_proxy(reader, network));
     let upstream_ca = match &source.upstream_ca {
         Some(file) if file.get_ref() == OFF => None,
         Some(file) => Some(reader.existing_file(file, "the certificates (PEM)")?),
@@ -93,6 +76,29 @@ pub(super) fn compile(
             log_requests: source.log_requests.unwrap_or(defaults.log_requests),
         },
     })
+}
+
+/// A network of proxies that are believed.
+pub(super) fn trusted_proxy(
+    reader: &Reader,
+    network: &Spanned<String>,
+) -> Result<Network, ProfileError> {
+    let parsed: Result<Network, NotANetwork> = network.get_ref().parse();
+    let parsed = parsed.map_err(|error| {
+        let problem = format!("`{}` is not a network", network.get_ref());
+        reader.wrong(network, problem, remedy_of(&error.to_string()))
+    })?;
+    if parsed.to_string().ends_with("/0") {
+        return Err(reader.wrong(
+            network,
+            format!(
+                "`{}` is everybody: anyone could then claim any address, and HTTPS",
+                network.get_ref()
+            ),
+            "name the networks that only your own proxies are in",
+        ));
+    }
+    Ok(parsed)
 }
 
 /// What an error of the core says would be right.
@@ -144,7 +150,7 @@ fn listeners_of(
     Ok(listeners)
 }
 
-fn size(reader: &Reader, value: &Spanned<Value>) -> Result<u64, ProfileError> {
+pub(super) fn size(reader: &Reader, value: &Spanned<Value>) -> Result<u64, ProfileError> {
     let bytes = match value.get_ref() {
         Value::Integer(bytes) => u64::try_from(*bytes).ok(),
         Value::String(text) => units::size(text),
@@ -164,7 +170,7 @@ fn size_or(
     Ok(usize::try_from(size(reader, value)?).unwrap_or(usize::MAX))
 }
 
-fn count_or<T: Copy + Default + PartialEq>(
+pub(super) fn count_or<T: Copy + Default + PartialEq>(
     reader: &Reader,
     value: Option<&Spanned<T>>,
     default: T,

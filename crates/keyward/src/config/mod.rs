@@ -9,6 +9,7 @@ mod apis;
 mod gateway;
 mod mail;
 mod management;
+mod openid;
 mod source;
 pub mod units;
 mod upstreams;
@@ -37,6 +38,7 @@ use crate::profiles::{Profiles, Unreadable};
 
 pub use mail::{MailConfig, NoMailPassword};
 pub use management::ManagementConfig;
+pub use openid::ConfiguredProvider;
 pub use upstreams::{ConfiguredUpstream, CredentialOrigin, Unfetched};
 
 /// Where the configuration is looked for.
@@ -150,7 +152,7 @@ impl Config {
             None => None,
         };
         let gateway = gateway::compile(&reader, source.gateway, source.listeners)?;
-        let management = management::compile(&reader, &source.management)?;
+        let management = management::compile(&reader, source.management)?;
         let mail = mail::compile(&reader, &source.mail)?;
         let upstreams = upstreams::compile(&reader, source.upstreams, &gateway.settings.identity)?;
         let apis = apis::Apis {
@@ -181,6 +183,8 @@ impl Config {
     pub fn plan(&self) -> Result<Plan, Unfetched> {
         let upstreams =
             self.upstreams.iter().map(ConfiguredUpstream::fetch).collect::<Result<_, _>>()?;
+        // Fetched where they are used; one that is not there is told of before anything is made.
+        self.management.openid.iter().try_for_each(|provider| provider.fetch().map(drop))?;
         Ok(Plan { upstreams, ..self.plan_without_credentials() })
     }
 
@@ -215,7 +219,7 @@ impl Config {
         }
         if self.management != before.management {
             changed.push("management");
-            self.management = before.management;
+            self.management.clone_from(&before.management);
         }
         if self.mail != before.mail {
             changed.push("mail");

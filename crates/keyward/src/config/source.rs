@@ -29,6 +29,53 @@ pub(super) struct Source {
 pub(super) struct ManagementSource {
     pub(super) address: Option<Spanned<String>>,
     pub(super) sign_up: Option<bool>,
+    pub(super) tls: Option<TlsSource>,
+    pub(super) origins: Option<Vec<Spanned<String>>>,
+    pub(super) trusted_proxies: Option<Vec<Spanned<String>>>,
+    pub(super) requests_per_minute: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub(super) limits: ManagementLimitsSource,
+    #[serde(default)]
+    pub(super) deadlines: ManagementDeadlinesSource,
+    #[serde(default)]
+    pub(super) openid: Vec<OpenIdSource>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ManagementLimitsSource {
+    pub(super) connections: Option<Spanned<usize>>,
+    pub(super) body_bytes: Option<Spanned<Value>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ManagementDeadlinesSource {
+    pub(super) head: Option<Spanned<String>>,
+    pub(super) body: Option<Spanned<String>>,
+    pub(super) stall: Option<Spanned<String>>,
+    pub(super) drain: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OpenIdSource {
+    pub(super) name: Spanned<String>,
+    pub(super) title: Option<String>,
+    pub(super) issuer: Spanned<String>,
+    pub(super) client_id: Spanned<String>,
+    pub(super) client_secret: Option<Spanned<String>>,
+    pub(super) scopes: Option<Vec<Spanned<String>>>,
+    pub(super) ca: Option<Spanned<String>>,
+    pub(super) newcomers: Option<NewcomersSource>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewcomersSource {
+    pub(super) organization: Spanned<String>,
+    pub(super) role: Spanned<String>,
+    pub(super) domains: Spanned<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

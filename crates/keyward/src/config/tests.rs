@@ -68,7 +68,43 @@ fn every_mistake_says_where_it_is_and_what_would_be_right() {
         ),
         (
             "[management]\naddress = \"0.0.0.0:8081\"",
-            "keyward.toml:2: 0.0.0.0:8081 can be reached from other machines, and the management API speaks without TLS; listen at a loopback address, and put a proxy with TLS in front of it",
+            "keyward.toml:2: 0.0.0.0:8081 can be reached from other machines, and the management API would speak in the clear; set `tls`, or listen at a loopback address with a proxy with TLS in front of it",
+        ),
+        (
+            "[management]\norigins = [\"https://keys.example.com/path\"]",
+            "keyward.toml:2: `https://keys.example.com/path` is no origin; write one like https://keys.example.com, without a path; http only for this machine's own addresses",
+        ),
+        (
+            "[management]\ntrusted_proxies = [\"0.0.0.0/0\"]",
+            "keyward.toml:2: `0.0.0.0/0` is everybody: anyone could then claim any address, and HTTPS; name the networks that only your own proxies are in",
+        ),
+        (
+            "[management]\nrequests_per_minute = 0",
+            "keyward.toml:2: 0 would refuse every request; write 1 or more",
+        ),
+        (
+            "[management.deadlines]\nhead = \"1ms\"",
+            "keyward.toml:2: 1ms is too short a deadline; write 100ms or more",
+        ),
+        (
+            "[[management.openid]]\nname = \"a b\"\nissuer = \"https://a\"\nclient_id = \"a\"",
+            "keyward.toml:2: `a b` is not a provider's name; write 1 to 64 lower-case letters, digits or `-`",
+        ),
+        (
+            "[[management.openid]]\nname = \"a\"\nissuer = \"http://a.example\"\nclient_id = \"a\"",
+            "keyward.toml:3: `http://a.example` is not an issuer; write its https address as the provider gives it, without query or fragment; http only for this machine",
+        ),
+        (
+            "[[management.openid]]\nname = \"a\"\nissuer = \"https://a\"\nclient_id = \"a\"\nclient_secret = \"s3cret\"",
+            "keyward.toml:5: `client_secret` does not say where the secret is; write \"env:NAME\" or \"file:PATH\"; the secret itself never stands in this file",
+        ),
+        (
+            "[[management.openid]]\nname = \"a\"\nissuer = \"https://a\"\nclient_id = \"a\"\nnewcomers = { organization = \"org_a\", role = \"owner\", domains = [\"a.b\"] }",
+            "keyward.toml:5: newcomers cannot become `owner`; write \"viewer\" or \"developer\"",
+        ),
+        (
+            "[[management.openid]]\nname = \"a\"\nissuer = \"https://a\"\nclient_id = \"a\"\nnewcomers = { organization = \"org_a\", role = \"viewer\", domains = [] }",
+            "keyward.toml:5: `domains` does not say whose newcomers may come; write the domains of their addresses, like [\"example.com\"]",
         ),
         (
             "[management]\naddress = \"here\"",
@@ -531,7 +567,9 @@ fn no_setting_is_missing_from_the_example_and_each_is_explained() {
     let upstream = "[[upstreams]]\nname = \"a\"\nurl = \"http://a\"";
     let api = "[[apis]]\nname = \"a\"";
     let route = "[[apis.routes]]\nmethods = [\"GET\"]\npath = \"/x\"";
-    let tables: [(&str, &str, &str); 12] = [
+    let openid = "[[management.openid]]\nname = \"a\"\nissuer = \"https://a\"\nclient_id = \"a\"";
+    let newcomers = "newcomers = { zzz = 1 }";
+    let tables: [(&str, &str, &str); 18] = [
         ("", "", "zzz = 1"),
         ("listeners", "[[listeners]]\naddress = \"1.2.3.4:5\"", "zzz = 1"),
         ("listeners.tls", "[[listeners]]\naddress = \"1.2.3.4:5\"", "tls = { zzz = 1 }"),
@@ -540,6 +578,12 @@ fn no_setting_is_missing_from_the_example_and_each_is_explained() {
         ("gateway.deadlines", "[gateway.deadlines]", "zzz = 1"),
         ("gateway.identity_headers", "[gateway.identity_headers]", "zzz = 1"),
         ("mail", "[mail]", "zzz = 1"),
+        ("management", "[management]", "zzz = 1"),
+        ("management.tls", "[management]", "tls = { zzz = 1 }"),
+        ("management.limits", "[management.limits]", "zzz = 1"),
+        ("management.deadlines", "[management.deadlines]", "zzz = 1"),
+        ("management.openid", openid, "zzz = 1"),
+        ("management.openid.newcomers", openid, newcomers),
         ("upstreams", upstream, "zzz = 1"),
         ("upstreams.credential", upstream, "credential = { zzz = 1 }"),
         ("apis", api, "zzz = 1"),

@@ -60,11 +60,17 @@ pub struct ConfiguredUpstream {
 
 /// A credential that could not be fetched.
 #[derive(Debug, thiserror::Error)]
-#[error("upstream `{upstream}`: {problem}; {remedy}")]
+#[error("{of}: {problem}; {remedy}")]
 pub struct Unfetched {
-    upstream: String,
+    of: String,
     problem: String,
     remedy: String,
+}
+
+impl Unfetched {
+    pub(super) fn of(of: String, problem: String, remedy: &str) -> Self {
+        Self { of, problem, remedy: remedy.to_owned() }
+    }
 }
 
 impl ConfiguredUpstream {
@@ -80,10 +86,8 @@ impl ConfiguredUpstream {
 
     /// With the credential, unless it comes from the store.
     pub(super) fn fetch(&self) -> Result<Upstream, Unfetched> {
-        let failed = |problem: String, remedy: &str| Unfetched {
-            upstream: self.upstream.name.to_string(),
-            problem,
-            remedy: remedy.to_owned(),
+        let failed = |problem: String, remedy: &str| {
+            Unfetched::of(format!("upstream `{}`", self.upstream.name), problem, remedy)
         };
         let (place, secret) = match &self.credential {
             None | Some((_, CredentialOrigin::Store)) => return Ok(self.upstream.clone()),

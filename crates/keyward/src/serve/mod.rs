@@ -101,8 +101,9 @@ pub async fn run(file: &Path, output: Output, arguments: &ServeArguments) -> any
     if let (Some(token), Some(address)) = (running.take_setup(), running.management()) {
         Output::note(&format!(
             "Nobody runs this Keyward yet. Within an hour, make the first operator with this token, which is shown once:\n\n    \
-             {}\n\n    curl http://{address}/v1/setup --json '{{\"token\":\"…\",\"email\":\"…\",\"name\":\"…\",\"password\":\"…\"}}'",
-            token.expose()
+             {}\n\n    curl {scheme}://{address}/v1/setup --json '{{\"token\":\"…\",\"email\":\"…\",\"name\":\"…\",\"password\":\"…\"}}'",
+            token.expose(),
+            scheme = running.site().config.management.scheme(),
         ));
     }
     while signals.next().await == Asked::Reload {
@@ -138,7 +139,8 @@ fn announce(running: &Running, output: Output) -> anyhow::Result<()> {
         let scheme = if listener.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{address}")
     });
-    let management = running.management().map(|address| format!("http://{address}"));
+    let scheme = running.site().config.management.scheme();
+    let management = running.management().map(|address| format!("{scheme}://{address}"));
     let ready = Ready { listening: listening.collect(), management };
     output.show(&ready, |ready| match &ready.management {
         Some(management) => {

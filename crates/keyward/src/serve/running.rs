@@ -6,11 +6,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use keyward_control::{
-    BcryptCheck, Propagation, Recorder,
-    http::{Management, Server},
-    propagation::Timing,
-};
+use keyward_control::{BcryptCheck, Propagation, Recorder, http::Server, propagation::Timing};
 use keyward_core::key::Plaintext;
 use keyward_gateway::Gateway;
 
@@ -56,13 +52,13 @@ impl Running {
             recorder.sink(),
             Arc::new(BcryptCheck::new(site.folder.sealer())),
         )?;
-        let (management, setup) = match site.config.management.address {
-            Some(address) => {
-                let control = site.control();
+        let (management, setup) = match site.config.management.listener() {
+            Some(listener) => {
+                let (control, address) = (site.control(), listener.address);
                 let setup = control.offer_setup(clock::now()).await?;
-                let terms = site.config.management.terms;
-                let management = Management::new(control, Arc::new(clock::now), terms);
-                let server = Server::start(address, management)
+                let management =
+                    site.config.management.management(control, Arc::new(clock::now))?;
+                let server = Server::start(listener, management)
                     .with_context(|| format!("the management API cannot listen at {address}"))?;
                 (Some(server), setup)
             }

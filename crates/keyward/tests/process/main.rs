@@ -17,6 +17,7 @@ mod imported;
 mod lifecycle;
 mod mail;
 mod management;
+mod openid;
 mod refused_upload;
 mod requests;
 mod revocation;

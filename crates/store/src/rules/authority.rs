@@ -94,7 +94,10 @@ fn asked_of_people(change: &PeopleChange) -> Asked {
         | PeopleChange::SignUp { .. }
         | PeopleChange::StartSession(_)
         | PeopleChange::LogIn { .. }
-        | PeopleChange::AcceptInvitation { .. } => Asked::Nothing,
+        | PeopleChange::AcceptInvitation { .. }
+        | PeopleChange::LinkIdentity { .. }
+        | PeopleChange::AcceptByIdentity { .. }
+        | PeopleChange::Enrol { .. } => Asked::Nothing,
         PeopleChange::SetPassword { user, .. }
         | PeopleChange::ChangePassword { user, .. }
         | PeopleChange::EndSession { user, .. } => Asked::Oneself(*user),

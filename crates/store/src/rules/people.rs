@@ -15,7 +15,7 @@ pub(crate) use super::name_fits;
 use crate::{
     change::Subject,
     error::StoreError,
-    people::{Invitation, InvitationState, InvitedAs, Session, TokenDigest},
+    people::{Identity, Invitation, InvitationState, InvitedAs, Session, TokenDigest},
 };
 
 fn entry(action: &'static str, subject: Subject) -> Entry {
@@ -156,6 +156,69 @@ pub(crate) fn acceptance(held: &Invitation, user: &User) -> Entry {
     let (subject, role) = place_of(&held.to);
     let after = json!({ "invitation": held.id, "user": user, "role": role });
     Entry { after: Some(after), ..entry("invitation.accept", subject) }
+}
+
+const LONGEST_SUBJECT: usize = 255;
+const LONGEST_ISSUER: usize = 1000;
+
+/// Can an identity be one?
+pub(crate) fn identity_fits(identity: &Identity) -> Result<(), StoreError> {
+    let fits = |text: &str, longest| (1..=longest).contains(&text.len());
+    match fits(&identity.issuer, LONGEST_ISSUER) && fits(&identity.subject, LONGEST_SUBJECT) {
+        true => Ok(()),
+        false => Err(StoreError::invalid(
+            "the issuer's name for this account is empty or too long",
+            "log in with another account",
+        )),
+    }
+}
+
+/// An account elsewhere becomes one to log in by.
+pub(crate) fn link(user: &User, identity: &Identity, sessions_ended: Option<usize>) -> Entry {
+    let mut after = json!({ "issuer": identity.issuer, "subject": identity.subject });
+    if let (Some(ended), Some(after)) = (sessions_ended, after.as_object_mut()) {
+        after.insert("password".to_owned(), json!("removed"));
+        after.insert("sessions_ended".to_owned(), json!(ended));
+    }
+    Entry { after: Some(after), ..entry("user.link_identity", Subject::User(user.id)) }
+}
+
+/// May this invitation be accepted by who was shown to have its address? To run this Keyward takes the token as well.
+pub(crate) fn acceptable_by_identity(
+    held: Option<Invitation>,
+    at: Timestamp,
+) -> Result<Invitation, StoreError> {
+    let held = acceptable(held, at)?;
+    match &held.to {
+        InvitedAs::Member { .. } => Ok(held),
+        InvitedAs::Operator => Err(StoreError::UnknownToken),
+    }
+}
+
+/// Somebody came without an invitation, by their issuer's word.
+pub(crate) fn enrolment(
+    user: &User,
+    organization: &OrganizationId,
+    role: Role,
+    identity: &Identity,
+) -> Entry {
+    let after = json!({ "user": user, "role": role, "issuer": identity.issuer });
+    Entry {
+        after: Some(after),
+        ..entry("member.enrol", Subject::Organization(organization.clone()))
+    }
+}
+
+/// Nobody becomes an operator by an account elsewhere.
+pub(crate) fn newcomer_fits(user: &User) -> Result<(), StoreError> {
+    name_fits(&user.name)?;
+    match user.operator {
+        true => Err(StoreError::invalid(
+            "nobody becomes an operator by an account elsewhere",
+            "ask an operator for an invitation",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// An organization without an owner could never be given one by its members again.

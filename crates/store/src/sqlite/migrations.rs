@@ -25,6 +25,7 @@ const LATER: &[&str] = &[
     include_str!("migrations/0004_keys_and_audit.sql"),
     include_str!("migrations/0005_key_requests.sql"),
     include_str!("migrations/0006_imported_secrets.sql"),
+    include_str!("migrations/0007_identities.sql"),
     include_str!("migrations/0008_answers.sql"),
 ];
 /// The step behind which the words of keys have to be gathered.

@@ -10,6 +10,7 @@ use rusqlite::{Connection, Row, params};
 use super::{
     apply::{self, write},
     faults::{fault, is_collision},
+    identities,
     reads::{all, first},
     rows::{Cells, millis},
 };
@@ -194,6 +195,17 @@ pub(super) fn invitation_by_id(
     first(connection, &sql, [id.bits()], invitation)
 }
 
+/// Invitations to an address that are open, oldest first; whether their time is over is the caller's to see.
+pub(super) fn invitations_for(
+    connection: &Connection,
+    email: &Email,
+) -> Result<Vec<Invitation>, StoreError> {
+    let sql = format!(
+        "SELECT {INVITATION} FROM invitations WHERE email = ?1 AND state = 'open' ORDER BY rowid"
+    );
+    all(connection, &sql, [email.as_str()], invitation)
+}
+
 /// One invitation, by its token.
 pub(super) fn invitation_by_token(
     connection: &Connection,
@@ -231,7 +243,7 @@ pub(super) fn apply(
         }
         PeopleChange::SignUp { user, password, organization } => {
             let entry = rules::sign_up(&user, &organization)?;
-            insert_user(connection, &user, &password)?;
+            insert_user(connection, &user, Some(&password), false)?;
             apply::create_organization(connection, &organization)?;
             insert_member(connection, &organization.id, user.id, Role::Owner, at)?;
             Ok(Some(entry))
@@ -253,6 +265,16 @@ pub(super) fn apply(
         PeopleChange::WithdrawInvitation(id) => withdraw(connection, id),
         PeopleChange::AcceptInvitation { token, newcomer } => {
             accept(connection, at, &token, newcomer).map(Some)
+        }
+        PeopleChange::LinkIdentity { user, identity } => {
+            identities::link(connection, at, user, &identity).map(Some)
+        }
+        PeopleChange::AcceptByIdentity { invitation, newcomer, identity } => {
+            identities::accept(connection, at, invitation, newcomer, &identity).map(Some)
+        }
+        PeopleChange::Enrol { newcomer, identity, organization, role } => {
+            let place = (&organization, role);
+            identities::enrol(connection, at, &newcomer, &identity, place).map(Some)
         }
         PeopleChange::SetRole { organization, user, role } => {
             set_role(connection, &organization, user, role)
@@ -298,26 +320,29 @@ fn set_up(
     })?;
     let entry = rules::set_up(offered, token, at, user)?;
     write(connection, "DELETE FROM setup", []).map_err(fault)?;
-    insert_user(connection, user, password)?;
+    insert_user(connection, user, Some(password), true)?;
     Ok(entry)
 }
 
-fn insert_user(
+/// `proven`: whether they showed that they read what is sent to their address.
+pub(super) fn insert_user(
     connection: &Connection,
     user: &User,
-    password: &PasswordHash,
+    password: Option<&PasswordHash>,
+    proven: bool,
 ) -> Result<(), StoreError> {
     write(
         connection,
-        "INSERT INTO users (id, email, name, password, operator, created_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO users (id, email, name, password, operator, created_at, email_proven) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
             user.id.bits(),
             user.email.as_str(),
             user.name,
-            password.as_str(),
+            password.map(PasswordHash::as_str),
             user.operator,
             millis(user.created_at),
+            proven,
         ],
     )
     .map(|_| ())
@@ -327,7 +352,7 @@ fn insert_user(
     })
 }
 
-fn insert_member(
+pub(super) fn insert_member(
     connection: &Connection,
     organization: &OrganizationId,
     user: UserId,
@@ -343,7 +368,7 @@ fn insert_member(
     .map_err(fault)
 }
 
-fn known(connection: &Connection, id: UserId) -> Result<UserRecord, StoreError> {
+pub(super) fn known(connection: &Connection, id: UserId) -> Result<UserRecord, StoreError> {
     user_by_id(connection, id)?.ok_or(StoreError::NoSuchUser(id))
 }
 
@@ -474,7 +499,7 @@ fn invite(connection: &Connection, at: Timestamp, new: &Invitation) -> Result<En
     Ok(rules::invitation(new))
 }
 
-fn write_invitation_state(
+pub(super) fn write_invitation_state(
     connection: &Connection,
     id: InvitationId,
     state: InvitationState,
@@ -507,11 +532,15 @@ fn accept(
     let user = match (known, newcomer) {
         // Who came to be known meanwhile logs in: somebody else's password does not make them a member.
         (Some(_), Some(_)) => return Err(StoreError::EmailTaken(held.email)),
-        (Some(known), None) => known.user,
+        (Some(known), None) => {
+            let sql = "UPDATE users SET email_proven = 1 WHERE id = ?1";
+            write(connection, sql, [known.user.id.bits()]).map_err(fault)?;
+            known.user
+        }
         (None, Some((user, password))) => {
             let user = User { email: held.email.clone(), ..user };
             rules::name_fits(&user.name)?;
-            insert_user(connection, &user, &password)?;
+            insert_user(connection, &user, Some(&password), true)?;
             user
         }
         (None, None) => return Err(StoreError::NewcomerExpected(held.email)),

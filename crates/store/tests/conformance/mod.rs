@@ -5,6 +5,7 @@
 
 pub(crate) mod chain;
 pub(crate) mod feed;
+pub(crate) mod identities;
 pub(crate) mod imported;
 pub(crate) mod keys;
 pub(crate) mod loading;
@@ -140,6 +141,11 @@ macro_rules! every_promise {
                 a_refused_change_keeps_no_answer,
                 an_answer_is_kept_for_its_time_and_the_request_for_longer,
                 only_one_of_many_at_once_is_done;
+            identities:
+                a_person_is_found_by_the_issuers_name_for_them,
+                who_was_invited_comes_by_an_account_elsewhere,
+                who_is_enrolled_becomes_a_member_and_nothing_more,
+                a_password_that_is_maybe_somebody_elses_goes_with_the_first_proof;
             usage:
                 usage_is_added_up_per_scope,
                 usage_is_narrowed_by_every_filter,

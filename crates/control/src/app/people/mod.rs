@@ -1,7 +1,8 @@
-//! People: [`setup`] (the first operator, and who signs up), [`session`] (logging in and out), [`invitation`], [`member`].
+//! People: [`setup`] (the first operator, and who signs up), [`session`] (logging in and out), [`openid`] (by an account elsewhere), [`invitation`], [`member`].
 
 pub mod invitation;
 pub mod member;
+pub mod openid;
 pub mod session;
 pub mod setup;
 

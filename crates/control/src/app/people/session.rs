@@ -4,7 +4,9 @@ use std::{net::IpAddr, time::Duration};
 
 use keyward_api::{AccountView, SessionView, UserView};
 use keyward_core::{id::SessionId, key::Plaintext, member::Email};
-use keyward_store::{Change, Interface, PeopleChange, Session, StoreError};
+use keyward_store::{
+    Change, Interface, PasswordHash, PeopleChange, Session, StoreError, UserRecord,
+};
 
 use super::super::Control;
 use crate::{
@@ -16,7 +18,7 @@ use crate::{
 };
 
 /// How long a login lasts, used or not.
-const SESSION: Duration = Duration::from_secs(12 * 3600);
+pub const SESSION_LASTS: Duration = Duration::from_secs(12 * 3600);
 const LONGEST_DEVICE: usize = 200;
 /// That a session is used is noted this often.
 const USED_EVERY: Duration = Duration::from_secs(5 * 60);
@@ -40,13 +42,14 @@ pub struct Device {
 }
 
 impl Control {
-    /// Begins a session for whoever knows the password. An answer takes as long for somebody who is not known here.
+    /// Begins a session for whoever knows the password; it takes the place of `replacing`, which `context` acts by. An answer takes as long for somebody who is not known here.
     pub async fn log_in(
         &self,
         context: &Context,
         email: &Email,
         password: Plaintext,
         device: Device,
+        replacing: Option<SessionId>,
     ) -> Result<Started, ControlError> {
         let record = self.store.user_by_email(email).await?;
         let hashed = record.as_ref().and_then(|record| record.password.clone());
@@ -54,6 +57,22 @@ impl Control {
         let (Some(record), Some(checked)) = (record.filter(|_| is_right), hashed) else {
             return Err(ControlError::WrongPassword);
         };
+        self.begin_session(context, record, Some(checked), device, replacing).await
+    }
+
+    /// Begins a session for whoever showed who they are: by the password that was `checked`, which must still be theirs, or elsewhere. The one that asks by `replacing` ends before: a token that somebody else may
+    /// have put into this browser opens nothing after a login.
+    pub(super) async fn begin_session(
+        &self,
+        context: &Context,
+        record: UserRecord,
+        checked: Option<PasswordHash>,
+        device: Device,
+        replacing: Option<SessionId>,
+    ) -> Result<Started, ControlError> {
+        if replacing.is_some() {
+            self.end_session(context, replacing).await?;
+        }
         let (plaintext, token) = token::mint(TokenKind::Session)?;
         let session = Session {
             id: SessionId::from_bits(mint::random()?),
@@ -62,12 +81,15 @@ impl Control {
             device: device.name.chars().filter(|c| !c.is_control()).take(LONGEST_DEVICE).collect(),
             from: device.address,
             created_at: context.now,
-            expires_at: context.now.plus(SESSION),
+            expires_at: context.now.plus(SESSION_LASTS),
             last_used_at: None,
         };
         let view = views::session(&session, true);
         let user = views::user(&record.user);
-        let change = Change::People(PeopleChange::LogIn { session, checked });
+        let change = Change::People(match checked {
+            Some(checked) => PeopleChange::LogIn { session, checked },
+            None => PeopleChange::StartSession(session),
+        });
         let actor = Context::person(record, context.actor.interface, context.now).actor;
         self.store.commit(&actor, context.now, change).await?;
         Ok(Started { token: plaintext, user, session: view })

@@ -40,7 +40,8 @@ fn visitor(now: Timestamp) -> Context {
 pub(in crate::app) async fn logged_in(control: &Control, name: &str) -> Context {
     let device = Device { name: "a test\n".to_owned(), address: "203.0.113.7".parse().unwrap() };
     let email = format!("{name}@example.com").parse().unwrap();
-    let started = control.log_in(&visitor(NOW), &email, plain(PASSWORD), device).await.unwrap();
+    let started =
+        control.log_in(&visitor(NOW), &email, plain(PASSWORD), device, None).await.unwrap();
     assert_eq!(started.session.device, "a test");
     let token = started.token.expose();
     let found = control.authenticate(token, Interface::ManagementApi, NOW).await.unwrap();
@@ -114,7 +115,7 @@ async fn who_logs_in_is_known_by_the_token_until_it_ends() {
     let device = || Device { name: "a test".to_owned(), address: "::1".parse().unwrap() };
     let log_in = async |name: &str, password: &str| {
         let email = format!("{name}@example.com").parse().unwrap();
-        control.log_in(&visitor(NOW), &email, plain(password), device()).await
+        control.log_in(&visitor(NOW), &email, plain(password), device(), None).await
     };
     for (name, password) in [("ada", "wrong horse battery"), ("nobody", PASSWORD), ("ada", "")] {
         let refused = log_in(name, password).await.map(drop);

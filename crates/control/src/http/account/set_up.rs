@@ -34,6 +34,7 @@ pub(in crate::http) async fn set_up(
     };
     let token = Plaintext::new(input.token);
     let control = management.control();
-    let user = control.set_up(&visitor.context, &token, newcomer).await?;
+    let set_up = control.set_up(&visitor.context, &token, newcomer);
+    let user = management.token_guess(visitor.device.address, set_up).await?;
     Ok((StatusCode::CREATED, Json(user)))
 }

@@ -37,7 +37,8 @@ pub(in crate::http) async fn sign_up(
         password: Plaintext::new(input.password),
     };
     let control = management.control();
-    let (user, organization) =
-        control.sign_up(&visitor.context, newcomer, input.organization).await?;
+    // Whose addresses are known here is told by it, and not to whoever asks for many.
+    let sign_up = control.sign_up(&visitor.context, newcomer, input.organization);
+    let (user, organization) = management.token_guess(visitor.device.address, sign_up).await?;
     Ok((StatusCode::CREATED, Json(SignedUp { user, organization })))
 }

@@ -37,5 +37,6 @@ pub(in crate::http) async fn accept_invitation(
     };
     let token = Plaintext::new(input.token);
     let control = management.control();
-    Ok(Json(control.accept_invitation(&visitor.context, &token, newcomer).await?))
+    let accept = control.accept_invitation(&visitor.context, &token, newcomer);
+    Ok(Json(management.token_guess(visitor.device.address, accept).await?))
 }

@@ -1,5 +1,7 @@
 //! `POST /v1/organizations/{organization}/keys/import`.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     body::to_bytes,
@@ -13,6 +15,7 @@ use zeroize::Zeroizing;
 use super::super::{
     Management,
     caller::Caller,
+    exchange::{self, BodyBounds},
     input::{Asked, Segments, id, read},
     problem::{Refusal, Refusals},
 };
@@ -23,6 +26,10 @@ use crate::{
 
 /// Imports that are read at once: each may be as large as is allowed. The others wait, before they are read.
 static TURNS: Semaphore = Semaphore::const_new(2);
+
+/// What is read of one, and for how long.
+const BOUNDS: BodyBounds =
+    BodyBounds { bytes: import::MOST_BYTES as u64, deadline: Duration::from_secs(600) };
 
 /// Import keys of another system, as CSV with a header or as JSON lines, 64 MiB at most.
 ///
@@ -56,6 +63,7 @@ pub(in crate::http) async fn import_keys(
     let format = format(&request)?;
     let import = Import { organization, api: read("api", &api)?, format, dry_run: asked.dry_run };
     let _turn = TURNS.acquire().await.map_err(|_| Refusal::from(ControlError::Interrupted))?;
+    let request = exchange::with_whole_body(request, BOUNDS).await?;
     let body = to_bytes(request.into_body(), import::MOST_BYTES).await;
     let bytes = body.map_err(|_| Refusal::from(import::too_large()))?;
     // Keys in the clear are among it.

@@ -125,12 +125,7 @@ async fn numbers_at_their_ends_are_refused_in_words() {
         let answer = world.ask(Some(&ada), "POST", &keys, &body.to_string()).await;
         assert_eq!((answer.status.as_u16(), code(&answer)), (400, "invalid"), "{end}: {answer:?}");
     }
-    for limit in ["0", "4294967295"] {
-        let path = format!("{keys}?limit={limit}");
-        let listed = world.done(Some(&ada), "GET", &path, &Value::Null).await;
-        assert_eq!(text(&listed, "/items/0/id"), key);
-    }
-    for limit in ["4294967296", "-1", "1.0"] {
+    for limit in ["0", "4294967295", "4294967296", "-1", "1.0"] {
         let answer = world.ask(Some(&ada), "GET", &format!("{keys}?limit={limit}"), "").await;
         assert_eq!(answer.status.as_u16(), 400, "{limit}");
     }

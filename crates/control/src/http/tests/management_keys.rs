@@ -11,6 +11,7 @@ const FOR_KEY_READERS: &[(&str, &str)] = &[
     ("GET", "/v1/organizations/{organization}/keys"),
     ("GET", "/v1/keys/{key}"),
     ("GET", "/v1/keys/{key}/receipt"),
+    ("GET", "/v1/organizations/{organization}/keys/export"),
     // It sees those it may see: none.
     ("GET", "/v1/organizations"),
 ];
@@ -37,8 +38,7 @@ impl World {
 
     /// Somebody who runs this Keyward.
     async fn operator(&self) -> String {
-        let token =
-            self._fixture.control().offer_setup(crate::fixture::NOW).await.unwrap().unwrap();
+        let token = self.fixture.control().offer_setup(crate::fixture::NOW).await.unwrap().unwrap();
         let body = json!({
             "token": token.expose(), "email": "ops@example.com", "name": "Ops", "password": super::PASSWORD,
         });
@@ -116,7 +116,7 @@ async fn a_program_makes_and_revokes_keys_until_its_own_is_revoked() {
     world.done(Some(&ada), "POST", &revoke(&id), &Value::Null).await;
     let refused = world.ask(Some(&secret), "GET", &path, "").await;
     assert_eq!((refused.status.as_u16(), code(&refused)), (401, "unauthenticated"));
-    let log = world._fixture.control();
+    let log = world.fixture.control();
     let context = crate::fixture::at(crate::fixture::NOW);
     let entries =
         log.list_audit_entries(&context, &Default::default(), None, 10).await.unwrap().items;
@@ -175,7 +175,7 @@ async fn a_key_is_refused_by_its_state_its_time_its_secret_its_network_and_its_o
     for nonsense in ["kwm_", "kwm_0000000000000000000000000000000000000000000000000", "kwm_ü"] {
         assert_eq!(ask(nonsense).await, unknown, "{nonsense}");
     }
-    let control = world._fixture.control();
+    let control = world.fixture.control();
     let context = crate::fixture::at(crate::fixture::NOW);
     control.suspend_organization(&context, &organization.parse().unwrap()).await.unwrap();
     assert_eq!(ask(&rotated).await, forbidden);
