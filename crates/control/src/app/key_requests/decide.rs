@@ -98,9 +98,9 @@ impl Control {
     ) -> Result<KeyRequest, ControlError> {
         let request = self.seen_request(context, id).await?;
         context.require(Right::DecideRequests, &request.organization)?;
-        let own = context.user() == Some(request.requester);
+        let own = context.answerable() == Some(request.requester);
         // Owners answer to nobody in the organization.
-        let answers = matches!(context.caller, Caller::Person(..))
+        let answers = matches!(context.caller, Caller::Person(..) | Caller::Key(..))
             && context.require(Right::WriteOrganization, &request.organization).is_err();
         match own && answers {
             true => Err(StoreError::OwnKeyRequest(id).into()),

@@ -42,7 +42,7 @@ impl Control {
         let decides = context.require(Right::DecideRequests, &request.organization).is_ok();
         // Who left the organization has nothing more to see there.
         let belongs = context.require(Right::ReadKeys, &request.organization).is_ok();
-        let own = context.user() == Some(request.requester) && belongs;
+        let own = context.answerable() == Some(request.requester) && belongs;
         match decides || own {
             true => Ok(request),
             false => Err(StoreError::NoSuchKeyRequest(id).into()),

@@ -5,7 +5,7 @@ use keyward_api::CreatedKey;
 
 use super::super::{
     Management,
-    caller::Caller,
+    caller::Person,
     input::{Segments, id},
     problem::{Refusal, Refusals},
 };
@@ -23,7 +23,7 @@ use super::super::{
 )]
 pub(in crate::http) async fn claim_key(
     State(management): State<Management>,
-    caller: Caller,
+    caller: Person,
     Segments(key_request): Segments<String>,
 ) -> Result<(StatusCode, Json<CreatedKey>), Refusal> {
     let issued = management.control().claim_key(&caller.context, id(&key_request)?).await?;

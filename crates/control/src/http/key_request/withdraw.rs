@@ -5,7 +5,7 @@ use keyward_api::KeyRequestView;
 
 use super::super::{
     Management,
-    caller::Caller,
+    caller::Person,
     input::{Segments, id},
     problem::{Refusal, Refusals},
 };
@@ -21,7 +21,7 @@ use super::super::{
 )]
 pub(in crate::http) async fn withdraw_key_request(
     State(management): State<Management>,
-    caller: Caller,
+    caller: Person,
     Segments(key_request): Segments<String>,
 ) -> Result<Json<KeyRequestView>, Refusal> {
     let key_request = id(&key_request)?;

@@ -12,6 +12,9 @@ const FOR_KEY_READERS: &[(&str, &str)] = &[
     ("GET", "/v1/keys/{key}"),
     ("GET", "/v1/keys/{key}/receipt"),
     ("GET", "/v1/organizations/{organization}/keys/export"),
+    // Those of who answers for it.
+    ("GET", "/v1/organizations/{organization}/key-requests"),
+    ("GET", "/v1/key-requests/{key_request}"),
     // It sees those it may see: none.
     ("GET", "/v1/organizations"),
 ];
