@@ -241,8 +241,10 @@ pub struct ListKeysQuery {
     /// Only keys with exactly this tag, in any case.
     pub tag: Option<String>,
     /// Only keys that nobody used for so many days, and that are older.
+    #[param(maximum = 36_500)]
     pub unused_days: Option<u32>,
     /// Only keys that end within so many days, or have.
+    #[param(maximum = 36_500)]
     pub ending_days: Option<u32>,
     /// Behind this key: the `next` of the page before.
     #[param(pattern = "^key_[0-7][0-9a-hjkmnp-tv-z]{25}$")]

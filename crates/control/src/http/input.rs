@@ -108,3 +108,13 @@ pub(super) fn limit(asked: Option<u32>) -> Result<u32, Refusal> {
         )),
     }
 }
+
+/// Behind which numbered item a page begins. No number is longer than a JSON reader's 64 bits with a sign.
+pub(super) fn after(asked: Option<u64>) -> Result<Option<u64>, Refusal> {
+    match asked {
+        Some(number) if i64::try_from(number).is_err() => {
+            Err(Refusal::new(ErrorCode::Invalid, "`after` is no number that a page ended with"))
+        }
+        number => Ok(number),
+    }
+}

@@ -8,10 +8,10 @@ use super::{
     super::{
         Management,
         caller::Caller,
-        input::{Asked, Segments, id},
+        input::{Asked, Segments, after, id, limit},
         problem::{Refusal, Refusals},
     },
-    PAGE, filter,
+    filter,
 };
 
 /// List who did what in an organization, newest first.
@@ -30,7 +30,7 @@ pub(in crate::http) async fn list_audit_entries(
     Asked(asked): Asked<ListAuditQuery>,
 ) -> Result<Json<Page<AuditEntryView>>, Refusal> {
     let filter = filter(Some(id(&organization)?), &asked)?;
-    let (after, limit) = (asked.after.map(AuditId::new), asked.limit.unwrap_or(PAGE));
+    let (after, limit) = (after(asked.after)?.map(AuditId::new), limit(asked.limit)?);
     let control = management.control();
     Ok(Json(control.list_audit_entries(&caller.context, &filter, after, limit).await?))
 }

@@ -13,8 +13,6 @@ use super::{
     problem::Refusal,
 };
 
-const PAGE: u32 = 100;
-
 /// What a query asks for.
 fn filter(
     organization: Option<OrganizationId>,

@@ -6,12 +6,10 @@ use keyward_api::{KeyRequestView, ListKeyRequestsQuery, Page};
 use super::super::{
     Management,
     caller::Caller,
-    input::{Asked, Segments, id, read},
+    input::{Asked, Segments, id, limit, read},
     problem::{Refusal, Refusals},
 };
 use crate::app::key_requests::KeyRequestQuery;
-
-const PAGE: u32 = 100;
 
 /// List key requests, newest first: all where the caller decides on them, otherwise their own.
 #[utoipa::path(
@@ -33,6 +31,6 @@ pub(in crate::http) async fn list_key_requests(
         state: asked.state,
         after: asked.after.map(|after| read("after", &after)).transpose()?,
     };
-    let limit = asked.limit.unwrap_or(PAGE);
+    let limit = limit(asked.limit)?;
     Ok(Json(management.control().list_key_requests(&caller.context, &query, limit).await?))
 }
