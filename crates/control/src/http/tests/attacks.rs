@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{World, code, text};
+use super::{World, code};
 
 #[tokio::test]
 async fn lists_that_a_gateway_looks_through_are_bounded() {
