@@ -1,9 +1,23 @@
 //! Buffers of one core, lent to whoever has bytes under way: a connection that lies idle keeps none.
 
-use std::cell::RefCell;
+use std::{
+    cell::RefCell,
+    io,
+    pin::pin,
+    task::{Context, Poll, ready},
+};
 
 use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+/// What is read at once.
+pub(crate) const READ: usize = 16 * 1024;
+/// The same once that was filled.
+const READ_MUCH: usize = 64 * 1024;
+/// A piece up to this size is copied behind what is there already, so that both leave in one write.
+pub(crate) const COPIED: usize = 16 * 1024;
+/// So much is gathered before it is written.
+pub(crate) const GATHERED: usize = 32 * 1024;
 /// Buffers kept for the next borrower, of each kind.
 const MOST_SPARE: usize = 64;
 /// A larger buffer is given back to the system.
@@ -45,4 +59,22 @@ fn keep<B>(spare: &RefCell<Vec<B>>, buffer: B, capacity: impl Fn(&B) -> usize) {
     if spare.len() < MOST_SPARE && (1..=SPARE_BYTES).contains(&capacity(&buffer)) {
         spare.push(buffer);
     }
+}
+
+/// Reads what there is behind what the buffer holds, up to a bound that grows once it was filled.
+pub(crate) fn fill(
+    stream: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+    most: &mut usize,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    if buffer.capacity() - buffer.len() < *most / 4 {
+        buffer.reserve(*most);
+    }
+    let room = buffer.capacity() - buffer.len();
+    let read = ready!(pin!(stream.read_buf(buffer)).poll(cx))?;
+    if read == room {
+        *most = READ_MUCH;
+    }
+    Poll::Ready(Ok(read))
 }

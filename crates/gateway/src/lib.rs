@@ -23,6 +23,7 @@ mod reply;
 mod request;
 mod settings;
 mod slow;
+mod socket;
 mod tls;
 mod tunnel;
 mod upstream;

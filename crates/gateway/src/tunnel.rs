@@ -12,7 +12,7 @@ use bytes::{Buf, Bytes};
 use keyward_core::{decide, verdict::Permit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::{clock, record::Ticket, upstream::UpstreamStream, worker::Worker};
+use crate::{clock, record::Ticket, socket::UpstreamSocket, worker::Worker};
 
 /// How often a tunnel is asked whether its key may still have it.
 const CHECK: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ const CHECK: Duration = Duration::from_secs(1);
 /// A tunnel that waits for the client's side: the 101 is on its way there.
 pub(crate) struct Tunnel {
     pub(crate) permit: Permit,
-    pub(crate) upstream: Tunnelled<UpstreamStream>,
+    pub(crate) upstream: Tunnelled<UpstreamSocket>,
     /// The request's record ends with the tunnel.
     pub(crate) ticket: Ticket,
 }

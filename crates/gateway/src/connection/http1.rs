@@ -18,28 +18,25 @@ use http::{Method, StatusCode, Version};
 use super::{Connection, LATE};
 use crate::{
     body::{Answer, AnswerFault, ClientBody},
+    buffers::{COPIED, GATHERED},
     exchange::exchange,
     headers,
     reply::{Reply, length_line},
     request::RequestHead,
     settings::Compiled,
+    socket::ClientSocket,
     wire::{
-        client::{Arrival, BrokenBody, ClientStream, ClientWire, Patience},
+        client::{Arrival, BrokenBody, ClientWire, Patience},
         screen::{HeadLimits, Screen},
     },
     worker::Worker,
 };
 
-/// A piece up to this size is copied behind what is there already, so that both leave in one write.
-const COPIED: usize = 16 * 1024;
-/// So much is gathered before it is written.
-const GATHERED: usize = 32 * 1024;
-
 /// Serves a connection to its end.
 pub(super) async fn serve(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
-    stream: ClientStream,
+    stream: ClientSocket,
     settings: &Compiled,
 ) {
     let limits = HeadLimits {

@@ -30,8 +30,8 @@ use crate::{
     exchange::exchange,
     request::RequestHead,
     settings::Compiled,
+    socket::ClientSocket,
     watchdog::{Deadline, Watch},
-    wire::client::ClientStream,
     worker::Worker,
 };
 
@@ -39,7 +39,7 @@ use crate::{
 pub(super) async fn serve(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
-    stream: ClientStream,
+    stream: ClientSocket,
     settings: &Compiled,
 ) {
     let stall = settings.deadlines.stall;
@@ -243,7 +243,7 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
 
 /// The socket as hyper wants it, closed when the client takes nothing for too long.
 struct Io {
-    stream: ClientStream,
+    stream: ClientSocket,
     watch: Watch,
     stall: Duration,
     writing: bool,

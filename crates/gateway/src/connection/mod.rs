@@ -19,7 +19,10 @@ use keyward_core::network;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::{wire::client::ClientStream, worker::Worker};
+use crate::{
+    socket::{ClientSocket, Socket},
+    worker::Worker,
+};
 
 /// How long a connection may be silent when the gateway drains.
 const LATE: Duration = Duration::from_millis(500);
@@ -118,12 +121,12 @@ async fn too_late(worker: &Worker) {
 }
 
 /// The stream ready to be read, and whether it speaks HTTP/2; `None` where the client went or spoke nonsense.
-async fn open(tcp: TcpStream, tls: Option<&TlsAcceptor>) -> Option<(ClientStream, bool)> {
+async fn open(tcp: TcpStream, tls: Option<&TlsAcceptor>) -> Option<(ClientSocket, bool)> {
     match tls {
         Some(acceptor) => {
             let stream = acceptor.accept(tcp).await.ok()?;
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            Some((ClientStream::Tls(Box::new(stream)), http2))
+            Some((Socket::Tls(Box::new(stream)), http2))
         }
         None => {
             // HTTP/2 with prior knowledge (RFC 9113, 3.3) begins with a preface that is no request of HTTP/1.1.
@@ -133,7 +136,7 @@ async fn open(tcp: TcpStream, tls: Option<&TlsAcceptor>) -> Option<(ClientStream
                 let now = tcp.peek(&mut start).await.ok()?;
                 let so_far = start.get(..now)?;
                 if now == 0 || !PREFACE.starts_with(so_far) {
-                    return Some((ClientStream::Tcp(tcp), false));
+                    return Some((Socket::Tcp(tcp), false));
                 }
                 if now == seen {
                     // The same byte again: wait for more without spinning.
@@ -141,7 +144,7 @@ async fn open(tcp: TcpStream, tls: Option<&TlsAcceptor>) -> Option<(ClientStream
                 }
                 seen = now;
             }
-            Some((ClientStream::Tcp(tcp), true))
+            Some((Socket::Tcp(tcp), true))
         }
     }
 }

@@ -3,31 +3,28 @@
 
 use std::{
     io,
-    pin::pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::Frame;
-use tokio::io::AsyncReadExt as _;
 
 use super::{
-    Lease, UpstreamStream, closed,
+    Lease, closed,
     sending::{Framing, SendFault, Sending},
 };
 use crate::{
     body::{AnswerFault, Upload, UploadFault},
+    buffers::{self, READ},
     reply,
+    socket::UpstreamSocket,
     tunnel::Tunnelled,
     watchdog::Watch,
     wire::answer::{self, BadAnswer, Content, HeadReader, Next},
 };
 
-/// What is read at once, and once that was filled.
-const READ: usize = 16 * 1024;
-const READ_MUCH: usize = 64 * 1024;
 /// Bytes of interim answers before the final one.
 const MOST_INTERIM: usize = 64 * 1024;
 
@@ -206,7 +203,7 @@ impl Call {
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Next::More => {
-                    let read = read(&mut self.lease, &mut self.buffer, &mut self.read, cx);
+                    let read = buffers::fill(self.lease.io(), &mut self.buffer, &mut self.read, cx);
                     match read {
                         Poll::Pending if self.watch.overdue(cx) => {
                             return Poll::Ready(Some(Err(AnswerFault::Stalled)));
@@ -246,7 +243,7 @@ impl Call {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        read(&mut self.lease, &mut self.buffer, &mut self.read, cx)
+        buffers::fill(self.lease.io(), &mut self.buffer, &mut self.read, cx)
     }
 
     /// Whether no more of the answer is to come.
@@ -277,26 +274,8 @@ impl Call {
     }
 
     /// The connection, once the upstream has agreed to change its protocol.
-    pub(crate) fn into_tunnelled(self: Box<Self>) -> Tunnelled<UpstreamStream> {
+    pub(crate) fn into_tunnelled(self: Box<Self>) -> Tunnelled<UpstreamSocket> {
         let Self { lease, buffer, .. } = *self;
         Tunnelled { stream: lease.stream, first: buffer.freeze() }
     }
-}
-
-/// Reads what there is, up to a bound that grows once it was filled.
-fn read(
-    lease: &mut Lease,
-    buffer: &mut BytesMut,
-    most: &mut usize,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    if buffer.capacity() - buffer.len() < *most / 4 {
-        buffer.reserve(*most);
-    }
-    let room = buffer.capacity() - buffer.len();
-    let read = ready!(pin!(lease.io().read_buf(buffer)).poll(cx))?;
-    if read == room {
-        *most = READ_MUCH;
-    }
-    Poll::Ready(Ok(read))
 }

@@ -12,16 +12,16 @@ use std::{cell::RefCell, io, rc::Rc};
 pub(crate) use call::{AnswerHead, Call, CallFault, Request};
 use keyward_core::policy::Upstream;
 pub(crate) use sending::Framing;
-pub(crate) use stream::{ConnectFault, UpstreamStream};
+pub(crate) use stream::ConnectFault;
 
-use crate::{buffers::Buffers, settings::Compiled};
+use crate::{buffers::Buffers, settings::Compiled, socket::UpstreamSocket};
 
 /// Connections that are alike: to one address by one protocol.
 struct Pool {
     host: Box<str>,
     port: u16,
     tls: bool,
-    idle: Vec<UpstreamStream>,
+    idle: Vec<UpstreamSocket>,
 }
 
 /// The connections.
@@ -32,7 +32,7 @@ pub(crate) struct Upstreams {
 
 /// A connection for one request. Dropping it closes the connection, whatever is still under way on it.
 pub(crate) struct Lease {
-    stream: UpstreamStream,
+    stream: UpstreamSocket,
     home: Rc<Upstreams>,
     pool: usize,
     most_idle: usize,
@@ -63,7 +63,7 @@ impl Upstreams {
         })
     }
 
-    fn pop(&self, pool: usize) -> Option<UpstreamStream> {
+    fn pop(&self, pool: usize) -> Option<UpstreamSocket> {
         self.pools.borrow_mut().get_mut(pool)?.idle.pop()
     }
 
@@ -94,7 +94,7 @@ impl Upstreams {
 
     fn lease(
         self: &Rc<Self>,
-        stream: UpstreamStream,
+        stream: UpstreamSocket,
         pool: usize,
         settings: &Compiled,
         reused: bool,
@@ -106,7 +106,7 @@ impl Upstreams {
     /// Closes idle connections that the other side closed, or on which it spoke unasked.
     pub(crate) fn sweep(&self) {
         for pool in self.pools.borrow_mut().iter_mut() {
-            pool.idle.retain_mut(UpstreamStream::is_quiet);
+            pool.idle.retain_mut(UpstreamSocket::is_quiet);
         }
     }
 }
@@ -122,7 +122,7 @@ impl Lease {
         }
     }
 
-    fn io(&mut self) -> &mut UpstreamStream {
+    fn io(&mut self) -> &mut UpstreamSocket {
         &mut self.stream
     }
 }

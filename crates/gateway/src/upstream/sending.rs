@@ -9,13 +9,11 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
-use super::stream::UpstreamStream;
-use crate::body::{Upload, UploadFault};
-
-/// A piece up to this size is copied behind what is there already, so that both leave in one write.
-const COPIED: usize = 16 * 1024;
-/// So much is gathered before it is written.
-const GATHERED: usize = 32 * 1024;
+use crate::{
+    body::{Upload, UploadFault},
+    buffers::{COPIED, GATHERED},
+    socket::UpstreamSocket,
+};
 
 /// How the upstream is told where the body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +77,7 @@ impl Sending {
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut UpstreamStream,
+        stream: &mut UpstreamSocket,
         mut moved: impl FnMut(),
     ) -> Poll<Result<(), SendFault>> {
         if self.broken || self.is_done() {
@@ -205,7 +203,7 @@ impl Sending {
 
 fn write(
     cx: &mut Context<'_>,
-    stream: &mut UpstreamStream,
+    stream: &mut UpstreamSocket,
     bytes: &[u8],
 ) -> Poll<io::Result<usize>> {
     match ready!(Pin::new(stream).poll_write(cx, bytes)) {

@@ -1,4 +1,4 @@
-//! The socket to an upstream, with or without TLS.
+//! Connecting to an upstream, and whether an idle connection to it is still good.
 
 use std::{
     io,
@@ -10,12 +10,12 @@ use std::{
 use keyward_core::policy::Upstream;
 use rustls::pki_types::ServerName;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead as _, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::TlsConnector;
 
-use crate::settings::Compiled;
+use crate::{settings::Compiled, socket::UpstreamSocket};
 
 /// Why no connection could be made.
 #[derive(Debug, thiserror::Error)]
@@ -30,28 +30,23 @@ pub(crate) enum ConnectFault {
     Name,
 }
 
-pub(crate) enum UpstreamStream {
-    Tcp(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
 /// Connects, and shakes hands where the upstream speaks TLS.
 pub(super) async fn connect(
     upstream: &Upstream,
     settings: &Compiled,
-) -> Result<UpstreamStream, ConnectFault> {
+) -> Result<UpstreamSocket, ConnectFault> {
     let host = upstream.host.trim_start_matches('[').trim_end_matches(']');
     let tcp = TcpStream::connect((host, upstream.port)).await?;
     tcp.set_nodelay(true)?;
     if !upstream.tls {
-        return Ok(UpstreamStream::Tcp(tcp));
+        return Ok(UpstreamSocket::Tcp(tcp));
     }
     let name = ServerName::try_from(host.to_owned()).map_err(|_| ConnectFault::Name)?;
     let connector = TlsConnector::from(Arc::clone(&settings.upstream_tls));
-    Ok(UpstreamStream::Tls(Box::new(connector.connect(name, tcp).await?)))
+    Ok(UpstreamSocket::Tls(Box::new(connector.connect(name, tcp).await?)))
 }
 
-impl UpstreamStream {
+impl UpstreamSocket {
     /// Whether an idle connection is open and nothing came on it. Costs no system call while nothing did.
     pub(super) fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
@@ -69,46 +64,6 @@ impl UpstreamStream {
                 let looks = std::pin::pin!(tokio::task::unconstrained(looks));
                 matches!(std::future::Future::poll(looks, &mut cx), Poll::Ready(true))
             }
-        }
-    }
-}
-
-impl AsyncRead for UpstreamStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        out: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, out),
-            Self::Tls(tls) => Pin::new(&mut **tls).poll_read(cx, out),
-        }
-    }
-}
-
-impl AsyncWrite for UpstreamStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match &mut *self {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
-            Self::Tls(tls) => Pin::new(&mut **tls).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Tcp(_) => Poll::Ready(Ok(())),
-            Self::Tls(tls) => Pin::new(&mut **tls).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Self::Tls(tls) => Pin::new(&mut **tls).poll_shutdown(cx),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -13,18 +13,16 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use socket2::SockRef;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
-use tokio_rustls::server::TlsStream;
+use tokio::io::AsyncWrite as _;
 
 use super::screen::{Phase, Screen, Step, Violation};
-use crate::{buffers::Buffers, tunnel::Tunnelled, watchdog::Watch};
+use crate::{
+    buffers::{self, Buffers, READ},
+    socket::{ClientSocket, Socket},
+    tunnel::Tunnelled,
+    watchdog::Watch,
+};
 
-/// What is read at once, and once that was filled.
-const READ: usize = 16 * 1024;
-const READ_MUCH: usize = 64 * 1024;
 /// What may wait of later requests while one is answered.
 const PIPELINED: usize = 64 * 1024;
 /// What is read and thrown away after a refusal, so that the client can read the answer before the connection resets.
@@ -40,13 +38,6 @@ pub(crate) enum WireFault {
     HeadTimeout,
     /// A body stopped coming.
     BodyTimeout,
-}
-
-/// The socket, with or without TLS.
-#[derive(Debug)]
-pub(crate) enum ClientStream {
-    Tcp(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// How long a client may take.
@@ -86,7 +77,7 @@ pub(crate) enum Arrival {
 pub(crate) struct BrokenBody;
 
 pub(crate) struct ClientWire {
-    stream: ClientStream,
+    stream: ClientSocket,
     screen: Screen,
     /// Read and not taken.
     buffer: BytesMut,
@@ -111,7 +102,7 @@ pub(crate) struct ClientWire {
 
 impl ClientWire {
     pub(crate) fn new(
-        stream: ClientStream,
+        stream: ClientSocket,
         screen: Screen,
         buffers: Rc<Buffers>,
         patience: Patience,
@@ -283,7 +274,7 @@ impl ClientWire {
     }
 
     /// The socket, and what came on it already, for another protocol.
-    pub(crate) fn into_tunnelled(self) -> Tunnelled<ClientStream> {
+    pub(crate) fn into_tunnelled(self) -> Tunnelled<ClientSocket> {
         Tunnelled { stream: self.stream, first: self.buffer.freeze() }
     }
 
@@ -291,17 +282,9 @@ impl ClientWire {
         if self.buffer.capacity() == 0 {
             self.buffer = self.buffers.read();
         }
-        if self.buffer.capacity() - self.buffer.len() < self.room / 4 {
-            self.buffer.reserve(self.room);
-        }
-        let room = self.buffer.capacity() - self.buffer.len();
-        let read = pin!(self.stream.read_buf(&mut self.buffer)).poll(cx);
-        match read {
-            Poll::Pending if self.buffer.is_empty() => {
-                self.buffers.keep_read(std::mem::take(&mut self.buffer));
-            }
-            Poll::Ready(Ok(read)) if read == room => self.room = READ_MUCH,
-            _ => {}
+        let read = buffers::fill(&mut self.stream, &mut self.buffer, &mut self.room, cx);
+        if read.is_pending() && self.buffer.is_empty() {
+            self.buffers.keep_read(std::mem::take(&mut self.buffer));
         }
         read
     }
@@ -347,10 +330,10 @@ impl ClientWire {
         if self.out.capacity() > 0 {
             self.buffers.keep_write(std::mem::take(&mut self.out));
         }
-        match &mut self.stream {
-            ClientStream::Tcp(_) => Poll::Ready(Ok(())),
-            ClientStream::Tls(tls) => {
-                let poll = Pin::new(&mut **tls).poll_flush(cx).map_ok(|()| 1);
+        match self.stream {
+            Socket::Tcp(_) => Poll::Ready(Ok(())),
+            Socket::Tls(_) => {
+                let poll = Pin::new(&mut self.stream).poll_flush(cx).map_ok(|()| 1);
                 self.written(cx, poll).map_ok(|_| ())
             }
         }
@@ -433,7 +416,7 @@ impl ClientWire {
     }
 }
 
-impl ClientStream {
+impl ClientSocket {
     /// Makes the connection end with a reset.
     pub(crate) fn reset(&self) {
         let tcp = match self {
@@ -442,45 +425,5 @@ impl ClientStream {
         };
         // A socket that is gone already needs no reset.
         let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
-    }
-}
-
-impl AsyncRead for ClientStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        out: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, out),
-            Self::Tls(tls) => Pin::new(&mut **tls).poll_read(cx, out),
-        }
-    }
-}
-
-impl AsyncWrite for ClientStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match &mut *self {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
-            Self::Tls(tls) => Pin::new(&mut **tls).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
-            Self::Tls(tls) => Pin::new(&mut **tls).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Self::Tls(tls) => Pin::new(&mut **tls).poll_shutdown(cx),
-        }
     }
 }
