@@ -16,7 +16,10 @@ pub struct ActorView {
     pub key_id: Option<String>,
     /// By which name: a person's address, a key's name, the account of the machine, the part of Keyward.
     pub name: String,
-    /// From where: `command_line`, `management_api` or `gateway`.
+    /// From which address, where it came over a network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// By what: `command_line`, `management_api` or `gateway`.
     pub interface: String,
 }
 

@@ -1,6 +1,6 @@
 //! Who acts, what they may, and when: the first argument of every operation.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use keyward_core::{
     id::{OrganizationId, UserId},
@@ -71,6 +71,12 @@ impl Context {
         let actor = Actor::key(record.key.id, interface);
         let rights = Rights::held_by(&record.key, record.owner_role);
         Self { actor, caller: Caller::Key(Box::new(record), rights), now, once: None }
+    }
+
+    /// The same, from this address: the audit log tells it.
+    #[must_use]
+    pub fn from_address(self, address: IpAddr) -> Self {
+        Self { actor: self.actor.from_address(address), ..self }
     }
 
     /// The person who acts. A key is nobody: passwords, sessions and invitations are people's.

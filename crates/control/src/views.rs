@@ -244,6 +244,7 @@ pub(crate) fn audit_entry(entry: AuditEntry, known_as: Option<String>) -> AuditE
             user_id: entry.actor.person.map(|person| person.to_string()),
             key_id: entry.actor.key.map(|key| key.to_string()),
             name: known_as.unwrap_or(entry.actor.name),
+            address: entry.actor.address.map(|address| address.to_string()),
             interface: entry.actor.interface.as_str().to_owned(),
         },
         action: entry.action,

@@ -33,7 +33,9 @@ pub(crate) use self::walk::Walk;
 use crate::seal::{derived, keyed};
 
 /// How many columns an entry has, its number and its hash not counted.
-pub(crate) const COLUMNS: usize = 12;
+pub(crate) const COLUMNS: usize = 13;
+/// How many of them every entry counts; those behind came later than the chain.
+const ALWAYS: usize = 11;
 
 /// A column as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub(crate) enum Cell<'a> {
 }
 
 /// What is stored of an entry beside its number: `at, actor_kind, actor_name, interface, action, subject_kind, subject,
-/// before, after, outcome, revision, organization`, in this order.
+/// before, after, outcome, revision, organization, address`, in this order.
 pub(crate) type Columns<'a> = [Cell<'a>; COLUMNS];
 
 /// An entry's place in the chain. Safe to show: it says nothing about the key.
@@ -131,15 +133,15 @@ impl ChainKey {
 
     /// The hash of the entry `id` behind the one with the hash `previous`.
     ///
-    /// Every column has its kind, and its length where that differs, before it: no two entries have the same bytes. The last one,
-    /// which came later than the chain, counts where there is something in it.
+    /// Every column has its kind, and its length where that differs, before it: no two entries have the same bytes. Those that
+    /// came later than the chain count as far as there is something in one.
     pub(crate) fn link(&self, previous: AuditHash, id: i64, columns: &Columns<'_>) -> AuditHash {
         let mut mac = self.mac.clone();
         mac.update(b"entry");
         mac.update(&previous.0);
         mac.update(&id.to_be_bytes());
-        let [.., organization] = columns;
-        let counting = COLUMNS - usize::from(*organization == Cell::Nothing);
+        let last = columns.iter().rposition(|cell| *cell != Cell::Nothing);
+        let counting = last.map_or(ALWAYS, |last| ALWAYS.max(last + 1));
         for cell in columns.iter().take(counting) {
             match cell {
                 Cell::Nothing => mac.update(&[0]),

@@ -88,8 +88,10 @@ pub struct Actor {
     pub kind: ActorKind,
     /// By which name: a person's or key's id, the account for an operator of the machine, the part of Keyward for the system.
     pub name: String,
-    /// From where.
+    /// By what.
     pub interface: Interface,
+    /// From which address, where it came over a network.
+    pub address: Option<IpAddr>,
     /// Which person, where it is one who is known here. Their rights are looked up when a change is done, and bound it.
     pub person: Option<UserId>,
     /// Which management key, where it was one. What it may is looked up when a change is done, like a person's rights.
@@ -99,29 +101,38 @@ pub struct Actor {
 impl Actor {
     /// A person who runs this Keyward.
     pub fn operator(name: impl Into<String>, interface: Interface) -> Self {
-        Self { kind: ActorKind::Operator, name: name.into(), interface, person: None, key: None }
+        Self::new(ActorKind::Operator, name.into(), interface)
     }
 
     /// Somebody who logged in: as one who runs this Keyward, or as a member of organizations.
     pub fn person(user: &User, interface: Interface) -> Self {
         let kind = if user.operator { ActorKind::Operator } else { ActorKind::Member };
-        Self { kind, name: user.id.to_string(), interface, person: Some(user.id), key: None }
+        Self { person: Some(user.id), ..Self::new(kind, user.id.to_string(), interface) }
     }
 
     /// A program that showed a management key.
     pub fn key(key: KeyId, interface: Interface) -> Self {
-        let (kind, name) = (ActorKind::Key, key.to_string());
-        Self { kind, name, interface, person: None, key: Some(key) }
+        Self { key: Some(key), ..Self::new(ActorKind::Key, key.to_string(), interface) }
     }
 
     /// Somebody who is not known yet; `name` says what they call themselves.
     pub fn visitor(name: impl Into<String>, interface: Interface) -> Self {
-        Self { kind: ActorKind::Visitor, name: name.into(), interface, person: None, key: None }
+        Self::new(ActorKind::Visitor, name.into(), interface)
     }
 
     /// Keyward itself.
     pub fn system(part: impl Into<String>, interface: Interface) -> Self {
-        Self { kind: ActorKind::System, name: part.into(), interface, person: None, key: None }
+        Self::new(ActorKind::System, part.into(), interface)
+    }
+
+    const fn new(kind: ActorKind, name: String, interface: Interface) -> Self {
+        Self { kind, name, interface, address: None, person: None, key: None }
+    }
+
+    /// The same, from this address.
+    #[must_use]
+    pub fn from_address(self, address: IpAddr) -> Self {
+        Self { address: Some(address), ..self }
     }
 }
 

@@ -124,11 +124,14 @@ impl Credential {
         let (Self::Bearer(token) | Self::Cookie(token)) = self;
         let session = control.authenticate(token, Interface::ManagementApi, now).await?;
         let known = match (session, self) {
-            (Some((session, context)), _) => Some(Known::Person(Person { context, session })),
+            (Some((session, context)), _) => {
+                let context = context.from_address(client.address);
+                Some(Known::Person(Person { context, session }))
+            }
             (None, Self::Bearer(key)) => {
                 let interface = Interface::ManagementApi;
                 let context = control.authenticate_key(key, client.address, interface, now).await?;
-                context.map(Known::Program)
+                context.map(|context| Known::Program(context.from_address(client.address)))
             }
             (None, Self::Cookie(_)) => None,
         };
@@ -192,7 +195,8 @@ impl FromRequestParts<Management> for Visitor {
             // A browser sends what it kept by itself, whether it is still good or not.
             (None, Some(Credential::Cookie(_)) | None) => {
                 let name = client.address.to_string();
-                let context = Context::visitor(name, Interface::ManagementApi, management.now());
+                let context = Context::visitor(name, Interface::ManagementApi, management.now())
+                    .from_address(client.address);
                 Ok(Self { context, device, session: None })
             }
         }

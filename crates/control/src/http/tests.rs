@@ -703,6 +703,7 @@ async fn a_key_is_changed_found_and_told_of_in_the_audit_log() {
     let actions: Vec<_> = entries.iter().map(|entry| text(entry, "/action")).collect();
     assert_eq!((actions[0].as_str(), actions[1].as_str()), ("key.disable", "key.disable"));
     assert!(page["next"].is_string() && !page.to_string().contains(&foreign));
+    assert_eq!(entries[0]["actor"]["address"], "0.0.0.0", "as far as it is known here");
     let path = format!("/v1/organizations/{organization}/audit-entries?subject={foreign}");
     assert_eq!(world.done(Some(&ada), "GET", &path, &Value::Null).await["items"], json!([]));
 }

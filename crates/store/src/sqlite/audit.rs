@@ -69,6 +69,7 @@ pub(super) fn append(
     let id = end.last_id.max(newest.last_id).saturating_add(1);
     let Done { actor, at, entry, organization, revision } = done;
     let subject = entry.subject.id();
+    let address = actor.address.map(|address| address.to_string());
     let [before, after] =
         [&entry.before, &entry.after].map(|value| value.as_ref().map(ToString::to_string));
     let columns = [
@@ -84,6 +85,7 @@ pub(super) fn append(
         Cell::Text(b"done"),
         Cell::Integer(*revision),
         organization.as_ref().map_or(Cell::Nothing, |id| Cell::Text(id.as_str().as_bytes())),
+        optional(address.as_ref()),
     ];
     let next = link(connection, key, &end, id, &columns)?;
     let code = match found {
@@ -113,19 +115,19 @@ fn link(
     columns: &Columns<'_>,
 ) -> rusqlite::Result<StoredHead> {
     let hash = key.link(end.hash, id, columns);
-    let [first @ .., organization] = columns;
+    let [first @ .., organization, address] = columns;
     let cells = first.iter().map(|cell| cell as &dyn ToSql);
     let mut row: Vec<&dyn ToSql> = iter::once(&id as &dyn ToSql).chain(cells).collect();
     row.push(hash.as_bytes());
     let mut sql = "INSERT INTO audit (id, at, actor_kind, actor_name, interface, action, \
         subject_kind, subject, before, after, outcome, revision, chain) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-    // A log that just gets its chain has no such column yet.
-    if *organization != Cell::Nothing {
-        row.push(organization);
+    // A log that just gets its chain has no such columns yet.
+    if [organization, address].into_iter().any(|cell| *cell != Cell::Nothing) {
+        row.extend([organization as &dyn ToSql, address]);
         sql = "INSERT INTO audit (id, at, actor_kind, actor_name, interface, action, subject_kind, \
-            subject, before, after, outcome, revision, chain, organization) \
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+            subject, before, after, outcome, revision, chain, organization, address) \
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
     }
     connection.prepare_cached(sql)?.execute(params_from_iter(row))?;
     Ok(StoredHead { entries: end.entries.saturating_add(1), last_id: id, hash })

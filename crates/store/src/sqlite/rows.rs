@@ -328,10 +328,10 @@ pub(super) fn upstream_credential(row: &Row<'_>) -> Result<UpstreamCredential, S
 
 /// The cells that [`audit_entry`] reads.
 pub(super) const AUDIT: &str = "id, at, actor_kind, actor_name, interface, action, subject_kind, \
-    subject, before, after, outcome, revision, organization";
+    subject, before, after, outcome, revision, organization, address";
 /// The same of a log from before entries named an organization.
 pub(super) const AUDIT_UNCHAINED: &str = "id, at, actor_kind, actor_name, interface, action, \
-    subject_kind, subject, before, after, outcome, revision, NULL";
+    subject_kind, subject, before, after, outcome, revision, NULL, NULL";
 
 pub(super) fn audit_entry(row: &Row<'_>) -> Result<AuditEntry, StoreError> {
     let cells = Cells::of("audit", row);
@@ -349,6 +349,10 @@ pub(super) fn audit_entry(row: &Row<'_>) -> Result<AuditEntry, StoreError> {
             kind,
             name: cells.text(3, "actor_name")?.to_owned(),
             interface: cells.word(4, "interface", Interface::from_word)?,
+            address: match cells.optional_text(13, "address")? {
+                Some(_) => Some(cells.parsed(13, "address")?),
+                None => None,
+            },
             person: cells.text(3, "actor_name")?.parse().ok(),
             key,
         },

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 const FOUNDATION: &str = include_str!("../../src/sqlite/migrations/0001_foundation.sql");
 /// An entry of somebody else's making, with a hash that Keyward made.
 const FORGED: &str = "INSERT INTO audit SELECT ?1, at, actor_kind, 'eve', interface, action, \
-    subject_kind, subject, before, after, outcome, NULL, chain, organization FROM audit WHERE id = 4";
+    subject_kind, subject, before, after, outcome, NULL, chain, organization, address FROM audit WHERE id = 4";
 
 /// A store with five entries, and the database behind its back.
 async fn five_entries() -> (TempDir, Arc<dyn Store>, Connection) {
@@ -72,6 +72,7 @@ async fn every_column_of_an_entry_is_covered() {
         "revision = 99",
         "organization = 'other'",
         "organization = NULL",
+        "address = '192.0.2.1'",
         "chain = zeroblob(32)",
         "chain = (SELECT chain FROM audit WHERE id = 2)",
     ] {

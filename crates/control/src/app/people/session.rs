@@ -84,13 +84,14 @@ impl Control {
             expires_at: context.now.plus(SESSION_LASTS),
             last_used_at: None,
         };
-        let view = views::session(&session, true);
+        let (view, from) = (views::session(&session, true), session.from);
         let user = views::user(&record.user);
         let change = Change::People(match checked {
             Some(checked) => PeopleChange::LogIn { session, checked },
             None => PeopleChange::StartSession(session),
         });
         let actor = Context::person(record, context.actor.interface, context.now).actor;
+        let actor = actor.from_address(from);
         self.store.commit(&actor, context.now, change).await?;
         Ok(Started { token: plaintext, user, session: view })
     }

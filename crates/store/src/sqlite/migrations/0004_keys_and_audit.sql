@@ -28,6 +28,8 @@ CREATE INDEX words_of_key ON key_words (key_seq, word);
 
 -- Whose business it is; entries from before have none. It is part of what the chain is made over, where it is set.
 ALTER TABLE audit ADD COLUMN organization TEXT;
+-- From where it was done, where that was over a network; the same holds.
+ALTER TABLE audit ADD COLUMN address TEXT;
 CREATE INDEX audit_of_organization ON audit (organization, id) WHERE organization IS NOT NULL;
 CREATE INDEX audit_of_subject ON audit (subject_kind, subject, id);
 
