@@ -140,10 +140,6 @@ impl Actor {
 ///
 /// Asking for what is already so succeeds and leaves no trace: the revision that is answered is the current one.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most changes are of keys, and each is moved a few times at most"
-)]
 pub enum Change {
     /// A new organization, with its model ids.
     CreateOrganization(Organization),

@@ -1,5 +1,5 @@
 //! `cargo xtask bench crash`: the store's crash test with as many trials as it takes to be believed. Each trial kills a process
-//! that creates keys with SIGKILL at a random instant, twice, and holds what it acknowledged against what is there.
+//! that does changes of every kind with SIGKILL at a random instant, and holds all that was done against all that is there.
 
 use anyhow::Result;
 

@@ -43,9 +43,9 @@ pub(crate) enum Bench {
     },
     /// The management API's answers where there are many keys
     Management(management::Options),
-    /// Keys lost or half there after kill -9
+    /// Changes lost or half done after kill -9
     Crash {
-        /// Processes to kill, twice each
+        /// Processes to kill
         #[arg(long, default_value_t = 1000)]
         trials: u32,
     },
