@@ -370,6 +370,7 @@ impl Lane {
                 kind: keyward_store::ActorKind::Member,
                 name: requester.to_string(),
                 interface: Interface::ManagementApi,
+                address: None,
                 person: Some(requester),
                 key: None,
             };
