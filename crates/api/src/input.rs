@@ -15,6 +15,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct SetUpInput {
     /// The token that the console showed.
+    #[schema(example = "kwset_0123456789abcdefghjkmnpqrstvwxyz0123456789abcdefghjk")]
     pub token: String,
     /// What they will log in by.
     #[schema(example = "ops@example.com", format = "idn-email", max_length = 254)]
@@ -163,6 +164,7 @@ pub struct CreatedInvitation {
 #[serde(deny_unknown_fields)]
 pub struct AcceptInvitationInput {
     /// The invitation's token.
+    #[schema(example = "kwinv_0123456789abcdefghjkmnpqrstvwxyz0123456789abcdefghjk")]
     pub token: String,
     /// A newcomer's name.
     #[schema(example = "Bob", min_length = 1, max_length = 100)]

@@ -12,6 +12,7 @@ mod browser;
 mod caller;
 mod client;
 mod description;
+mod examples;
 mod exchange;
 mod input;
 mod invitation;
@@ -240,6 +241,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 fn described() -> (Router<Management>, utoipa::openapi::OpenApi) {
     let (router, mut document) = endpoints().split_for_parts();
     description::complete(&mut document);
+    examples::write(&mut document);
     (router, document)
 }
 
