@@ -122,3 +122,6 @@ pub(super) fn complete(
     }
     Ok(key)
 }
+
+#[cfg(test)]
+mod tests;

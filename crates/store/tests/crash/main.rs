@@ -5,8 +5,9 @@
 //! does, and all that stands in it is held against all that was done: what was acknowledged is there, what was on its way is
 //! there whole or not at all, and nothing else is there. What it does comes from a seed, so nothing but "so far" has to be told.
 //!
-//! `KEYWARD_CRASH_TRIALS` says how often, `KEYWARD_CRASH_SEED` from where on (a failure names its seed, for the same deeds; the
-//! instant of a kill is never the same). That acknowledged changes survive power loss rests on `synchronous=FULL`, which no kill can test.
+//! `KEYWARD_CRASH_TRIALS` says how often, `KEYWARD_CRASH_SEED` from where on: a failure names the seed of one life, and without
+//! its last three digits that is the seed of its folder. The deeds are the same then, the instant of a kill never is. That
+//! acknowledged changes survive power loss rests on `synchronous=FULL`, which no kill can test.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
