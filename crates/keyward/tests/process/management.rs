@@ -35,12 +35,16 @@ fn a_script_with_nothing_but_curl_gets_from_the_console_to_a_revoked_key() {
     for told in [
         "the gateway says 200\n",
         "rotated; the gateway says 200 to the old secret and 200 to the new",
-        "the old secret was last used from 127.0.0.1",
+        "the old secret was last used from 127.0.0.1, 2 times, of these 1 since it was replaced\n",
+        "not retired: secret_in_use; the gateway says 200 to the old secret\n",
         "retired; the gateway says 401 to the old secret and 200 to the new",
-        "revoked; the gateway says 401",
+        "revoked; the receipt says everywhere, at 20",
+        "Z; the gateway says 401\n",
         "made by a program, once; asked again, it is told the same",
         "the gateway says 401 to the management key",
         "refused: the key was revoked: use another",
+        "the audit log holds no secret, and says: key.revoke key.revoke key.create key.create key.revoke secret.retire \
+         key.rotate key.create invitation.accept invitation.create organization.sign_up\n",
     ] {
         assert!(said.contains(told), "{told} in\n{said}");
     }
