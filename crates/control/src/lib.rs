@@ -21,6 +21,7 @@ mod password;
 pub mod plan;
 pub mod propagation;
 pub mod recorder;
+pub mod reminders;
 mod throttle;
 mod token;
 mod views;
@@ -32,6 +33,7 @@ pub use error::ControlError;
 pub use plan::{Plan, StoredCredential};
 pub use propagation::{Propagation, PropagationError};
 pub use recorder::Recorder;
+pub use reminders::Reminders;
 
 #[cfg(test)]
 mod fixture;

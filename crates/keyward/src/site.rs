@@ -6,14 +6,14 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
-use keyward_control::{Context, Control, mail::Mailer, propagation::Source};
+use keyward_control::{Context, Control, Reminders, mail::Mailer, propagation::Source};
 use keyward_core::{key::Peppers, policy::Policy};
 use keyward_store::{DataFolder, Interface};
 use nix::unistd::{Uid, User};
 
 use crate::{
     clock,
-    config::{self, Config},
+    config::{self, Config, MailConfig},
     curl,
 };
 
@@ -50,6 +50,16 @@ impl Site {
             self.mailer = Mailer::start(mail.fetch()?).context("mails cannot be sent")?;
         }
         Ok(())
+    }
+
+    /// From now on, people are reminded of their keys, where mails are sent and that was not turned off.
+    pub fn start_reminders(&self) -> anyhow::Result<Option<Reminders>> {
+        if !self.config.mail.as_ref().is_some_and(MailConfig::reminders) {
+            return Ok(None);
+        }
+        let (store, mailer) = (self.folder.store(), self.mailer.clone());
+        let started = Reminders::start(store, mailer, self.policy.clone(), Arc::new(clock::now));
+        Ok(Some(started.context("people cannot be reminded of their keys")?))
     }
 
     /// How a command on this configuration begins, for hints to paste.

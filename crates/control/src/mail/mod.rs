@@ -84,6 +84,21 @@ pub enum Mail {
         /// From when on it is refused.
         expires_at: Timestamp,
     },
+    /// A key needs another secret: to its owner.
+    RotationDue {
+        /// Which.
+        id: KeyId,
+        /// What people call it.
+        name: String,
+        /// Which API it opens.
+        api: String,
+        /// The name of the organization it belongs to.
+        organization: String,
+        /// By when its secret is to be replaced.
+        at: Timestamp,
+        /// Whether the secret is refused from then on.
+        ends: bool,
+    },
 }
 
 /// A key that somebody asked for.
@@ -111,6 +126,7 @@ impl Mail {
             Self::KeyApproved { .. } => "key approved",
             Self::KeyDenied { .. } => "key denied",
             Self::KeyExpires { .. } => "key expires",
+            Self::RotationDue { .. } => "rotation due",
         }
     }
 }

@@ -90,6 +90,14 @@ fn each_mail_says_what_there_is_to_do() {
         organization: "Acme".to_owned(),
         expires_at: NOW,
     };
+    let rotation = |ends| Mail::RotationDue {
+        id,
+        name: "ci".to_owned(),
+        api: "main".to_owned(),
+        organization: "Acme".to_owned(),
+        at: NOW,
+        ends,
+    };
     let approved = Mail::KeyApproved {
         key: key("nightly"),
         note: Some("writing is enough".to_owned()),
@@ -108,6 +116,8 @@ fn each_mail_says_what_there_is_to_do() {
         (approved, "Key approved: nightly (aiaas)", "krq_00000000000000000000000000/claim\n"),
         (denied, "Key denied: nightly (aiaas)", "\n    > use your team's\n"),
         (expires, "Key expires: ci (main)", "until 2027-01-15T08:00:00Z"),
+        (rotation(true), "Rotation due: ci (main)", "refused from then on"),
+        (rotation(false), "Rotation due: ci (main)", "replaced by 2027-01-15T08:00:00Z"),
     ] {
         let (told, text) = text::of(&mail, LINK);
         assert_eq!(told, subject);

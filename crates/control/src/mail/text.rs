@@ -73,6 +73,21 @@ pub(super) fn of(mail: &Mail, link: Option<&str>) -> (String, String) {
             );
             (format!("Key expires: {name} ({api})"), text)
         }
+        Mail::RotationDue { id, name, api, organization, at, ends } => {
+            let key = format!("The secret of the key \"{name}\" of {organization}");
+            let what = match ends {
+                true => format!("{key} opens API {api} until {at}, and is refused from then on."),
+                false => {
+                    format!("{key} opens API {api}, and should have been replaced by {at}.")
+                }
+            };
+            let text = format!(
+                "{what}\n\n\
+                 Rotate the key: it gets a new secret, and the old one can stay good until everybody has changed to the new one.\n\n    \
+                 POST {link}/v1/keys/{id}/rotate\n"
+            );
+            (format!("Rotation due: {name} ({api})"), text)
+        }
     }
 }
 

@@ -31,6 +31,7 @@ pub struct MailConfig {
     way: Way,
     from: MailSender,
     link: Option<String>,
+    reminders: bool,
 }
 
 /// The mail server's password could not be fetched.
@@ -41,6 +42,11 @@ pub struct NoMailPassword {
 }
 
 impl MailConfig {
+    /// Whether people are told of keys and secrets that end or should be replaced.
+    pub const fn reminders(&self) -> bool {
+        self.reminders
+    }
+
     /// With the password that environment or file hold.
     pub fn fetch(&self) -> Result<MailSettings, NoMailPassword> {
         let way = match &self.way {
@@ -118,7 +124,8 @@ pub(super) fn compile(
         let problem = format!("`{}` is no sender", from.get_ref().escape_default());
         reader.wrong(from, problem, REMEDY)
     })?;
-    Ok(Some(MailConfig { way, from: sender, link }))
+    let reminders = source.reminders.unwrap_or(true);
+    Ok(Some(MailConfig { way, from: sender, link, reminders }))
 }
 
 fn compile_server(

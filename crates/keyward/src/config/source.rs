@@ -86,6 +86,7 @@ pub(super) struct MailSource {
     pub(super) from: Option<Spanned<String>>,
     pub(super) folder: Option<Spanned<String>>,
     pub(super) link: Option<Spanned<String>>,
+    pub(super) reminders: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]

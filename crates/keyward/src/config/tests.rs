@@ -396,6 +396,17 @@ fn every_mistake_about_mail_says_where_it_is_and_what_would_be_right() {
 }
 
 #[test]
+fn people_are_reminded_of_their_keys_unless_that_is_turned_off() {
+    for (setting, reminded) in
+        [("", true), ("reminders = true", true), ("reminders = false", false)]
+    {
+        let text = format!("[mail]\nfolder = \"mail\"\nfrom = \"a@b.c\"\n{setting}");
+        assert_eq!(read(&text).unwrap().mail.unwrap().reminders(), reminded, "{setting}");
+    }
+    assert!(read("[mail]\nreminders = true").unwrap().mail.is_none(), "there is no mail");
+}
+
+#[test]
 fn a_mail_server_is_spoken_to_in_secret_unless_it_is_here() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("password"), "hush\n").unwrap();

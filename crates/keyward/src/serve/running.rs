@@ -6,7 +6,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use keyward_control::{BcryptCheck, Propagation, Recorder, http::Server, propagation::Timing};
+use keyward_control::{
+    BcryptCheck, Propagation, Recorder, Reminders, http::Server, propagation::Timing,
+};
 use keyward_core::key::Plaintext;
 use keyward_gateway::Gateway;
 
@@ -25,6 +27,7 @@ pub struct Running {
     management: Option<Server>,
     /// For the console, once: how the first operator comes.
     setup: Option<Plaintext>,
+    reminders: Option<Reminders>,
     recorder: Recorder,
     propagation: Propagation,
     site: Site,
@@ -64,7 +67,8 @@ impl Running {
             }
             None => (None, None),
         };
-        Ok(Self { gateway, management, setup, recorder, propagation, site })
+        let reminders = site.start_reminders()?;
+        Ok(Self { gateway, management, setup, reminders, recorder, propagation, site })
     }
 
     /// Where the management API listens.
@@ -102,16 +106,22 @@ impl Running {
         if let Some(server) = &self.management {
             server.management().replace(self.site.control());
         }
+        if let Some(reminders) = &self.reminders {
+            reminders.replace(self.site.policy.clone());
+        }
         Ok(needs_restart)
     }
 
     /// Takes no more requests, lets those in flight end, writes what was counted. Blocking.
     pub fn stop(self) {
-        let Self { gateway, management, recorder, propagation, site, .. } = self;
+        let Self { gateway, management, reminders, recorder, propagation, site, .. } = self;
         if let Some(server) = management {
             server.stop();
         }
         gateway.drain();
+        if let Some(reminders) = reminders {
+            reminders.finish();
+        }
         recorder.finish();
         propagation.stop();
         site.mailer.finish(MAIL);

@@ -19,6 +19,7 @@ mod mail;
 mod management;
 mod openid;
 mod refused_upload;
+mod reminders;
 mod requests;
 mod revocation;
 mod secrecy;

@@ -7,7 +7,7 @@ pub mod session;
 pub mod setup;
 
 #[cfg(test)]
-pub(in crate::app) mod tests;
+pub(crate) mod tests;
 
 use keyward_core::{
     id::UserId,

@@ -49,7 +49,7 @@ pub(in crate::app) async fn logged_in(control: &Control, name: &str) -> Context 
 }
 
 /// An organization, its owner, and somebody they invited.
-pub(in crate::app) async fn with_member(
+pub(crate) async fn with_member(
     control: &Control,
     role: Role,
 ) -> (OrganizationId, Context, Context) {
@@ -62,7 +62,7 @@ pub(in crate::app) async fn with_member(
     (organization, ada, bob)
 }
 
-pub(in crate::app) async fn join(
+pub(crate) async fn join(
     control: &Control,
     inviting: &Context,
     organization: &OrganizationId,
