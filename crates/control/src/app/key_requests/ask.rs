@@ -91,12 +91,14 @@ impl Control {
             granted: None,
             key: None,
         };
+        let shown = self.shown_as_made(&request, context.now).await?;
         let change = Change::KeyRequest(KeyRequestChange::Ask(request.clone()));
-        self.store.commit(&context.actor, context.now, change).await?;
+        let answer = shown.clone();
+        self.commit_answering(context, change, request.id, move |_| answer).await?;
         if let Err(error) = self.tell_deciders(context, &request).await {
             tracing::error!(%error, key_request = %request.id, "nobody is told by mail of a key request");
         }
-        self.shown_request(request.id, context.now).await
+        Ok(shown)
     }
 
     async fn tell_deciders(

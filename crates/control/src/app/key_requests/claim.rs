@@ -5,7 +5,7 @@ use keyward_core::{
     key::{Key, KeyState, Labels},
     member::Right,
 };
-use keyward_store::{Change, KeyRequestChange, StoreError};
+use keyward_store::{Change, KeyRecord, KeyRequestChange, Revision, StoreError};
 
 use super::super::{
     Control,
@@ -53,12 +53,13 @@ impl Control {
         let (key_id, secret) = (key.id, minted.secret.id);
         let change = KeyRequestChange::Claim {
             request: id,
-            key,
-            secret: minted.secret,
+            key: key.clone(),
+            secret: minted.secret.clone(),
             most_active: api.profile.issuance.keys_per_organization,
         };
-        self.store.commit(&context.actor, context.now, Change::KeyRequest(change)).await?;
-        let record = self.store.key(key_id).await?.ok_or(StoreError::NoSuchKey(key_id))?;
-        Ok(Issued { plaintext: minted.plaintext, secret, record })
+        let (revision, secrets) = (Revision::ZERO, vec![minted.secret]);
+        let record = KeyRecord { key, owner_role: None, revision, secrets };
+        let issued = Issued { plaintext: minted.plaintext, secret, record };
+        self.commit_issued(context, Change::KeyRequest(change), key_id, issued).await
     }
 }

@@ -74,7 +74,15 @@ impl Control {
         now: Timestamp,
     ) -> Result<KeyRequestView, ControlError> {
         let request = self.existing_request(id).await?;
-        let shown = self.shown_requests(std::slice::from_ref(&request), now).await?;
+        self.shown_as_made(&request, now).await
+    }
+
+    async fn shown_as_made(
+        &self,
+        request: &KeyRequest,
+        now: Timestamp,
+    ) -> Result<KeyRequestView, ControlError> {
+        let shown = self.shown_requests(std::slice::from_ref(request), now).await?;
         shown.into_iter().next().ok_or(ControlError::Interrupted)
     }
 

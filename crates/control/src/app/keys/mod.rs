@@ -126,7 +126,7 @@ impl Control {
     }
 
     /// Commits the change that a key with its new secret is the answer to.
-    async fn commit_issued(
+    pub(in crate::app) async fn commit_issued(
         &self,
         context: &Context,
         change: Change,

@@ -5,8 +5,8 @@ use keyward_api::{CreateKeyRequestInput, KeyRequestView};
 
 use super::super::{
     Management,
-    caller::Caller,
-    input::{Body, Segments, id, read},
+    input::{Segments, id, read},
+    once::Once,
     problem::{Refusal, Refusals},
 };
 use crate::app::key_requests::NewKeyRequest;
@@ -18,16 +18,18 @@ use crate::app::key_requests::NewKeyRequest;
     post,
     path = "/v1/organizations/{organization}/key-requests",
     tag = "key requests",
-    params(("organization" = String, Path, description = "The organization's id")),
+    params(
+        ("organization" = String, Path, description = "The organization's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Chosen for this request alone: a repeat under it is done once, and gets the same answer for 15 minutes"),
+    ),
     request_body = CreateKeyRequestInput,
     responses((status = 201, description = "The request", body = KeyRequestView), Refusals),
     security(("session" = [])),
 )]
 pub(in crate::http) async fn create_key_request(
     State(management): State<Management>,
-    caller: Caller,
     Segments(organization): Segments<String>,
-    Body(input): Body<CreateKeyRequestInput>,
+    Once { caller, input }: Once<CreateKeyRequestInput>,
 ) -> Result<(StatusCode, Json<KeyRequestView>), Refusal> {
     let networks = input.allowed_networks.iter().map(|one| read("allowed_networks", one));
     let new = NewKeyRequest {

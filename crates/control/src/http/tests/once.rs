@@ -183,6 +183,83 @@ async fn a_key_that_cannot_be_read_is_refused_and_none_is_needed() {
     assert_eq!(told(&again), (409, "conflict"));
 }
 
+/// A request of `dev`'s for a key, approved; its path.
+async fn approved(world: &World, ada: &str, dev: &str, requests: &str) -> String {
+    let body = json!({ "api": "asked", "name": "ci", "permissions": ["read"], "reason": "jobs" });
+    let asked = world.once(dev, "ask", requests, &body).await;
+    assert_eq!(asked.status.as_u16(), 201, "{asked:?}");
+    assert_eq!(world.once(dev, "ask", requests, &body).await, asked);
+    assert_eq!(world.count(ada, requests).await, 1);
+    let path = format!("/v1/key-requests/{}", text(&asked.body, "/id"));
+    assert_eq!(world.done(Some(dev), "GET", &path, &Value::Null).await, asked.body);
+    world.done(Some(ada), "POST", &format!("{path}/approve"), &json!({})).await;
+    path
+}
+
+#[tokio::test]
+async fn a_claim_that_is_repeated_gets_the_same_secret_and_nobody_else_gets_it() {
+    let world = World::new().await;
+    let (organization, ada) = world.sign_up("ada").await;
+    let (_, dev) = world.join(&ada, &organization, "dev", "developer").await;
+    let (_, admin) = world.join(&ada, &organization, "adm", "administrator").await;
+    let (_, eve) = world.sign_up("eve").await;
+    let requests = format!("/v1/organizations/{organization}/key-requests");
+    let request = approved(&world, &ada, &dev, &requests).await;
+    let path = format!("{request}/claim");
+    let claim = async |token: &str, key: &str| {
+        world.ask_with(Some(token), "POST", &path, "", &[("idempotency-key", key)]).await
+    };
+    let early = claim(&admin, "a").await;
+    assert_eq!(told(&early), (403, "forbidden"), "who may not is not in the way of who may");
+    let first = claim(&dev, "a").await;
+    assert_eq!(first.status.as_u16(), 201, "{first:?}");
+    let secret = text(&first.body, "/secret");
+    world.wait(15 * 60 - 1);
+    assert_eq!(claim(&dev, "a").await, first);
+    let elsewhere = world.log_in("dev").await;
+    assert_eq!(claim(&elsewhere, "a").await, first, "the same person in another session");
+    assert_eq!(world.count(&ada, &format!("/v1/organizations/{organization}/keys")).await, 1);
+    // Under the same key or another: nobody else, and nothing but a repeat.
+    for (token, key, refused) in [
+        (&ada, "a", (403, "forbidden")),
+        (&admin, "a", (403, "forbidden")),
+        (&eve, "a", (404, "not_found")),
+        (&dev, "b", (409, "conflict")),
+    ] {
+        let answer = claim(token, key).await;
+        assert_eq!(told(&answer), refused);
+        assert!(!answer.body.to_string().contains(&secret));
+    }
+    let plain = world.ask(Some(&dev), "POST", &path, "").await;
+    assert_eq!(told(&plain), (409, "conflict"));
+    let headers = [("idempotency-key", "a")];
+    let more = world.ask_with(Some(&dev), "POST", &path, "{}", &headers).await;
+    assert_eq!(told(&more), (422, "idempotency_key_reused"), "with a body it is another request");
+    world.wait(1);
+    let gone = claim(&dev, "a").await;
+    assert_eq!(told(&gone), (409, "answer_gone"));
+    assert!(text(&gone.body, "/detail").contains(&text(&first.body, "/id")), "{gone:?}");
+    assert!(!gone.body.to_string().contains(&secret));
+}
+
+#[tokio::test]
+async fn a_claim_gives_what_is_kept_of_the_key() {
+    let world = World::new().await;
+    let (organization, ada) = world.sign_up("ada").await;
+    let (_, dev) = world.join(&ada, &organization, "dev", "developer").await;
+    let requests = format!("/v1/organizations/{organization}/key-requests");
+    let path = approved(&world, &ada, &dev, &requests).await;
+    let mut claimed = world.done(Some(&dev), "POST", &format!("{path}/claim"), &Value::Null).await;
+    let key = format!("/v1/keys/{}", text(&claimed, "/id"));
+    let shown = world.done(Some(&dev), "GET", &key, &Value::Null).await;
+    for name in ["secret", "secret_id", "secrets"] {
+        claimed.as_object_mut().unwrap().shift_remove(name);
+    }
+    for (name, value) in claimed.as_object().unwrap() {
+        assert_eq!(&shown[name], value, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn no_database_file_holds_the_answer_in_the_clear() {
     let world = World::new().await;
@@ -218,6 +295,8 @@ fn every_answer_that_is_given_once_can_be_asked_for_again() {
         "/v1/organizations/{organization}/keys",
         "/v1/organizations/{organization}/invitations",
         "/v1/keys/{key}/rotate",
+        "/v1/organizations/{organization}/key-requests",
+        "/v1/key-requests/{key_request}/claim",
     ] {
         assert!(taken.contains(&path), "{path}");
     }
