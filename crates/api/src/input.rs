@@ -372,6 +372,31 @@ pub struct ListAuditQuery {
     pub limit: Option<u32>,
 }
 
+/// Which entries of the audit log to export.
+#[derive(Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ExportAuditQuery {
+    /// Only what was done to this: a key's, member's or organization's id.
+    pub subject: Option<String>,
+    /// Only what this person did.
+    pub user: Option<String>,
+    /// Only this action; `key.` for all that begin so.
+    #[param(example = "key.")]
+    pub action: Option<String>,
+    /// Only from then on, RFC 3339.
+    pub from: Option<String>,
+    /// Only until before then, RFC 3339.
+    pub until: Option<String>,
+}
+
+impl From<ExportAuditQuery> for ListAuditQuery {
+    fn from(asked: ExportAuditQuery) -> Self {
+        let ExportAuditQuery { subject, user, action, from, until } = asked;
+        Self { subject, user, action, from, until, after: None, limit: None }
+    }
+}
+
 /// A rotation.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

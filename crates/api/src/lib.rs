@@ -24,9 +24,9 @@ pub use import::{ExportKeysQuery, ImportKeysQuery, ImportReport, RowFormat, RowN
 pub use input::{
     AcceptInvitationInput, AssignModelIdInput, BulkAction, BulkKeysInput, ChangeMemberInput,
     CreateInvitationInput, CreateKeyInput, CreateOrganizationInput, CreatedInvitation,
-    ListAuditQuery, ListKeysQuery, RetireSecretQuery, RotateKeyInput, SetPasswordInput, SetUpInput,
-    SignUpInput, SignedUp, StartOpenIdQuery, StartSessionInput, StartedSession, UpdateKeyInput,
-    UpdateOrganizationInput,
+    ExportAuditQuery, ListAuditQuery, ListKeysQuery, RetireSecretQuery, RotateKeyInput,
+    SetPasswordInput, SetUpInput, SignUpInput, SignedUp, StartOpenIdQuery, StartSessionInput,
+    StartedSession, UpdateKeyInput, UpdateOrganizationInput,
 };
 pub use key::{
     BulkItem, BulkView, CreatedKey, KeyDetailsView, KeyStateView, KeyView, NodeView, PlaintextView,

@@ -1,4 +1,4 @@
-//! The audit log: who did what to what, and when; and whether it is still what was written.
+//! The audit log: who did what to what, and when, by pages or as a whole; and whether it is still what was written.
 
 use std::collections::{HashMap, hash_map::Entry};
 
@@ -6,8 +6,11 @@ use keyward_api::{AuditEntryView, AuditProofView, Page};
 use keyward_core::member::Right;
 use keyward_store::{AuditEntry, AuditFilter, AuditHead, AuditId, Page as StorePage};
 
-use super::Control;
+use super::{Control, export::Piece};
 use crate::{context::Context, error::ControlError, views};
+
+/// Entries of a piece of an export.
+const PIECE: u32 = 500;
 
 impl Control {
     /// The newest entries that `filter` lets through, or those behind `after`; newest first, `limit` (1 to 1,000) at most.
@@ -52,6 +55,24 @@ impl Control {
             views::audit_entry(entry, known_as)
         });
         Ok(Page { items: items.collect(), next })
+    }
+
+    /// The piece behind `after` of an export of all entries that `filter` lets through, as JSON lines, newest first. Entries that are
+    /// written meanwhile stand before the first one, so that the pieces together are the log as it was at the beginning.
+    pub async fn export_audit_entries(
+        &self,
+        context: &Context,
+        filter: &AuditFilter,
+        after: Option<AuditId>,
+    ) -> Result<Piece<AuditId>, ControlError> {
+        let page = self.list_audit_entries(context, filter, after, PIECE).await?;
+        let mut bytes = Vec::new();
+        for entry in &page.items {
+            serde_json::to_writer(&mut bytes, entry).map_err(|_| ControlError::Interrupted)?;
+            bytes.push(b'\n');
+        }
+        let last = page.items.last().filter(|_| page.next.is_some());
+        Ok(Piece { bytes, next: last.map(|entry| AuditId::new(entry.id)) })
     }
 
     /// Reads the whole log and says whether it is what was written, and holds what was once `noted` of it.

@@ -46,11 +46,11 @@ pub struct Export {
 }
 
 /// A piece of an export.
-pub struct Piece {
+pub struct Piece<Cursor = KeyId> {
     /// Whole lines.
     pub bytes: Vec<u8>,
     /// What to ask for the next piece with; `None` at the end.
-    pub next: Option<KeyId>,
+    pub next: Option<Cursor>,
 }
 
 impl Control {

@@ -23,6 +23,7 @@ mod model;
 mod once;
 mod openid;
 mod organization;
+mod pieces;
 mod problem;
 mod query;
 mod server;
@@ -220,6 +221,8 @@ fn endpoints() -> OpenApiRouter<Management> {
         .routes(routes!(key::retire::retire_secret))
         .routes(routes!(audit::list::list_audit_entries))
         .routes(routes!(audit::list_all::list_all_audit_entries))
+        .routes(routes!(audit::export::export_audit_entries))
+        .routes(routes!(audit::export_all::export_all_audit_entries))
         .routes(routes!(audit::verify::verify_audit))
         .routes(routes!(
             key_request::create::create_key_request,

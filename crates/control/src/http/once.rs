@@ -52,7 +52,7 @@ impl<const STATUS: u16> FromRequest<Management> for OncePerson<STATUS> {
     async fn from_request(request: Request, management: &Management) -> Result<Self, Refusal> {
         let (mut parts, body) = request.into_parts();
         let mut caller = Person::from_request_parts(&mut parts, management).await?;
-        begin(management, &parts, body, &mut caller.context, STATUS).await?;
+        drop(begin(management, &parts, body, &mut caller.context, STATUS).await?);
         Ok(Self { caller })
     }
 }

@@ -3,6 +3,7 @@
 //! [`OPERATIONS`] is held against the API's own description: an endpoint without a line here fails the tests.
 
 mod attacks;
+mod audit_export;
 mod cookies;
 mod guesses;
 mod listening;
@@ -94,6 +95,8 @@ const OPERATIONS: &[(&str, &str, &str, May)] = &[
     ("DELETE", "/v1/organizations/{organization}/model-ids/{model}", "", Operators),
     ("GET", "/v1/organizations/{organization}/audit-entries", "", From(Administrator)),
     ("GET", "/v1/audit-entries", "", Operators),
+    ("GET", "/v1/organizations/{organization}/audit-entries/export", "", From(Administrator)),
+    ("GET", "/v1/audit-entries/export", "", Operators),
     ("GET", "/v1/audit-proof", "", Operators),
     ("GET", "/v1/organizations/{organization}/members", "", From(Viewer)),
     (

@@ -1,4 +1,6 @@
-//! `keyward audit`, `keyward audit verify`
+//! `keyward audit`, `keyward audit verify`, `keyward audit export`
+
+mod export;
 
 use std::path::Path;
 
@@ -7,6 +9,7 @@ use keyward_api::{AuditEntryView, AuditProofView, Page};
 use keyward_control::Control;
 use keyward_store::{AuditFilter, AuditHead, AuditId};
 
+use self::export::ExportAudit;
 use crate::{
     output::{Output, table},
     site::{Site, operator},
@@ -32,6 +35,8 @@ enum AuditCommand {
         #[arg(long, value_name = "HEAD")]
         noted: Option<AuditHead>,
     },
+    /// Write the log as JSON lines, newest first
+    Export(ExportAudit),
 }
 
 /// The audit log is not what was written.
@@ -47,6 +52,7 @@ impl Audit {
         match self.command {
             None => list(&control, self.limit, output).await,
             Some(AuditCommand::Verify { noted }) => verify(&control, noted, output).await,
+            Some(AuditCommand::Export(export)) => export.run(&control).await,
         }
     }
 }

@@ -30,6 +30,31 @@ fn what_was_done_is_in_the_audit_log() {
 }
 
 #[test]
+fn the_log_is_exported_as_lines_newest_first_and_narrowed() {
+    let place = Place::with_organization();
+    let (id, secret) = place.key("k");
+    place.done(&format!("keys revoke {id}"));
+    let lines = |arguments: &str| -> Vec<serde_json::Value> {
+        let said = place.done(&format!("audit export {arguments}"));
+        assert!(!said.contains(&secret));
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let all = lines("");
+    let listed = place.json("audit");
+    assert_eq!(serde_json::json!(all), listed["items"]);
+    for (arguments, expected) in [
+        (format!("--subject {id}"), vec!["key.revoke", "key.create"]),
+        ("--action key.create".to_owned(), vec!["key.create"]),
+        ("--organization acme --action organization.".to_owned(), vec!["organization.create"]),
+        ("--until 2000-01-01T00:00:00Z".to_owned(), vec![]),
+        ("--from 2000-01-01T00:00:00Z --action key.".to_owned(), vec!["key.revoke", "key.create"]),
+    ] {
+        let told: Vec<_> = lines(&arguments).iter().map(|entry| text(&entry["action"])).collect();
+        assert_eq!(told, expected, "{arguments}");
+    }
+}
+
+#[test]
 fn a_log_that_nobody_touched_is_whole_and_gives_its_head() {
     let place = Place::new();
     let zeros = "0".repeat(64);

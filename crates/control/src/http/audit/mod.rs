@@ -1,17 +1,37 @@
 //! The audit log.
 
+pub(super) mod export;
+pub(super) mod export_all;
 pub(super) mod list;
 pub(super) mod list_all;
 pub(super) mod verify;
 
-use keyward_api::ListAuditQuery;
+use axum::response::Response;
+use keyward_api::{ListAuditQuery, RowFormat};
 use keyward_core::id::OrganizationId;
 use keyward_store::{AuditFilter, Subject};
 
 use super::{
+    Management,
     input::{invalid, read},
+    pieces::streamed,
     problem::Refusal,
 };
+use crate::Context;
+
+/// All that a filter lets through, as JSON lines.
+async fn exported(
+    management: &Management,
+    context: Context,
+    filter: AuditFilter,
+) -> Result<Response, Refusal> {
+    let control = management.control();
+    let first = control.export_audit_entries(&context, &filter, None).await?;
+    Ok(streamed(RowFormat::Jsonl.media_type(), first, move |after| {
+        let (control, context, filter) = (control.clone(), context.clone(), filter.clone());
+        async move { control.export_audit_entries(&context, &filter, Some(after)).await }
+    }))
+}
 
 /// What a query asks for.
 fn filter(
