@@ -59,11 +59,11 @@ fn world_in(environment: &[(&str, &str)], mail: &str) -> World {
 
 impl World {
     fn post(&self, token: &str, path: &str, body: &Value) -> Value {
-        let header = format!("Authorization: Bearer {token}");
-        let shown = ["--header", &header];
+        let shown = format!("Authorization: Bearer {token}");
+        let header = ["--header", &shown];
         let done = Command::new("curl")
             .args(["--silent", "--show-error", "--fail-with-body", "--max-time", "5"])
-            .args(if token.is_empty() { &[][..] } else { &shown[..] })
+            .args(if token.is_empty() { &[][..] } else { &header[..] })
             .args(["--json", &body.to_string(), &format!("http://{}{path}", self.manage)])
             .output()
             .unwrap();
