@@ -168,7 +168,9 @@ pub fn table(heading: &[&str], rows: Vec<Vec<String>>, empty: &str) -> String {
         .load_preset(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(heading.iter().map(|name| name.to_uppercase()))
-        .add_rows(rows.iter().map(|row| row.iter().map(|cell| one_line(cell))));
+        .add_rows(
+            rows.into_iter().map(|row| row.into_iter().map(|cell| one_line(&cell).into_owned())),
+        );
     // The preset pads both sides: what begins every line is not needed, and what ends it would break snapshots.
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));

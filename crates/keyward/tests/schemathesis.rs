@@ -25,7 +25,7 @@ use tempfile::TempDir;
 const KEYWARD: &str = env!("CARGO_BIN_EXE_keyward");
 
 /// Some ten times what it takes.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(400);
 
 /// A caller who does these may be nobody afterwards.
 const DANGEROUS: [&str; 4] = ["set_password", "end_session", "remove_member", "change_member"];
@@ -234,7 +234,8 @@ parameters = {{ "path.invitation" = "{withdrawn}" }}
         command.args(["--no-color", "--config-file"]).arg(&config).arg("run");
         command.arg(format!("{}/v1/openapi.json", self.management.url()));
         command.args(["--exclude-checks", NOT_CHECKED, "--warnings", "off"]);
-        command.args(["--suppress-health-check", "filter_too_much"]);
+        // Neither says anything of the API; the second is about how busy the machine is.
+        command.args(["--suppress-health-check", "filter_too_much,too_slow"]);
         let which = match asked {
             Asked::Harmless => "--exclude-operation-id",
             Asked::Dangerous => "--include-operation-id",

@@ -1,6 +1,6 @@
 //! What is changed of keys without a secret being made, and whether gateways know of it; both ways.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, slice};
 
 use http::Method;
 use keyward_api::{
@@ -71,8 +71,7 @@ impl Backend {
                 }
                 Err(error) => {
                     let error = error_view(&error);
-                    let of: &[KeyId] =
-                        if is_not_found(&error) { &together[..1] } else { &left[..] };
+                    let of = if is_not_found(&error) { slice::from_ref(&first) } else { &left };
                     for id in of {
                         told.insert(*id, refused(*id, error.clone()));
                     }
