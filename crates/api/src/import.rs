@@ -24,7 +24,7 @@ impl RowFormat {
 }
 
 /// What is imported, and how.
-#[derive(Deserialize, IntoParams)]
+#[derive(Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ImportKeysQuery {
@@ -36,7 +36,7 @@ pub struct ImportKeysQuery {
 }
 
 /// What is exported, and how.
-#[derive(Deserialize, IntoParams)]
+#[derive(Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ExportKeysQuery {

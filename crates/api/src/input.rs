@@ -208,11 +208,13 @@ pub struct CreateKeyInput {
     /// Models it may ask for; left out, every model.
     #[schema(example = json!(["small"]))]
     pub allowed_models: Option<Vec<String>>,
-    /// Words to sort it by, at most 20.
+    /// Words to sort it by, at most 20, of at most 50 characters.
     #[serde(default)]
+    #[schema(example = json!(["billing"]))]
     pub tags: Vec<String>,
-    /// Names with a value each, at most 20.
+    /// Names with a value each, at most 20; a name has at most 50 characters, a value 500.
     #[serde(default)]
+    #[schema(example = json!({ "team": "billing" }))]
     pub metadata: BTreeMap<String, String>,
     /// How old its secrets may become; left out, as the API's profile says.
     pub rotation: Option<RotationView>,
@@ -270,11 +272,11 @@ pub struct UpdateKeyInput {
     /// Networks it may be used from; empty means from everywhere.
     pub allowed_networks: Option<Vec<String>>,
     /// Models it may ask for; `null` means every model.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     pub allowed_models: Option<Option<Vec<String>>>,
     /// From when on it is refused, RFC 3339; `null` means never.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "2030-01-01T00:00:00Z")]
     pub expires_at: Option<Option<String>>,
     /// Words to sort it by.
@@ -282,11 +284,11 @@ pub struct UpdateKeyInput {
     /// Names with a value each.
     pub metadata: Option<BTreeMap<String, String>>,
     /// How old secrets may become that are made from now on; `null` means as the API's profile says.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<RotationView>)]
     pub rotation: Option<Option<RotationView>>,
     /// The member who answers for it; `null` means nobody.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub owner: Option<Option<String>>,
 }
@@ -305,6 +307,7 @@ pub struct BulkKeysInput {
     /// What is done to each.
     pub action: BulkAction,
     /// Which, 1 to 1,000.
+    #[schema(example = json!(["key_00000000000000000000000000"]))]
     pub keys: Vec<String>,
 }
 
@@ -338,7 +341,7 @@ pub struct UpdateOrganizationInput {
     #[schema(example = "Acme Europe")]
     pub name: Option<String>,
     /// Models its keys may ask for; `null` means every model.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     pub allowed_models: Option<Option<Vec<String>>>,
 }
@@ -350,6 +353,16 @@ pub struct AssignModelIdInput {
     /// Which; left out, one is made.
     #[schema(example = "123456789x12345678")]
     pub id: Option<String>,
+}
+
+/// How the audit log is checked.
+#[derive(Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct VerifyAuditQuery {
+    /// What an earlier check gave as the log's head: also check that the log holds it, as no older copy does.
+    #[param(pattern = "^[0-9]+:[0-9a-f]{64}$")]
+    pub noted: Option<String>,
 }
 
 /// Which entries of the audit log to list, newest first.

@@ -26,7 +26,7 @@ pub use input::{
     CreateInvitationInput, CreateKeyInput, CreateOrganizationInput, CreatedInvitation,
     ExportAuditQuery, ListAuditQuery, ListKeysQuery, RetireSecretQuery, RotateKeyInput,
     SetPasswordInput, SetUpInput, SignUpInput, SignedUp, StartOpenIdQuery, StartSessionInput,
-    StartedSession, UpdateKeyInput, UpdateOrganizationInput,
+    StartedSession, UpdateKeyInput, UpdateOrganizationInput, VerifyAuditQuery,
 };
 pub use key::{
     BulkItem, BulkView, CreatedKey, KeyDetailsView, KeyStateView, KeyView, NodeView, PlaintextView,

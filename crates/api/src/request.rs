@@ -128,7 +128,7 @@ pub struct KeyRequestView {
 }
 
 /// Asking for a key.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateKeyRequestInput {
     /// Which API it shall open: one whose keys are asked for and approved.
@@ -160,7 +160,7 @@ pub struct CreateKeyRequestInput {
 }
 
 /// An approval. What is left out is granted as asked; what is given is at most that.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApproveKeyRequestInput {
     /// What the key is allowed: of what was asked for, or of what that implies.
@@ -179,7 +179,7 @@ pub struct ApproveKeyRequestInput {
 }
 
 /// A denial.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DenyKeyRequestInput {
     /// Why, for whoever asked: 1 to 500 characters.
@@ -188,7 +188,7 @@ pub struct DenyKeyRequestInput {
 }
 
 /// Which requests to list.
-#[derive(Deserialize, IntoParams)]
+#[derive(Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListKeyRequestsQuery {

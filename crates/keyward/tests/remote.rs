@@ -42,7 +42,9 @@ impl World {
         let api = Api::new("main", upstream.address())
             .route("GET", "/read", "read")
             .route("POST", "/write", "write");
-        let keyward = Serve::new(KEYWARD).api(api).settings(Management::SETTINGS).start();
+        let asked = Api::new("asked", upstream.address()).profile("aiaas").host("asked.test");
+        let keyward =
+            Serve::new(KEYWARD).api(api).api(asked).settings(Management::SETTINGS).start();
         let management = Management::of(&keyward);
         management.set_up(&keyward);
         Self { keyward, management, home: TempDir::new().unwrap(), _upstream: upstream }
@@ -141,6 +143,7 @@ fn what_a_server_tells_looks_like_what_the_data_folder_tells() {
     world.key("other", "two");
     world.done(&format!("keys rotate {key} --overlap 2h"));
     world.done("invitations create --organization acme --email bob@example.com --role viewer");
+    world.done("models assign --organization acme");
     for command in [
         "orgs list",
         "orgs show acme",
@@ -149,13 +152,32 @@ fn what_a_server_tells_looks_like_what_the_data_folder_tells() {
         &format!("keys show {key}"),
         "members list --organization acme",
         "invitations list --organization acme",
+        "keys export --organization acme",
+        "keys export --organization acme --api main --format jsonl",
+        "models list",
+        "models list --organization acme",
+        "requests list",
+        "requests list --organization acme --state open",
+        "audit --limit 3",
+        "audit list --organization acme --action key. --from 1h",
+        &format!("audit list --subject {key} --until 2100-01-01T00:00:00Z"),
+        "audit verify",
     ] {
         assert_eq!(world.done(command), world.locally(command), "{command}");
         let command = format!("--json {command}");
         assert_eq!(world.done(&command), world.locally(&command), "{command}");
     }
     // Refusals as well.
-    for command in ["keys show key_00000000000000000000000000", "orgs show nowhere"] {
+    for command in [
+        "keys show key_00000000000000000000000000",
+        "keys update key_00000000000000000000000000 --name none",
+        "keys receipt key_00000000000000000000000000",
+        "requests show krq_00000000000000000000000000",
+        "models list --organization nowhere",
+        "orgs show nowhere",
+        "orgs suspend nowhere",
+        "orgs update other --name x --if-revision 1",
+    ] {
         let here = world.run(&format!("--config {} {command}", world.keyward.config().display()));
         assert_eq!((here.code, here.stderr), (1, world.refused(command)), "{command}");
     }
@@ -187,6 +209,212 @@ fn a_key_is_made_used_up_and_ended_from_afar() {
     assert!(error.contains(r#""code":"conflict""#), "{error}");
     let many = format!("keys create --api main --organization {organization} --name n --count 2");
     assert!(world.refused(&many).contains("data folder only"));
+}
+
+#[test]
+fn what_stands_on_a_key_is_changed_from_afar_as_it_was_seen() {
+    let world = World::logged_in("ada");
+    let organization = world.organization();
+    let made = world.key(&organization, "first");
+    let (key, seen) = (text(&made["id"]), made["revision"].as_u64().unwrap());
+    let changed = world.json(&format!(
+        "keys update {key} --if-revision {seen} --name second --environment staging --permission write --allow-network 10.0.0.0/8 \
+         --allow-model small --expires 2100-01-01T00:00:00Z --tag billing --metadata team=core --rotate-after-days 90 --no-owner"
+    ));
+    let told = |view: &Value| {
+        let fields = [
+            "name",
+            "environment",
+            "permissions",
+            "allowed_networks",
+            "allowed_models",
+            "expires_at",
+            "tags",
+            "metadata",
+            "rotation",
+            "owner_id",
+        ];
+        fields.map(|field| view[field].clone())
+    };
+    assert_eq!(
+        told(&changed),
+        [
+            json!("second"),
+            json!("staging"),
+            json!(["write"]),
+            json!(["10.0.0.0/8"]),
+            json!(["small"]),
+            json!("2100-01-01T00:00:00Z"),
+            json!(["billing"]),
+            json!({ "team": "core" }),
+            json!({ "after_days": 90, "required": false }),
+            json!(null),
+        ]
+    );
+    let shown = world.done(&format!("keys show {key}"));
+    assert_eq!(shown, world.locally(&format!("keys show {key}")));
+    assert!(shown.contains("tags          billing"), "{shown}");
+    let error =
+        world.refused(&format!("--json keys update {key} --if-revision {seen} --name third"));
+    assert!(error.contains(r#""code":"outdated""#), "{error}");
+    // What is not said stays; what is taken away goes.
+    let changed = world.json(&format!(
+        "keys update {key} --from-everywhere --every-model --never-expires --no-tags --no-metadata --rotate-as-profile"
+    ));
+    assert_eq!(
+        told(&changed),
+        [
+            json!("second"),
+            json!("staging"),
+            json!(["write"]),
+            json!([]),
+            json!(null),
+            json!(null),
+            json!([]),
+            json!({}),
+            json!(null),
+            json!(null),
+        ]
+    );
+    assert_eq!(world.run(&format!("keys update {key}")).code, 2, "nothing is said");
+    assert_eq!(world.run(&format!("keys update {key} --tag a --no-tags")).code, 2, "both are said");
+
+    let receipt = world.json(&format!("keys receipt {key}"));
+    assert_eq!(receipt["revision"], changed["revision"]);
+    assert_eq!(receipt["nodes"].as_array().unwrap().len(), 1, "{receipt}");
+    assert!(world.done(&format!("keys receipt {key}")).contains("GATEWAY"));
+}
+
+#[test]
+fn many_keys_are_ended_at_once_whosever_they_are() {
+    let world = World::logged_in("ops");
+    for organization in ["acme", "other"] {
+        world.done(&format!("orgs create --id {organization}"));
+    }
+    let none = "key_00000000000000000000000000";
+    let key = |organization, name| text(&world.key(organization, name)["id"]);
+    let (first, second, third) = (key("acme", "one"), key("other", "two"), key("acme", "three"));
+    let all = format!("{first} {none} {second} {third}");
+    let done = world.run(&format!("--json keys disable {all}"));
+    assert_eq!(done.code, 1);
+    assert!(done.stderr.contains("1 of 4 keys were refused"), "{}", done.stderr);
+    let items: Value = serde_json::from_str(&done.stdout).unwrap();
+    let told: Vec<_> = items["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| (text(&item["id"]), item["state"].clone(), item["error"]["code"].clone()))
+        .collect();
+    let disabled = |id: &String| (id.clone(), json!("disabled"), Value::Null);
+    let expected = [
+        disabled(&first),
+        (none.to_owned(), Value::Null, json!("not_found")),
+        disabled(&second),
+        disabled(&third),
+    ];
+    assert_eq!(told, expected);
+    let here = format!("--config {} keys enable {all}", world.keyward.config().display());
+    let (here, afar) = (world.run(&here), world.run(&format!("keys disable {all}")));
+    assert_eq!(here.code, 1);
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&here.stdout.replace(" active ", " disabled ")), words(&afar.stdout));
+    let revoked = world.json(&format!("keys revoke {first} {second} {first}"));
+    assert_eq!(revoked["items"].as_array().unwrap().len(), 3);
+    assert!(revoked["items"].as_array().unwrap().iter().all(|one| one["state"] == "revoked"));
+}
+
+#[test]
+fn keys_move_in_and_out_from_afar() {
+    let world = World::logged_in("ada");
+    let organization = world.organization();
+    let rows =
+        "name,plaintext,permissions\nold,a-key-of-another-system-9f8e7d6c5b4a,read\nbad,x,fly\n";
+    let file = world.home.path().join("rows.csv");
+    std::fs::write(&file, rows).unwrap();
+    let import = format!("--json keys import --api main --organization {organization} rows.csv");
+    for (arguments, kept) in [(format!("{import} --dry-run"), 0), (import, 1)] {
+        let said = world.run(&arguments);
+        assert_eq!(said.code, 1, "{}", said.stderr);
+        assert!(said.stderr.contains("1 of 2 rows were refused"), "{}", said.stderr);
+        let report: Value = serde_json::from_str(&said.stdout).unwrap();
+        assert_eq!((&report["imported"], &report["refused"]), (&json!(1), &json!(1)), "{report}");
+        let keys = world.json("keys list");
+        assert_eq!(keys["items"].as_array().unwrap().len(), kept);
+    }
+    let exported = world.done("keys export");
+    assert_eq!(exported.lines().count(), 2, "{exported}");
+    assert!(exported.contains(",old,main,") && !exported.contains("9f8e7d"), "{exported}");
+    assert_eq!(exported, world.locally(&format!("keys export --organization {organization}")));
+    // Which one is meant is not guessed.
+    world.log_in("ops");
+    world.done("--login ops orgs create --id acme");
+    assert!(world.refused("--login ops keys export").contains("`--organization`"));
+}
+
+#[test]
+fn a_key_is_asked_for_decided_on_and_claimed_from_afar() {
+    let world = World::logged_in("ada");
+    let organization = world.organization();
+    let ask = |name: &str| {
+        text(&world.json(&format!(
+            "requests ask --api asked --organization {organization} --name {name} --permission inference:read \
+             --permission inference:write --reason nightly --lifetime 30d"
+        ))["id"])
+    };
+    let (taken_back, denied, granted) = (ask("one"), ask("two"), ask("three"));
+    assert!(world.done(&format!("requests withdraw {taken_back}")).contains("is taken back"));
+    assert!(world.done(&format!("requests deny {denied} --reason no")).contains("is denied"));
+    let said = world.done(&format!(
+        "requests approve {granted} --permission inference:write --lifetime 7d --note enough"
+    ));
+    assert!(said.contains("is approved: ada@example.com can claim"), "{said}");
+    for command in
+        ["requests list", "requests list --state denied", &format!("requests show {granted}")]
+    {
+        assert_eq!(world.done(command), world.locally(command), "{command}");
+    }
+    let claimed = world.json(&format!("requests claim {granted}"));
+    assert_eq!(claimed["permissions"], json!(["inference:write"]));
+    assert!(text(&claimed["secret"]).len() > 20);
+    assert!(world.refused(&format!("--json requests claim {granted}")).contains("conflict"));
+    // Who runs this Keyward asks for nothing and claims nothing.
+    let config = world.keyward.config().display();
+    assert!(
+        world.refused(&format!("--config {config} requests claim {granted}")).contains("log in")
+    );
+}
+
+#[test]
+fn organizations_and_their_models_are_seen_to_from_afar() {
+    let world = World::logged_in("ops");
+    world.done("orgs create --id acme");
+    let revision = world.json("orgs show acme")["revision"].as_u64().unwrap();
+    let update =
+        format!("orgs update acme --name Acme --allow-model small --if-revision {revision}");
+    let updated = world.json(&update);
+    assert_eq!((&updated["name"], &updated["allowed_models"]), (&json!("Acme"), &json!(["small"])));
+    assert!(world.refused(&format!("--json {update}")).contains(r#""code":"outdated""#));
+    assert_eq!(world.json("orgs update acme --every-model")["allowed_models"], Value::Null);
+    assert_eq!(world.run("orgs update acme").code, 2, "nothing is said");
+    let allowed = world.done("models allow --organization acme small large");
+    assert_eq!(allowed, "Keys of organization `acme` may ask for small, large.\n");
+    let model = text(&world.json("models assign --organization acme")["id"]);
+    let withdrawn = world.done(&format!("models withdraw --organization acme --id {model}"));
+    assert_eq!(
+        withdrawn,
+        format!("Model id `{model}` no longer belongs to organization `acme`.\n")
+    );
+    assert_eq!(world.json("orgs suspend acme")["state"], "suspended");
+    assert_eq!(world.json("orgs resume acme")["state"], "active");
+    assert_eq!(world.done("orgs show acme"), world.locally("orgs show acme"));
+
+    let head = text(&world.json("audit verify")["head"]);
+    world.done("orgs update acme --name Again");
+    let said = world.done(&format!("audit verify --noted {head}"));
+    assert!(said.contains("is whole and holds what was noted"), "{said}");
+    let other = format!("{}:{}", head.split(':').next().unwrap(), "0".repeat(64));
+    let said = world.run(&format!("audit verify --noted {other}"));
+    assert!(said.code == 1 && said.stderr.contains("the audit log is broken"), "{}", said.stderr);
 }
 
 #[test]
@@ -371,7 +599,7 @@ fn which_way_a_command_goes_is_never_guessed() {
     assert!(named.code == 1 && named.stderr.contains("KEYWARD_LOGIN"), "{}", named.stderr);
     // A named configuration stands above the login in use, and what is local only says so.
     world.done(&format!("--config {config} keys list"));
-    for arguments in ["audit", "orgs suspend acme", "--login ops routes"] {
+    for arguments in ["upstreams list", "config check", "--login ops routes"] {
         let error = world.refused(arguments);
         assert!(
             error.contains(

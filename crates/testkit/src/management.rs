@@ -18,8 +18,7 @@ pub struct Management {
 
 impl Management {
     /// The settings that make `serve` listen for it, on a free port.
-    pub const SETTINGS: &'static str =
-        "\n[management]\naddress = \"127.0.0.1:0\"\nsign_up = true\n";
+    pub const SETTINGS: &'static str = "\n[management]\naddress = \"127.0.0.1:0\"\nsign_up = true\nrequests_per_minute = 1000000\n";
 
     /// Where a Keyward with these settings said it listens.
     pub fn of(keyward: &Keyward) -> Self {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::bail;
 use http::Method;
 use keyward_api::{
-    CreateKeyInput, CreatedKey, KeyDetailsView, KeyView, ListKeysQuery, OrganizationView,
-    RotateKeyInput, RotationView,
+    CreateKeyInput, CreatedKey, KeyDetailsView, KeyView, ListKeysQuery, RotateKeyInput,
+    RotationView,
 };
 use keyward_control::app::keys::{Issued, KeyQuery, NewKey};
 use keyward_core::{
@@ -84,16 +84,8 @@ impl Backend {
                 }
             }
             Self::Remote(remote) => {
-                let organizations = match &query.organization {
-                    Some(organization) => vec![organization.to_string()],
-                    None => {
-                        let all: Vec<OrganizationView> =
-                            remote.client.list("/v1/organizations").await?;
-                        all.into_iter().map(|one| one.id).collect()
-                    }
-                };
                 let mut keys = Vec::new();
-                for organization in organizations {
+                for organization in self.seen_organizations(query.organization.as_ref()).await? {
                     let path = format!("/v1/organizations/{organization}/keys");
                     let of_page = |after| ListKeysQuery {
                         api: query.api.as_ref().map(ToString::to_string),

@@ -1,8 +1,9 @@
 //! Organizations, both ways.
 
 use http::Method;
-use keyward_api::{CreateOrganizationInput, OrganizationView};
+use keyward_api::{CreateOrganizationInput, OrganizationView, UpdateOrganizationInput};
 use keyward_core::id::OrganizationId;
+use keyward_store::{OrganizationUpdate, Revision};
 
 use super::Backend;
 use crate::site::operator;
@@ -40,6 +41,63 @@ impl Backend {
             Self::Remote(remote) => {
                 Ok(remote.client.get(&format!("/v1/organizations/{id}"), &()).await?)
             }
+        }
+    }
+
+    /// Changes one; with `seen`, only one that stands at this revision.
+    pub async fn update_organization(
+        &self,
+        id: &OrganizationId,
+        update: OrganizationUpdate,
+        seen: Option<u64>,
+    ) -> anyhow::Result<OrganizationView> {
+        match self {
+            Self::Local(site) => {
+                let seen = seen.map(Revision::new);
+                Ok(site.control().update_organization(&operator(), id, update, seen).await?)
+            }
+            Self::Remote(remote) => {
+                let OrganizationUpdate { name, allowed_models } = update;
+                let input = UpdateOrganizationInput { name, allowed_models };
+                Ok(remote.client.change(&format!("/v1/organizations/{id}"), &input, seen).await?)
+            }
+        }
+    }
+
+    /// Lets none of its keys work.
+    pub async fn suspend_organization(
+        &self,
+        id: &OrganizationId,
+    ) -> anyhow::Result<OrganizationView> {
+        match self {
+            Self::Local(site) => Ok(site.control().suspend_organization(&operator(), id).await?),
+            Self::Remote(remote) => {
+                Ok(remote.client.post(&format!("/v1/organizations/{id}/suspend")).await?)
+            }
+        }
+    }
+
+    /// Lets them work again.
+    pub async fn resume_organization(
+        &self,
+        id: &OrganizationId,
+    ) -> anyhow::Result<OrganizationView> {
+        match self {
+            Self::Local(site) => Ok(site.control().resume_organization(&operator(), id).await?),
+            Self::Remote(remote) => {
+                Ok(remote.client.post(&format!("/v1/organizations/{id}/resume")).await?)
+            }
+        }
+    }
+
+    /// The one that was named, or all that the caller sees: where a server has lists of one organization only.
+    pub(super) async fn seen_organizations(
+        &self,
+        named: Option<&OrganizationId>,
+    ) -> anyhow::Result<Vec<String>> {
+        match named {
+            Some(organization) => Ok(vec![organization.to_string()]),
+            None => Ok(self.list_organizations().await?.into_iter().map(|one| one.id).collect()),
         }
     }
 }

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
-use keyward_api::{CreatedKey, KeyDetailsView, KeyStateView, KeyView, Page, RotationView};
+use keyward_api::{
+    BulkAction, CreatedKey, KeyDetailsView, KeyStateView, KeyView, Page, RotationView,
+};
 use keyward_control::{
     Control,
     app::keys::{KeyQuery, NewKey},
@@ -17,7 +19,7 @@ use keyward_core::{
 use tokio::task::JoinSet;
 
 use super::{
-    transfer,
+    key_changes, transfer,
     values::{self, Moment},
 };
 use crate::{
@@ -44,13 +46,14 @@ pub(super) enum Keys {
         /// The key's id
         id: KeyId,
     },
-    /// Let a key rest until it is enabled
-    Disable {
-        /// The key's id
-        id: KeyId,
-    },
-    /// Let a disabled key be used again
-    Enable {
+    /// Let keys rest until they are enabled
+    Disable(key_changes::Many),
+    /// Let disabled keys be used again
+    Enable(key_changes::Many),
+    /// Change a key's name, what it may and what is written on it. Its secrets stay
+    Update(Box<key_changes::Update>),
+    /// Tell which gateways have applied the last change to a key
+    Receipt {
         /// The key's id
         id: KeyId,
     },
@@ -72,11 +75,8 @@ pub(super) enum Keys {
         #[arg(long)]
         force: bool,
     },
-    /// End a key for good
-    Revoke {
-        /// The key's id
-        id: KeyId,
-    },
+    /// End keys for good
+    Revoke(key_changes::Many),
 }
 
 #[derive(Debug, Args)]
@@ -170,21 +170,21 @@ enum State {
 impl Keys {
     pub(super) async fn run(self, place: &Place, output: Output) -> anyhow::Result<()> {
         let backend = place.open().await?;
-        let said = |view: KeyView, what: &str| {
-            output.show(&view, |key| format!("{} `{}` {what}.", key.id, key.name))
-        };
         match self {
             Self::Create(create) => create.run(&backend, output).await,
             Self::List(list) => list.run(&backend, output).await,
-            Self::Import(import) => import.run(&local(&backend)?, output).await,
-            Self::Export(export) => export.run(&local(&backend)?).await,
+            Self::Import(import) => import.run(&backend, output).await,
+            Self::Export(export) => export.run(&backend).await,
             Self::Show { id } => output.show(&backend.show_key(id).await?, shown),
-            Self::Disable { id } => said(
-                backend.disable_key(id).await?,
-                "is disabled; `keys enable` lets it be used again",
-            ),
-            Self::Enable { id } => said(backend.enable_key(id).await?, "is enabled"),
-            Self::Revoke { id } => said(backend.revoke_key(id).await?, "is revoked, for good"),
+            Self::Update(update) => {
+                output.show(&update.run(&backend).await?, |key| facts(&on(key)))
+            }
+            Self::Receipt { id } => {
+                output.show(&backend.key_receipt(id).await?, key_changes::receipt)
+            }
+            Self::Disable(many) => many.run(&backend, BulkAction::Disable, output).await,
+            Self::Enable(many) => many.run(&backend, BulkAction::Enable, output).await,
+            Self::Revoke(many) => many.run(&backend, BulkAction::Revoke, output).await,
             Self::Rotate { id, overlap } => {
                 let made = backend.rotate_key(id, overlap).await?;
                 let keyward = backend.command_line();
@@ -198,16 +198,6 @@ impl Keys {
                     format!("{secret} no longer opens {} `{}`.", key.id, key.name)
                 })
             }
-        }
-    }
-}
-
-/// For what no server is asked yet.
-fn local(backend: &Backend) -> anyhow::Result<Control> {
-    match backend {
-        Backend::Local(site) => Ok(site.control()),
-        Backend::Remote(_) => {
-            bail!("this works on a data folder only: run it there, with `--config FILE`")
         }
     }
 }
@@ -298,7 +288,7 @@ fn once(created: &CreatedKey, example: Option<&str>) -> String {
     text
 }
 
-fn made(created: &CreatedKey, example: Option<&str>) -> String {
+pub(super) fn made(created: &CreatedKey, example: Option<&str>) -> String {
     let key = &created.key;
     let until = key.expires_at.as_ref().map_or(String::new(), |at| format!(" until {at}"));
     format!(
@@ -409,9 +399,9 @@ fn requests(secret: &keyward_api::SecretView) -> String {
     }
 }
 
-fn shown(details: &KeyDetailsView) -> String {
-    let key = &details.key;
-    let mut text = facts(&[
+/// What stands on a key.
+fn on(key: &KeyView) -> Vec<(&'static str, String)> {
+    vec![
         ("key", key.id.clone()),
         ("name", key.name.clone()),
         ("api", key.api.clone()),
@@ -432,7 +422,12 @@ fn shown(details: &KeyDetailsView) -> String {
         ("state", key.state.as_str().to_owned()),
         ("created", key.created_at.clone()),
         ("expires", key.expires_at.clone().unwrap_or_else(|| "never".to_owned())),
-    ]);
+    ]
+}
+
+fn shown(details: &KeyDetailsView) -> String {
+    let key = &details.key;
+    let mut text = facts(&on(key));
     let secret = |secret: &keyward_api::SecretView| {
         vec![
             secret.id.clone(),

@@ -12,6 +12,7 @@ mod backup;
 mod check;
 mod explain;
 mod invitations;
+mod key_changes;
 mod keys;
 mod login;
 mod members;
@@ -66,13 +67,13 @@ enum Command {
     Serve(ServeArguments),
     /// Show every built-in profile at work, with nothing configured
     Demo(DemoArguments),
-    /// Make, list, show, rotate and end keys
+    /// Make, list, show, change, rotate and end keys
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// List, show, approve and deny requests for keys
+    /// Ask for keys and claim them; list, show, approve and deny requests
     #[command(subcommand)]
     Requests(requests::Requests),
-    /// Make, list, show, suspend and resume organizations
+    /// Make, list, show, change, suspend and resume organizations
     #[command(subcommand)]
     Orgs(orgs::Orgs),
     /// List the members of an organization, change their roles, remove them
@@ -162,14 +163,14 @@ fn dispatch(place: &Place, output: Output, command: Command) -> anyhow::Result<(
             Command::Whoami => account::show(place, output).await,
             Command::Account(command) => command.run(place, output).await,
             Command::Sessions(command) => command.run(place, output).await,
-            Command::Requests(command) => command.run(place.local()?, output).await,
-            Command::Models(command) => command.run(place.local()?, output).await,
+            Command::Requests(command) => command.run(place, output).await,
+            Command::Models(command) => command.run(place, output).await,
             Command::Upstreams(command) => command.run(place.local()?, output).await,
             Command::Profiles(command) => command.run(place.local()?, output),
             Command::Config(command) => command.run(place.local()?, output),
             Command::Explain(command) => command.run(place.local()?, output).await,
             Command::Routes(command) => command.run(place.local()?, output),
-            Command::Audit(command) => command.run(place.local()?, output).await,
+            Command::Audit(command) => command.run(place, output).await,
             Command::Backup(command) => command.run(place.local()?, output).await,
             Command::Restore(command) => command.run(place.local()?, output),
             Command::Completions { shell } => completions(shell),

@@ -1,15 +1,13 @@
 //! `keyward models …`
 
-use std::path::Path;
-
 use clap::Subcommand;
 use keyward_api::{ModelIdView, Page};
 use keyward_core::id::{ModelId, OrganizationId};
 use keyward_store::OrganizationUpdate;
 
 use crate::{
+    backend::Place,
     output::{Output, table},
-    site::{Site, operator},
 };
 
 #[derive(Debug, Subcommand)]
@@ -53,12 +51,11 @@ pub(super) enum Models {
 }
 
 impl Models {
-    pub(super) async fn run(self, config: &Path, output: Output) -> anyhow::Result<()> {
-        let site = Site::open(config).await?;
-        let (control, context) = (site.control(), operator());
+    pub(super) async fn run(self, place: &Place, output: Output) -> anyhow::Result<()> {
+        let backend = place.open().await?;
         match self {
             Self::Assign { organization, id } => {
-                let view = control.assign_model_id(&context, &organization, id).await?;
+                let view = backend.assign_model_id(&organization, id).await?;
                 output.show(&view, |model| {
                     format!(
                         "Model id `{}` belongs to organization `{}`.",
@@ -67,7 +64,7 @@ impl Models {
                 })
             }
             Self::Withdraw { organization, id } => {
-                let view = control.withdraw_model_id(&context, &organization, id).await?;
+                let view = backend.withdraw_model_id(&organization, id).await?;
                 output.show(&view, |model| {
                     format!(
                         "Model id `{}` no longer belongs to organization `{}`.",
@@ -76,8 +73,7 @@ impl Models {
                 })
             }
             Self::List { organization } => {
-                let all =
-                    Page::whole(control.list_model_ids(&context, organization.as_ref()).await?);
+                let all = Page::whole(backend.list_model_ids(organization.as_ref()).await?);
                 output.show(&all, |page| listed(&page.items))
             }
             Self::Allow { organization, models, all } => {
@@ -86,8 +82,7 @@ impl Models {
                     allowed_models: Some(models),
                     ..OrganizationUpdate::default()
                 };
-                let view =
-                    control.update_organization(&context, &organization, update, None).await?;
+                let view = backend.update_organization(&organization, update, None).await?;
                 output.show(&view, |org| match &org.allowed_models {
                     None => format!("Keys of organization `{}` may ask for every model.", org.id),
                     Some(models) => {

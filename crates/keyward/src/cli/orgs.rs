@@ -1,13 +1,13 @@
 //! `keyward orgs …`
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use keyward_api::{OrganizationView, Page};
 use keyward_core::id::OrganizationId;
+use keyward_store::OrganizationUpdate;
 
 use crate::{
     backend::Place,
     output::{Output, facts, table},
-    site::{Site, operator},
 };
 
 #[derive(Debug, Subcommand)]
@@ -21,6 +21,8 @@ pub(super) enum Orgs {
         /// The organization's id
         id: OrganizationId,
     },
+    /// Change an organization's name, or the models its keys may ask for
+    Update(Update),
     /// Let none of its keys work until it is resumed
     Suspend {
         /// The organization's id
@@ -44,32 +46,63 @@ pub(super) struct Create {
     name: Option<String>,
 }
 
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").required(true).multiple(true).args(["name", "models", "every_model"])))]
+pub(super) struct Update {
+    /// The organization's id
+    id: OrganizationId,
+    /// What people will call it
+    #[arg(long)]
+    name: Option<String>,
+    /// A model its keys may ask for, in the place of those until now; may be given several times
+    #[arg(long = "allow-model", id = "models", value_name = "MODEL")]
+    models: Vec<String>,
+    /// Let its keys ask for every model
+    #[arg(long, conflicts_with = "models")]
+    every_model: bool,
+    /// Only if nobody changed it since it had this revision, as `--json orgs show` tells it
+    #[arg(long, value_name = "REVISION")]
+    if_revision: Option<u64>,
+}
+
+impl Update {
+    fn update(&self) -> OrganizationUpdate {
+        let models = (!self.models.is_empty()).then(|| Some(self.models.clone()));
+        OrganizationUpdate {
+            name: self.name.clone(),
+            allowed_models: if self.every_model { Some(None) } else { models },
+        }
+    }
+}
+
 impl Orgs {
     pub(super) async fn run(self, place: &Place, output: Output) -> anyhow::Result<()> {
+        let backend = place.open().await?;
         match self {
             Self::Create(Create { id, name }) => {
-                let made = place.open().await?.create_organization(id, name).await?;
+                let made = backend.create_organization(id, name).await?;
                 output.show(&made, |org| {
                     format!("Organization `{}` (\"{}\") is made.", org.id, org.name)
                 })
             }
             Self::List => {
-                let all = Page::whole(place.open().await?.list_organizations().await?);
+                let all = Page::whole(backend.list_organizations().await?);
                 output.show(&all, |page| listed(&page.items))
             }
-            Self::Show { id } => {
-                output.show(&place.open().await?.show_organization(&id).await?, shown)
+            Self::Show { id } => output.show(&backend.show_organization(&id).await?, shown),
+            Self::Update(update) => {
+                let seen = update.if_revision;
+                let view = backend.update_organization(&update.id, update.update(), seen).await?;
+                output.show(&view, shown)
             }
             Self::Suspend { id } => {
-                let control = Site::open(place.local()?).await?.control();
-                let view = control.suspend_organization(&operator(), &id).await?;
+                let view = backend.suspend_organization(&id).await?;
                 output.show(&view, |org| {
                     format!("Organization `{}` is suspended: none of its keys works until it is resumed.", org.id)
                 })
             }
             Self::Resume { id } => {
-                let control = Site::open(place.local()?).await?.control();
-                let view = control.resume_organization(&operator(), &id).await?;
+                let view = backend.resume_organization(&id).await?;
                 output.show(&view, |org| format!("Organization `{}` is active.", org.id))
             }
         }

@@ -1,26 +1,23 @@
-//! `keyward requests …`: key requests, seen and decided on by who runs this Keyward. Asking and claiming are the member's alone,
-//! over the management API.
+//! `keyward requests …`: key requests, seen and decided on by who may, over a login or on a data folder. Asking, withdrawing and
+//! claiming are a person's alone: they need a login.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use keyward_api::{KeyRequestStateView, KeyRequestView, KeyTermsView, Page};
-use keyward_control::{
-    Control,
-    app::key_requests::{Grant, KeyRequestQuery},
-};
+use keyward_api::{CreateKeyRequestInput, KeyRequestStateView, KeyRequestView, KeyTermsView, Page};
+use keyward_control::app::key_requests::{Grant, KeyRequestQuery};
 use keyward_core::{
-    id::{KeyRequestId, OrganizationId},
+    id::{ApiName, KeyRequestId, OrganizationId},
+    key::Environment,
     network::Network,
 };
 
-use super::values;
+use super::{keys, values};
 use crate::{
+    backend::{Backend, Place},
     output::{Output, facts, table},
-    site::{Site, operator},
 };
 
-const PAGE: u32 = 1000;
 /// Whoever asked is told before the command ends, if the mail server answers in this time.
 const MAIL: Duration = Duration::from_secs(10);
 
@@ -30,6 +27,18 @@ pub(super) enum Requests {
     List(List),
     /// Show a request
     Show {
+        /// The request's id
+        id: KeyRequestId,
+    },
+    /// Ask for a key, at an API whose keys are approved
+    Ask(Ask),
+    /// Take back what one asked for
+    Withdraw {
+        /// The request's id
+        id: KeyRequestId,
+    },
+    /// Claim the key that was granted. It is printed once
+    Claim {
         /// The request's id
         id: KeyRequestId,
     },
@@ -53,6 +62,40 @@ pub(super) struct List {
     /// Only requests in this state
     #[arg(long)]
     state: Option<State>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Ask {
+    /// Which API the key shall open
+    #[arg(long)]
+    api: ApiName,
+    /// Whose it will be
+    #[arg(long)]
+    organization: OrganizationId,
+    /// What people will call it
+    #[arg(long)]
+    name: String,
+    /// Why it is needed, for those who decide
+    #[arg(long)]
+    reason: String,
+    /// What it is used for [default: the preset's, else production]
+    #[arg(long)]
+    environment: Option<Environment>,
+    /// A permission of the API's profile; may be given several times
+    #[arg(long = "permission", value_name = "PERMISSION")]
+    permissions: Vec<String>,
+    /// A named bundle of permissions of the API's profile
+    #[arg(long)]
+    preset: Option<String>,
+    /// How long it shall be good from its claim on [default: without an end]
+    #[arg(long, value_parser = values::duration, value_name = "DURATION")]
+    lifetime: Option<Duration>,
+    /// A network it will be used from; may be given several times [default: everywhere]
+    #[arg(long = "allow-network", value_name = "CIDR")]
+    allowed_networks: Vec<Network>,
+    /// A model it will ask for; may be given several times [default: every model]
+    #[arg(long = "allow-model", value_name = "MODEL")]
+    allowed_models: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -102,43 +145,109 @@ impl From<State> for KeyRequestStateView {
 }
 
 impl Requests {
-    pub(super) async fn run(self, config: &Path, output: Output) -> anyhow::Result<()> {
-        let mut site = Site::open(config).await?;
-        let decides = matches!(self, Self::Approve(_) | Self::Deny { .. });
-        // A decision matters more than its mail.
-        if decides && let Err(error) = site.start_mail() {
-            Output::note(&format!("warning: nobody is told by mail: {error:#}"));
-        }
-        let done = self.on(&site.control(), output).await;
-        site.mailer.finish(MAIL);
-        done
-    }
-
-    async fn on(self, control: &Control, output: Output) -> anyhow::Result<()> {
-        let context = operator();
+    pub(super) async fn run(self, place: &Place, output: Output) -> anyhow::Result<()> {
         match self {
-            Self::List(list) => list.run(control, output).await,
-            Self::Show { id } => output.show(&control.show_key_request(&context, id).await?, shown),
+            Self::List(list) => list.run(&place.open().await?, output).await,
+            Self::Show { id } => {
+                output.show(&place.open().await?.show_key_request(id).await?, shown)
+            }
+            Self::Ask(ask) => ask.run(place, output).await,
+            Self::Withdraw { id } => {
+                let view = place.server().await?.withdraw_key_request(id).await?;
+                output.show(&view, |request| format!("{id} `{}` is taken back.", request.name))
+            }
+            Self::Claim { id } => {
+                let created = place.server().await?.claim_key(id).await?;
+                output.show(&created, |created| keys::made(created, None))
+            }
             Self::Approve(approve) => {
-                let (id, grant) = (approve.id, approve.grant());
-                let view = control.approve_key_request(&context, id, grant).await?;
-                output.show(&view, |request| {
-                    let until = request.claim_until.as_deref().unwrap_or_default();
-                    format!(
-                        "{id} is approved: {} can claim `{}` until {until}.\n\n{}",
-                        request.requester.email,
-                        request.name,
-                        shown(request)
-                    )
-                })
+                let mut backend = place.open().await?;
+                let decision = Decision::Approve(approve.id, approve.grant());
+                decided(&mut backend, decision, output).await
             }
             Self::Deny { id, reason } => {
-                let view = control.deny_key_request(&context, id, reason).await?;
-                output.show(&view, |request| {
-                    format!("{id} `{}` of {} is denied.", request.name, request.requester.email)
-                })
+                decided(&mut place.open().await?, Decision::Deny(id, reason), output).await
             }
         }
+    }
+}
+
+enum Decision {
+    Approve(KeyRequestId, Grant),
+    Deny(KeyRequestId, String),
+}
+
+/// Decides. On a data folder, whoever asked is told from here; a decision matters more than its mail.
+async fn decided(backend: &mut Backend, decision: Decision, output: Output) -> anyhow::Result<()> {
+    if let Backend::Local(site) = backend
+        && let Err(error) = site.start_mail()
+    {
+        Output::note(&format!("warning: nobody is told by mail: {error:#}"));
+    }
+    let done = match decision {
+        Decision::Approve(id, grant) => approved(backend, id, grant, output).await,
+        Decision::Deny(id, reason) => denied(backend, id, reason, output).await,
+    };
+    if let Backend::Local(site) = backend {
+        site.mailer.finish(MAIL);
+    }
+    done
+}
+
+async fn approved(
+    backend: &Backend,
+    id: KeyRequestId,
+    grant: Grant,
+    output: Output,
+) -> anyhow::Result<()> {
+    let view = backend.approve_key_request(id, grant).await?;
+    output.show(&view, |request| {
+        let until = request.claim_until.as_deref().unwrap_or_default();
+        format!(
+            "{id} is approved: {} can claim `{}` until {until}.\n\n{}",
+            request.requester.email,
+            request.name,
+            shown(request)
+        )
+    })
+}
+
+async fn denied(
+    backend: &Backend,
+    id: KeyRequestId,
+    reason: String,
+    output: Output,
+) -> anyhow::Result<()> {
+    let view = backend.deny_key_request(id, reason).await?;
+    output.show(&view, |request| {
+        format!("{id} `{}` of {} is denied.", request.name, request.requester.email)
+    })
+}
+
+impl Ask {
+    async fn run(self, place: &Place, output: Output) -> anyhow::Result<()> {
+        let models = self.allowed_models;
+        let input = CreateKeyRequestInput {
+            api: self.api.to_string(),
+            name: self.name,
+            environment: self.environment.map(|environment| environment.to_string()),
+            permissions: self.permissions,
+            preset: self.preset,
+            reason: self.reason,
+            lifetime_seconds: self.lifetime.map(|lifetime| lifetime.as_secs()),
+            allowed_networks: self.allowed_networks.iter().map(ToString::to_string).collect(),
+            allowed_models: (!models.is_empty()).then_some(models),
+        };
+        let server = place.server().await?;
+        let view = server.ask_for_key(&self.organization, &input).await?;
+        let keyward = server.command_line();
+        output.show(&view, |request| {
+            format!(
+                "{}\n\nWhen it is approved, `{keyward} requests claim {}` makes the key.",
+                shown(request),
+                request.id
+            )
+        })
     }
 }
 
@@ -156,21 +265,13 @@ impl Approve {
 }
 
 impl List {
-    async fn run(self, control: &Control, output: Output) -> anyhow::Result<()> {
-        let mut query = KeyRequestQuery {
+    async fn run(self, backend: &Backend, output: Output) -> anyhow::Result<()> {
+        let query = KeyRequestQuery {
             organization: self.organization,
             state: self.state.map(Into::into),
             after: None,
         };
-        let mut requests = Vec::new();
-        loop {
-            let page = control.list_key_requests(&operator(), &query, PAGE).await?;
-            requests.extend(page.items);
-            match page.next {
-                Some(next) => query.after = Some(next.parse()?),
-                None => break,
-            }
-        }
+        let requests = backend.list_key_requests(query).await?;
         output.show(&Page::whole(requests), |page| listed(&page.items))
     }
 }

@@ -2,26 +2,23 @@
 
 use std::{
     fs::File,
-    io::{Read, Write},
+    io::Read,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use keyward_api::{ImportReport, RowFormat, RowNote};
-use keyward_control::{
-    Control,
-    app::{
-        export::Export,
-        import::{self, Import},
-    },
+use keyward_control::app::{
+    export::Export,
+    import::{self, Import},
 };
 use keyward_core::id::{ApiName, OrganizationId};
 use zeroize::Zeroizing;
 
 use crate::{
-    output::{Closed, Output, table},
-    site::operator,
+    backend::Backend,
+    output::{Output, table},
 };
 
 #[derive(Debug, Args)]
@@ -76,7 +73,7 @@ impl From<Format> for RowFormat {
 pub(super) struct RowsRefused(u64, u64);
 
 impl ImportKeys {
-    pub(super) async fn run(self, control: &Control, output: Output) -> anyhow::Result<()> {
+    pub(super) async fn run(self, backend: &Backend, output: Output) -> anyhow::Result<()> {
         let format = self.format.map_or_else(|| by_name(&self.file), RowFormat::from);
         let bytes = read(&self.file)?;
         let import = Import {
@@ -85,7 +82,7 @@ impl ImportKeys {
             format,
             dry_run: self.dry_run,
         };
-        let report = control.import_keys(&operator(), &import, &bytes).await?;
+        let report = backend.import_keys(import, bytes).await?;
         output.show(&report, said)?;
         match report.refused {
             0 => Ok(()),
@@ -143,23 +140,19 @@ fn said(report: &ImportReport) -> String {
 }
 
 impl ExportKeys {
-    pub(super) async fn run(self, control: &Control) -> anyhow::Result<()> {
+    pub(super) async fn run(self, backend: &Backend) -> anyhow::Result<()> {
         let export =
             Export { organization: self.organization, api: self.api, format: self.format.into() };
-        let mut after = None;
-        loop {
-            let piece = control.export_keys(&operator(), &export, after).await?;
-            let mut stdout = std::io::stdout().lock();
-            match stdout.write_all(&piece.bytes).and_then(|()| stdout.flush()) {
-                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-                    return Err(Closed.into());
-                }
-                written => written?,
+        let mut begun = Vec::new();
+        // Whole lines, however they came: what is written out before somebody's eyes is never half a character.
+        let take = |piece: &[u8]| {
+            begun.extend_from_slice(piece);
+            match begun.iter().rposition(|byte| *byte == b'\n') {
+                Some(end) => Output::rows(&begun.drain(..=end).collect::<Vec<_>>()),
+                None => Ok(()),
             }
-            match piece.next {
-                Some(next) => after = Some(next),
-                None => return Ok(()),
-            }
-        }
+        };
+        backend.export_keys(export, take).await?;
+        Output::rows(&begun)
     }
 }

@@ -25,6 +25,18 @@ impl Moment {
             Self::At(moment) => moment,
         }
     }
+
+    pub(super) fn before(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::In(duration) => now.minus(duration),
+            Self::At(moment) => moment,
+        }
+    }
+}
+
+/// A moment that is over, or how long ago it was.
+pub(super) fn past(text: &str) -> Result<Moment, String> {
+    moment(text.strip_suffix("ago").map_or(text, str::trim_end))
 }
 
 pub(super) fn moment(text: &str) -> Result<Moment, String> {

@@ -1,11 +1,14 @@
-//! Requests and their answers: JSON, problems as errors, a bound on time and size.
+//! Requests and their answers: JSON and rows, problems as errors, a bound on time and size.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http1::{SendRequest, handshake};
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Collected, Full, Limited};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{SendRequest, handshake},
+};
 use hyper_util::rt::TokioIo;
 use keyward_api::{Page, Problem};
 use keyward_core::key::Plaintext;
@@ -22,6 +25,20 @@ use super::{
 const ANSWERING: Duration = Duration::from_secs(60);
 const LONGEST_ANSWER: usize = 64 << 20;
 const USER_AGENT: &str = concat!("keyward/", env!("CARGO_PKG_VERSION"));
+
+/// For an answer to rows, which are read one by one.
+const CARRYING: Duration = Duration::from_secs(600);
+
+/// A request to be made.
+struct Ask {
+    method: Method,
+    target: String,
+    media_type: Option<&'static str>,
+    body: Bytes,
+    /// The revision that was seen.
+    seen: Option<u64>,
+    within: Duration,
+}
 
 #[derive(Serialize)]
 struct Behind {
@@ -58,9 +75,7 @@ impl Client {
         path: &str,
         query: &impl Serialize,
     ) -> Result<T, RemoteError> {
-        let query = serde_urlencoded::to_string(query).unwrap_or_default();
-        let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
-        self.json(Method::GET, &target, None::<&()>).await
+        self.json(Method::GET, &with_query(path, query), None::<&()>).await
     }
 
     /// Every item of a list, page after page. `query` makes the query of the page behind an item.
@@ -100,6 +115,19 @@ impl Client {
         self.json(method, path, Some(body)).await
     }
 
+    /// The same for a change: with `seen`, only to a thing that stands at this revision.
+    pub async fn change<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        seen: Option<u64>,
+    ) -> Result<T, RemoteError> {
+        let mut ask = self.ask(Method::PATCH, path, Some(body))?;
+        ask.seen = seen;
+        let (status, body) = self.answer(ask).await?;
+        serde_json::from_slice(&body).map_err(|_| self.foreign(status))
+    }
+
     /// The same, where nothing comes of it but that it is done.
     pub async fn tell(
         &self,
@@ -107,7 +135,46 @@ impl Client {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<(), RemoteError> {
-        self.answer(method, path, body).await.map(|_| ())
+        self.answer(self.ask(method, path, body)?).await.map(|_| ())
+    }
+
+    /// Sends rows, and reads what came of them. They may be many, and each may take a while.
+    pub async fn upload<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &impl Serialize,
+        media_type: &'static str,
+        rows: Bytes,
+    ) -> Result<T, RemoteError> {
+        let mut ask = self.ask(Method::POST, &with_query(path, query), None::<&()>)?;
+        (ask.media_type, ask.body, ask.within) = (Some(media_type), rows, CARRYING);
+        let (status, body) = self.answer(ask).await?;
+        serde_json::from_slice(&body).map_err(|_| self.foreign(status))
+    }
+
+    /// Reads an answer that may be long, and hands it on as it comes. One that breaks off is an error.
+    pub async fn download(
+        &self,
+        path: &str,
+        query: &impl Serialize,
+        mut take: impl FnMut(&[u8]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let ask = self.ask(Method::GET, &with_query(path, query), None::<&()>)?;
+        let request = self.request(ask)?;
+        let began = self.within(ANSWERING, self.begin(request)).await?;
+        let (head, mut body) = began.into_parts();
+        if !head.status.is_success() {
+            let body = self.within(ANSWERING, whole(body)).await?;
+            return Err(self.refused(head.status, &body).into());
+        }
+        loop {
+            let next = async { Ok(body.frame().await) };
+            let Some(frame) = self.within(ANSWERING, next).await? else { return Ok(()) };
+            let frame = frame.map_err(|error| self.unreachable(broke_off(&error)))?;
+            if let Some(bytes) = frame.data_ref() {
+                take(bytes)?;
+            }
+        }
     }
 
     async fn json<T: DeserializeOwned>(
@@ -116,72 +183,93 @@ impl Client {
         target: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, RemoteError> {
-        let (status, body) = self.answer(method, target, body).await?;
+        let (status, body) = self.answer(self.ask(method, target, body)?).await?;
         serde_json::from_slice(&body).map_err(|_| self.foreign(status))
     }
 
     /// A success's status and body.
-    async fn answer(
-        &self,
-        method: Method,
-        target: &str,
-        body: Option<&impl Serialize>,
-    ) -> Result<(StatusCode, Bytes), RemoteError> {
-        let request = self.request(method, target, body)?;
-        let answered = tokio::time::timeout(ANSWERING, self.exchange(request)).await;
-        let answered = answered
-            .unwrap_or_else(|_| Err(format!("nothing came within {} s", ANSWERING.as_secs())));
-        let (status, body) = answered.map_err(|cause| self.unreachable(cause))?;
+    async fn answer(&self, ask: Ask) -> Result<(StatusCode, Bytes), RemoteError> {
+        let within = ask.within;
+        let request = self.request(ask)?;
+        let exchange = async {
+            let (head, body) = self.begin(request).await?.into_parts();
+            Ok((head.status, whole(body).await?))
+        };
+        let (status, body) = self.within(within, exchange).await?;
         if status.is_success() {
             return Ok((status, body));
         }
-        match serde_json::from_slice::<Problem>(&body) {
+        Err(self.refused(status, &body))
+    }
+
+    fn refused(&self, status: StatusCode, body: &[u8]) -> RemoteError {
+        match serde_json::from_slice::<Problem>(body) {
             Ok(_) if status == StatusCode::UNAUTHORIZED && self.token.is_some() => {
-                Err(RemoteError::LoggedOut { server: self.server.to_string() })
+                RemoteError::LoggedOut { server: self.server.to_string() }
             }
-            Ok(problem) => Err(RemoteError::Refused(problem)),
-            Err(_) => Err(self.foreign(status)),
+            Ok(problem) => RemoteError::Refused(problem),
+            Err(_) => self.foreign(status),
         }
     }
 
-    fn request(
+    async fn within<T>(
+        &self,
+        time: Duration,
+        done: impl Future<Output = Result<T, String>>,
+    ) -> Result<T, RemoteError> {
+        let done = tokio::time::timeout(time, done).await;
+        let done =
+            done.unwrap_or_else(|_| Err(format!("nothing came within {} s", time.as_secs())));
+        done.map_err(|cause| self.unreachable(cause))
+    }
+
+    fn ask(
         &self,
         method: Method,
         target: &str,
         body: Option<&impl Serialize>,
-    ) -> Result<Request<Full<Bytes>>, RemoteError> {
+    ) -> Result<Ask, RemoteError> {
+        let written = body.map(serde_json::to_vec).transpose();
+        let written = written.map_err(|error| self.unreachable(error.to_string()))?;
+        Ok(Ask {
+            method,
+            target: target.to_owned(),
+            media_type: written.is_some().then_some("application/json"),
+            body: written.map(Bytes::from).unwrap_or_default(),
+            seen: None,
+            within: ANSWERING,
+        })
+    }
+
+    fn request(&self, ask: Ask) -> Result<Request<Full<Bytes>>, RemoteError> {
         let mut request = Request::builder()
-            .method(method)
-            .uri(target)
+            .method(ask.method)
+            .uri(ask.target)
             .header(header::HOST, self.server.authority())
             .header(header::USER_AGENT, USER_AGENT)
-            .header(header::ACCEPT, "application/json");
+            .header(header::ACCEPT, "*/*");
         if let Some(token) = &self.token {
             let bearer = format!("Bearer {}", token.expose());
             request = request.header(header::AUTHORIZATION, bearer);
         }
-        let mut bytes = Bytes::new();
-        if let Some(body) = body {
-            let text = serde_json::to_vec(body).map_err(|e| self.unreachable(e.to_string()))?;
-            request = request.header(header::CONTENT_TYPE, "application/json");
-            bytes = text.into();
+        if let Some(media_type) = ask.media_type {
+            request = request.header(header::CONTENT_TYPE, media_type);
+        }
+        if let Some(seen) = ask.seen {
+            request = request.header(header::IF_MATCH, format!("\"{seen}\""));
         }
         // What a header cannot hold is no login of any server's.
         let unsendable = || RemoteError::LoggedOut { server: self.server.to_string() };
-        request.body(Full::new(bytes)).map_err(|_| unsendable())
+        request.body(Full::new(ask.body)).map_err(|_| unsendable())
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), String> {
+    async fn begin(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, String> {
         let mut open = self.open.lock().await;
         if open.as_mut().is_none_or(|open| !open.is_ready()) {
             *open = Some(self.connect().await?);
         }
         let Some(sender) = open.as_mut() else { return Err("no connection".to_owned()) };
-        let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let (head, body) = answer.into_parts();
-        let body = Limited::new(body, LONGEST_ANSWER).collect().await;
-        let body = body.map_err(|error| format!("the answer broke off ({error})"))?;
-        Ok((head.status, body.to_bytes()))
+        sender.send_request(request).await.map_err(|error| error.to_string())
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, String> {
@@ -200,6 +288,21 @@ impl Client {
     fn foreign(&self, status: StatusCode) -> RemoteError {
         RemoteError::Foreign { server: self.server.to_string(), status: status.as_u16() }
     }
+}
+
+/// What of the query is `None` is left out.
+fn with_query(path: &str, query: &impl Serialize) -> String {
+    let query = serde_urlencoded::to_string(query).unwrap_or_default();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+async fn whole(body: Incoming) -> Result<Bytes, String> {
+    let body = Limited::new(body, LONGEST_ANSWER).collect().await;
+    body.map(Collected::to_bytes).map_err(|error| broke_off(&*error))
+}
+
+fn broke_off(error: &(dyn std::error::Error + 'static)) -> String {
+    format!("the answer broke off ({error})")
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ fn a_created_key_is_printed_once_with_how_to_use_it() {
 fn json_has_the_key_and_its_secret() {
     let place = Place::with_organization();
     let made = place.done("--json keys create --api main --organization acme --name a --permission read --permission write --environment staging --allow-network 10.0.0.0/8 --allow-model m1 --expires 2100-01-01T00:00:00Z");
-    assert_snapshot!(same(&made), @r#"{"secret":"kw_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx","secret_id":"sec_xxxxxxxxxxxxxxxxxxxxxxxxxx","id":"key_xxxxxxxxxxxxxxxxxxxxxxxxxx","name":"a","api":"main","organization_id":"acme","environment":"staging","permissions":["read","write"],"allowed_networks":["10.0.0.0/8"],"allowed_models":["m1"],"state":"active","created_at":"20xxxxxxxxxxxxxxxxxx","expires_at":"2100-01-01T00:00:00Z","secrets":[{"id":"sec_xxxxxxxxxxxxxxxxxxxxxxxxxx","hint":"kw_xxxxxxx","state":"current","created_at":"20xxxxxxxxxxxxxxxxxx","expires_at":null,"last_used_at":null,"last_used_from":null}]}"#);
+    assert_snapshot!(same(&made), @r#"{"secret":"kw_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx","secret_id":"sec_xxxxxxxxxxxxxxxxxxxxxxxxxx","id":"key_xxxxxxxxxxxxxxxxxxxxxxxxxx","name":"a","api":"main","organization_id":"acme","environment":"staging","permissions":["read","write"],"allowed_networks":["10.0.0.0/8"],"allowed_models":["m1"],"owner_id":null,"tags":[],"metadata":{},"rotation":null,"state":"active","revision":2,"created_at":"20xxxxxxxxxxxxxxxxxx","expires_at":"2100-01-01T00:00:00Z","secrets":[{"id":"sec_xxxxxxxxxxxxxxxxxxxxxxxxxx","hint":"kw_xxxxxxx","state":"current","created_at":"20xxxxxxxxxxxxxxxxxx","expires_at":null,"last_used_at":null,"last_used_from":null}]}"#);
 }
 
 #[test]
@@ -73,16 +73,20 @@ fn a_key_is_shown_with_its_secrets() {
     permissions   write
     networks      everywhere
     models        every
+    owner         nobody
+    tags          none
+    metadata      none
+    rotation      as the profile says
     state         active
     created       20xxxxxxxxxxxxxxxxxx
     expires       never
 
-    SECRET                          HINT        STATE    CREATED               EXPIRES       LAST USED  FROM
-    sec_xxxxxxxxxxxxxxxxxxxxxxxxxx  kw_xxxxxxx  current  20xxxxxxxxxxxxxxxxxx  with the key  never      -
+    SECRET                          HINT        STATE    CREATED               EXPIRES       LAST USED  FROM  REQUESTS
+    sec_xxxxxxxxxxxxxxxxxxxxxxxxxx  kw_xxxxxxx  current  20xxxxxxxxxxxxxxxxxx  with the key  never      -     0
 
     No requests yet.
     ");
-    assert_snapshot!(same(&place.done(&format!("--json keys show {id}"))), @r#"{"id":"key_xxxxxxxxxxxxxxxxxxxxxxxxxx","name":"shown","api":"main","organization_id":"acme","environment":"production","permissions":["write"],"allowed_networks":[],"allowed_models":null,"state":"active","created_at":"20xxxxxxxxxxxxxxxxxx","expires_at":null,"secrets":[{"id":"sec_xxxxxxxxxxxxxxxxxxxxxxxxxx","hint":"kw_xxxxxxx","state":"current","created_at":"20xxxxxxxxxxxxxxxxxx","expires_at":null,"last_used_at":null,"last_used_from":null}],"usage":[],"notes":[]}"#);
+    assert_snapshot!(same(&place.done(&format!("--json keys show {id}"))), @r#"{"id":"key_xxxxxxxxxxxxxxxxxxxxxxxxxx","name":"shown","api":"main","organization_id":"acme","environment":"production","permissions":["write"],"allowed_networks":[],"allowed_models":null,"owner_id":null,"tags":[],"metadata":{},"rotation":null,"state":"active","revision":2,"created_at":"20xxxxxxxxxxxxxxxxxx","expires_at":null,"secrets":[{"id":"sec_xxxxxxxxxxxxxxxxxxxxxxxxxx","hint":"kw_xxxxxxx","state":"current","created_at":"20xxxxxxxxxxxxxxxxxx","expires_at":null,"last_used_at":null,"last_used_from":null,"requests":0}],"usage":[],"notes":[]}"#);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! `GET /v1/audit-proof`.
 
 use axum::{Json, extract::State};
-use keyward_api::AuditProofView;
+use keyward_api::{AuditProofView, VerifyAuditQuery};
 
 use super::super::{
     Management,
     caller::Caller,
+    input::{Asked, read},
     problem::{Refusal, Refusals},
 };
 
@@ -14,12 +15,15 @@ use super::super::{
     get,
     path = "/v1/audit-proof",
     tag = "audit",
+    params(VerifyAuditQuery),
     responses((status = 200, description = "What was found", body = AuditProofView), Refusals),
     security(("session" = []), ("management_key" = [])),
 )]
 pub(in crate::http) async fn verify_audit(
     State(management): State<Management>,
     caller: Caller,
+    Asked(asked): Asked<VerifyAuditQuery>,
 ) -> Result<Json<AuditProofView>, Refusal> {
-    Ok(Json(management.control().verify_audit(&caller.context, None).await?))
+    let noted = asked.noted.map(|noted| read("noted", &noted)).transpose()?;
+    Ok(Json(management.control().verify_audit(&caller.context, noted).await?))
 }

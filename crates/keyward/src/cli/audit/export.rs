@@ -3,14 +3,13 @@
 use std::io::Write;
 
 use clap::Args;
-use keyward_control::Control;
 use keyward_core::{
     id::{OrganizationId, UserId},
     time::Timestamp,
 };
 use keyward_store::{AuditFilter, Subject};
 
-use crate::{output::Closed, site::operator};
+use crate::{backend::Backend, output::Closed};
 
 #[derive(Debug, Args)]
 pub(super) struct ExportAudit {
@@ -42,23 +41,16 @@ fn subject(text: &str) -> Result<Subject, String> {
 
 impl ExportAudit {
     /// Writes the entries as JSON lines, newest first, as they were when it was asked.
-    pub(super) async fn run(self, control: &Control) -> anyhow::Result<()> {
+    pub(super) async fn run(self, backend: &Backend) -> anyhow::Result<()> {
         let Self { organization, subject, user, action, from, until } = self;
         let filter = AuditFilter { organization, subject, person: user, action, from, until };
-        let mut after = None;
-        loop {
-            let piece = control.export_audit_entries(&operator(), &filter, after).await?;
+        let written = backend.export_audit_entries(&filter, |piece| {
             let mut stdout = std::io::stdout().lock();
-            match stdout.write_all(&piece.bytes).and_then(|()| stdout.flush()) {
-                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-                    return Err(Closed.into());
-                }
-                written => written?,
+            match stdout.write_all(piece).and_then(|()| stdout.flush()) {
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Closed.into()),
+                written => Ok(written?),
             }
-            match piece.next {
-                Some(next) => after = Some(next),
-                None => return Ok(()),
-            }
-        }
+        });
+        written.await
     }
 }
