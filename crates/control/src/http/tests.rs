@@ -9,6 +9,7 @@ mod listening;
 mod logins;
 mod management_keys;
 mod once;
+mod seams;
 mod transfer;
 
 use std::sync::{
