@@ -268,6 +268,27 @@ async fn lists_are_narrowed_and_paged_with_expiry_taken_for_a_state() {
 }
 
 #[tokio::test]
+async fn a_page_of_one_is_found_behind_many_that_are_not_shown() {
+    let fixture = Fixture::with_organizations().await;
+    let control = fixture.control();
+    for (number, days) in [1, 1, 1, 9, 1, 9, 1].into_iter().enumerate() {
+        let expires_at = Some(NOW.plus(DAY * days));
+        let new = NewKey { expires_at, ..new_key(&format!("k{number}")) };
+        control.create_key(&at(NOW), new).await.unwrap();
+    }
+    let state = Some(KeyStateView::Active);
+    let mut query = KeyQuery { state, ending_days: Some(30), ..KeyQuery::default() };
+    let mut found = vec![];
+    loop {
+        let page = control.list_keys(&at(NOW.plus(DAY)), &query, 1).await.unwrap();
+        found.extend(page.items.into_iter().map(|key| key.name));
+        let Some(next) = page.next else { break };
+        query.after = Some(next.parse().unwrap());
+    }
+    assert_eq!(found, ["k3", "k5"]);
+}
+
+#[tokio::test]
 async fn a_rotation_that_is_due_is_told() {
     let fixture = Fixture::with_organizations().await;
     let control = fixture.control();

@@ -238,3 +238,128 @@ async fn an_organizations_log_tells_no_address_or_name_from_elsewhere() {
     let all = world.done(Some(&ops), "GET", &log, &Value::Null).await.to_string();
     assert!(all.contains("ops@example.com") && all.contains("the staff's robot"));
 }
+
+/// As it stands in a query.
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[tokio::test]
+async fn odd_texts_and_numbers_are_taken_or_refused_and_break_nothing() {
+    let world = World::new().await;
+    let (organization, ada) = world.sign_up("ada").await;
+    let keys = format!("/v1/organizations/{organization}/keys");
+    let odd = [
+        "İstanbul",
+        "ﬁle",
+        "e\u{301}",
+        "ΟΔΟΣ",
+        "ẞ",
+        "\u{10fffe}",
+        "\u{10ffff}",
+        "\u{0}",
+        "\u{feff}",
+        "👩‍💻",
+        "%",
+        "_",
+        "'; DROP TABLE keys; --",
+        "\"",
+        "#",
+        "#eu",
+        "-",
+        " ",
+        "\u{202e}",
+        "𝔘𝔫𝔦",
+        "ǅ",
+    ];
+    let long: Vec<String> =
+        vec!["a".repeat(10_000), "a ".repeat(5_000), "İ".repeat(3_000), "\u{301}".repeat(3_000)];
+    for text in odd.into_iter().chain(long.iter().map(String::as_str)) {
+        let name: String = text.chars().take(40).collect();
+        let body = json!({
+            "api": "main", "name": format!("n {name}"), "permissions": ["read"],
+            "tags": [text], "metadata": { "note": text },
+        });
+        let made = world.ask(Some(&ada), "POST", &keys, &body.to_string()).await;
+        assert!([201, 400].contains(&made.status.as_u16()), "{text:?}: {made:?}");
+        for field in ["search", "tag", "environment", "owner", "after", "api", "state"] {
+            let path = format!("{keys}?{field}={}", encoded(text));
+            let found = world.ask(Some(&ada), "GET", &path, "").await;
+            let status = found.status.as_u16();
+            assert!([200, 400, 404].contains(&status), "{field} {text:?}: {found:?}");
+            // What was taken is found by the same text.
+            let searched = field == "search" && text.chars().any(char::is_alphanumeric);
+            if made.status.as_u16() == 201 && searched && !text.contains('\u{301}') {
+                let items = found.body["items"].as_array().unwrap();
+                assert!(items.iter().any(|one| one["id"] == made.body["id"]), "{text:?}");
+            }
+        }
+        for field in ["subject", "user", "action", "from", "until"] {
+            let path =
+                format!("/v1/organizations/{organization}/audit-entries?{field}={}", encoded(text));
+            let found = world.ask(Some(&ada), "GET", &path, "").await;
+            assert!([200, 400].contains(&found.status.as_u16()), "{field} {text:?}: {found:?}");
+        }
+    }
+    let (key, secret) = world.key(&ada, &organization, "numbers").await;
+    let most = u64::MAX;
+    for query in ["limit", "unused_days", "ending_days"] {
+        for number in
+            ["0", "1", "-1", "1.5", "1e3", "4294967295", "4294967296", "18446744073709551616"]
+        {
+            let found = world.ask(Some(&ada), "GET", &format!("{keys}?{query}={number}"), "").await;
+            assert!([200, 400].contains(&found.status.as_u16()), "{query} {number}: {found:?}");
+        }
+    }
+    let moments = [
+        "9999-12-31T23:59:59Z",
+        "9999-12-31T23:59:60Z",
+        "0000-01-01T00:00:00Z",
+        "-009999-01-01T00:00:00Z",
+        "+010000-01-01T00:00:00Z",
+        "2027-02-30T00:00:00Z",
+        "2030-01-01T00:00:00+25:00",
+        "1969-12-31T23:59:59Z",
+    ];
+    let moments = moments.map(|moment| json!({ "expires_at": moment }));
+    let others = [
+        json!({ "rotation": { "after_days": u32::MAX, "required": true } }),
+        json!({ "rotation": { "after_days": 0, "required": false } }),
+        json!({ "rotation": { "after_days": most, "required": true } }),
+        json!({ "allowed_networks": ["::/0", "0.0.0.0/0", "::ffff:10.0.0.0/104"] }),
+        json!({ "allowed_networks": ["10.0.0.1/33"] }),
+        json!({ "permissions": [] }),
+        json!({ "name": null, "tags": null }),
+    ];
+    for body in moments.into_iter().chain(others) {
+        let answer = world.patch(&ada, &format!("/v1/keys/{key}"), &body).await;
+        assert!([200, 400].contains(&answer.status.as_u16()), "{body}: {answer:?}");
+    }
+    for seconds in [json!(0), json!(31_622_400), json!(most), json!(-1), json!(1.5), json!("1")] {
+        let body = json!({ "overlap_seconds": seconds }).to_string();
+        let answer = world.ask(Some(&ada), "POST", &format!("/v1/keys/{key}/rotate"), &body).await;
+        assert!([200, 400].contains(&answer.status.as_u16()), "{body}: {answer:?}");
+        let asked = json!({
+            "api": "asked", "name": seconds.to_string(), "permissions": ["read"], "reason": "R",
+            "lifetime_seconds": seconds,
+        });
+        let path = format!("/v1/organizations/{organization}/key-requests");
+        let answer = world.ask(Some(&ada), "POST", &path, &asked.to_string()).await;
+        assert!([201, 400].contains(&answer.status.as_u16()), "{asked}: {answer:?}");
+    }
+    for path in [
+        format!("/v1/keys/{key}/"),
+        format!("/v1//keys/{key}"),
+        format!("/v1/keys/{key}%00"),
+        format!("/v1/keys/{}", "k".repeat(20_000)),
+        format!("/v1/keys/{key}/secrets/{secret}%2fretire"),
+        "/v1/keys/%ff".to_owned(),
+    ] {
+        let answer = world.ask(Some(&ada), "GET", &path, "").await;
+        assert!([400, 404, 405].contains(&answer.status.as_u16()), "{path}: {answer:?}");
+    }
+    for method in ["OPTIONS", "PUT", "TRACE", "get"] {
+        let answer = world.ask(Some(&ada), method, &format!("/v1/keys/{key}"), "").await;
+        assert_eq!(answer.status.as_u16(), 405, "{method}");
+    }
+}
