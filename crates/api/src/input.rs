@@ -287,7 +287,7 @@ pub struct UpdateKeyInput {
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<RotationView>)]
     pub rotation: Option<Option<RotationView>>,
-    /// The member who answers for it; `null` means nobody.
+    /// The member who answers for it; `null` means nobody, which takes who runs this Keyward.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub owner: Option<Option<String>>,
@@ -340,7 +340,7 @@ pub struct UpdateOrganizationInput {
     /// What people call it.
     #[schema(example = "Acme Europe")]
     pub name: Option<String>,
-    /// Models its keys may ask for; `null` means every model.
+    /// Models its keys may ask for; `null` means every model. To widen it takes who runs this Keyward.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     pub allowed_models: Option<Option<Vec<String>>>,

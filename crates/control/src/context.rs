@@ -197,6 +197,15 @@ impl Context {
             ControlError::invalid(beyond.to_string(), "bound it in time and networks like that one")
         })
     }
+
+    /// Whether the caller may come to know a secret of this key: who acts by a management key acts as whoever answers for it.
+    pub(crate) fn require_in_own_name(&self, made: &Key) -> Result<(), ControlError> {
+        match made.api.as_str() != MANAGEMENT || made.owner == self.answerable() || self.operates()
+        {
+            true => Ok(()),
+            false => self.require(Right::WriteOrganization, &made.organization),
+        }
+    }
 }
 
 /// The clock, for what runs on by itself. Operations take the time from their [`Context`].

@@ -67,6 +67,11 @@ pub enum ControlError {
     /// Members get keys for this API from who runs this Keyward.
     #[error("keys for API `{0}` are given out by who runs this Keyward: ask them for one")]
     ByStaff(ApiName),
+    /// Whoever rotates a key sees its new secret.
+    #[error(
+        "secrets of keys for API `{0}` are seen by whose they are alone: have them rotate it, or disable or revoke it"
+    )]
+    AnothersSecret(ApiName),
     /// A mail that must not be lost could not be taken in.
     #[error(
         "too many mails wait to be sent, and this one would be lost: nothing was done, try again later"
@@ -121,7 +126,8 @@ impl ControlError {
             | Self::Forbidden(_)
             | Self::BeyondRole { .. }
             | Self::ByRequest(_)
-            | Self::ByStaff(_) => ErrorCode::Forbidden,
+            | Self::ByStaff(_)
+            | Self::AnothersSecret(_) => ErrorCode::Forbidden,
             Self::Store(S::Outdated { .. }) => ErrorCode::Outdated,
             Self::Store(S::SecretInUse { .. }) => ErrorCode::SecretInUse,
             Self::Store(

@@ -295,6 +295,23 @@ pub(crate) fn is_not_in_use(
     }
 }
 
+/// Would another secret still open the key at `at`? Asked in the transaction: two that end at once each saw the other one stay.
+pub(crate) fn another_opens(
+    key: &Key,
+    ending: &Secret,
+    secrets: &[Secret],
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let opens = |one: &Secret| one.id != ending.id && one.expires_at.is_none_or(|end| end > at);
+    match secrets.iter().any(opens) {
+        true => Ok(()),
+        false => Err(StoreError::invalid(
+            format!("{} is the last secret that opens {}", ending.id, key.id),
+            "rotate the key first to get a new one, or disable or revoke the key",
+        )),
+    }
+}
+
 /// Ends one secret at `at` at the latest. Gives its new end.
 pub(crate) fn retirement(
     key: &Key,

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, hash_map::Entry};
 
 use keyward_api::{AuditEntryView, AuditProofView, Page};
-use keyward_core::member::Right;
+use keyward_core::{id::OrganizationId, member::Right};
 use keyward_store::{AuditEntry, AuditFilter, AuditHead, AuditId, Page as StorePage};
 
 use super::{Control, export::Piece};
@@ -36,13 +36,25 @@ impl Control {
         let mut known = HashMap::new();
         for person in entries.iter().filter_map(|entry| entry.actor.person) {
             if let Entry::Vacant(unknown) = known.entry(person) {
-                unknown.insert(self.store.user(person).await?.map(|record| record.user.email));
+                // Who runs this Keyward is no member: their address is not the organization's to know.
+                let shown = self.store.user(person).await?.filter(|record| {
+                    let belongs = |of: &OrganizationId| {
+                        record.memberships.iter().any(|one| one.organization == *of)
+                    };
+                    let of = filter.organization.as_ref();
+                    context.operates() || !record.user.operator || of.is_some_and(belongs)
+                });
+                unknown.insert(shown.map(|record| record.user.email));
             }
         }
         let mut keys = HashMap::new();
         for key in entries.iter().filter_map(|entry| entry.actor.key) {
             if let Entry::Vacant(unknown) = keys.entry(key) {
-                unknown.insert(self.store.key(key).await?.map(|record| record.key.name));
+                let shown = self.store.key(key).await?.filter(|record| {
+                    context.operates()
+                        || filter.organization.as_ref() == Some(&record.key.organization)
+                });
+                unknown.insert(shown.map(|record| record.key.name));
             }
         }
         let name = |entry: &AuditEntry| match (entry.actor.person, entry.actor.key) {

@@ -58,6 +58,8 @@ pub struct Ticket {
     asked: Vec<Digest>,
     status: u16,
     running: Running,
+    /// What became of the first request, where this is a repeat.
+    before: Option<Answered>,
 }
 
 impl PartialEq for Ticket {
@@ -117,8 +119,8 @@ fn caller(context: &Context) -> Option<String> {
 }
 
 impl Control {
-    /// Begins a request that is done once under `key`, and will be answered with `status`. A request that was done already is
-    /// [`ControlError::Repeated`] with its answer.
+    /// Begins a request that is done once under `key`, and will be answered with `status`. One that was done already is answered by
+    /// its operation, see [`Self::repeat`].
     pub async fn begin_once(
         &self,
         context: &mut Context,
@@ -134,12 +136,20 @@ impl Control {
         }
         let bytes = text.bytes();
         let asked = self.peppers.newest_first().map(|pepper| pepper.digest(&bytes)).collect();
-        let ticket = Ticket { request, asked, status, running: running.clone() };
-        if let Some(answered) = self.store.answer(&ticket.request, context.now).await? {
-            return Err(self.repeated(&ticket, &answered));
+        let mut ticket = Ticket { request, asked, status, running: running.clone(), before: None };
+        ticket.before = self.store.answer(&ticket.request, context.now).await?;
+        if ticket.before.as_ref().is_some_and(|before| !ticket.asked.contains(&before.asked)) {
+            return Err(ControlError::AnotherRequest);
         }
         context.once = Some(Arc::new(ticket));
         Ok(())
+    }
+
+    /// A repeat of what was done ends here, as [`ControlError::Repeated`] with its answer. Called by each operation once it knows that
+    /// the caller may do it, now: who was lowered or removed meanwhile is shown no secret again.
+    pub(crate) fn repeat(&self, context: &Context) -> Result<(), ControlError> {
+        let Some(ticket) = &context.once else { return Ok(()) };
+        ticket.before.as_ref().map_or(Ok(()), |before| Err(self.repeated(ticket, before)))
     }
 
     /// Commits a change that makes `made` and is answered with what `answer` gives, once where the caller asked for that.

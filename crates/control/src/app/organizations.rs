@@ -19,6 +19,8 @@ impl Control {
         id: Option<OrganizationId>,
         name: Option<String>,
     ) -> Result<OrganizationView, ControlError> {
+        context.require_operator()?;
+        self.repeat(context)?;
         let id = match id {
             Some(id) => id,
             None => mint_organization_id(mint::random()?),
@@ -102,8 +104,8 @@ impl Control {
         self.show_organization(context, id).await
     }
 
-    /// Changes its name, or which models its keys may ask for; a key's own list narrows them further. With `seen`, an organization
-    /// that was changed since is left alone.
+    /// Changes its name, or which models its keys may ask for; a key's own list narrows them further. Members narrow them, and only who
+    /// runs this Keyward widens them again. With `seen`, an organization that was changed since is left alone.
     pub async fn update_organization(
         &self,
         context: &Context,

@@ -11,6 +11,7 @@ mod logins;
 mod management_keys;
 mod once;
 mod operations;
+mod seams;
 mod transfer;
 mod world;
 

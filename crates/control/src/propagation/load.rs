@@ -27,7 +27,7 @@ pub struct State {
 }
 
 /// A key as it counts: as good as its owner's role lets it be, and no more than that role's keys may be allowed.
-pub(crate) fn in_force<'r>(policy: &Policy, record: &'r KeyRecord) -> Cow<'r, Key> {
+pub fn in_force<'r>(policy: &Policy, record: &'r KeyRecord) -> Cow<'r, Key> {
     let key = record.in_force();
     let ceiling = || {
         let profile = &policy.api(key.api.as_str())?.profile;

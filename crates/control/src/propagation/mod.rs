@@ -34,8 +34,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::follower::Follower;
 use crate::{context::Clock, plan::Plan};
 
-pub(crate) use load::in_force;
-pub use load::load;
+pub use load::{in_force, load};
 
 /// What is followed, and what it takes to understand it.
 #[derive(Clone)]

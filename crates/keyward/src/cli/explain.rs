@@ -411,7 +411,15 @@ async fn with_one_key(
     let policy = Arc::new(plan(site).policy(&Credentials::new())?);
     let mut builder = Directory::builder(policy.clone(), record.secrets.len());
     builder.organization(organization);
-    builder.key(&record.key, &record.secrets)?;
+    // As gateways have it: no better than its owner's role lets it be.
+    let key = propagation::in_force(&policy, &record);
+    if *key != record.key {
+        found.notes.push(
+            "its owner's role here lets it be less than is written on it: `keyward keys show` tells what"
+                .to_owned(),
+        );
+    }
+    builder.key(&key, &record.secrets)?;
     let directory = Arc::new(builder.build());
     Ok((snapshot(site, policy, directory, revision, now), secret.digest))
 }

@@ -153,3 +153,31 @@ fn what_cannot_be_explained_says_why() {
     assert_eq!(empty.code, 1);
     assert!(empty.stderr.contains("nothing came on standard input"), "{}", empty.stderr);
 }
+
+#[test]
+fn a_key_is_judged_as_gateways_have_it_by_what_its_owner_is_now() {
+    let place = Place::with_organization();
+    let (id, _) = place.key("k");
+    let database = rusqlite::Connection::open(place.file("keyward-data/keyward.db")).unwrap();
+    database
+        .execute_batch(
+            "INSERT INTO users (id, email, name, operator, created_at) \
+             VALUES (zeroblob(16), 'ada@example.com', 'Ada', 0, 0); \
+             INSERT INTO memberships (organization, user, role, created_at) \
+             VALUES ('acme', zeroblob(16), 'developer', 0); \
+             UPDATE keys SET owner = zeroblob(16)",
+        )
+        .unwrap();
+    let reason = || {
+        let said = place.done(&format!(
+            "--json explain --url http://api.test/v1/models --method GET --key-id {id}"
+        ));
+        let view: serde_json::Value = serde_json::from_str(&said).unwrap();
+        view["refusal"]["reason"].as_str().map(str::to_owned)
+    };
+    assert_eq!(reason(), None);
+    database.execute_batch("UPDATE memberships SET role = 'viewer'").unwrap();
+    assert_eq!(reason().as_deref(), Some("disabled_key"));
+    database.execute_batch("DELETE FROM memberships").unwrap();
+    assert_eq!(reason().as_deref(), Some("disabled_key"));
+}

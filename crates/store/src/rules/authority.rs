@@ -5,11 +5,12 @@ use keyward_core::{
     id::{InvitationId, KeyId, KeyRequestId, OrganizationId, SecretId, UserId},
     key::{Key, KeyState},
     member::{Membership, Right, Role},
+    organization::Organization,
     rights::{self, MANAGEMENT, Rights},
 };
 
 use crate::{
-    change::{Change, KeyUpdate, Subject},
+    change::{Change, KeyUpdate, OrganizationUpdate, Subject},
     error::StoreError,
     people::{InvitedAs, PeopleChange},
     requests::KeyRequestChange,
@@ -20,12 +21,12 @@ use crate::{
 pub(crate) enum Asked {
     /// All of Keyward.
     Everything,
-    /// An organization, and this right in it.
-    In(OrganizationId, Right),
+    /// An organization's name and models, as they shall be.
+    ToUpdate(OrganizationId, OrganizationUpdate),
     /// A key: the right to write all keys of its organization, or one's own.
     Key(KeyId),
-    /// A key, whoever owns it: to give it to somebody else.
-    KeyOfAnybody(KeyId),
+    /// A key, whoever owns it: to give it to somebody else, or to nobody.
+    KeyOfAnybody(KeyId, Option<UserId>),
     /// The key that a secret is of.
     Secret(SecretId),
     /// A new key, for this owner.
@@ -57,16 +58,15 @@ pub(crate) fn asked(change: &Change) -> Asked {
         | Change::RemoveUpstreamCredential { .. }
         | Change::UpgradeSecret { .. }
         | Change::MarkKeyExposed { .. } => Asked::Everything,
-        Change::UpdateOrganization { organization, .. } => {
-            Asked::In(organization.clone(), Right::WriteOrganization)
+        Change::UpdateOrganization { organization, update, .. } => {
+            Asked::ToUpdate(organization.clone(), update.clone())
         }
         Change::CreateKey { key, .. } => Asked::NewKey(key.organization.clone(), key.owner),
-        Change::UpdateKey { key, update, .. } if update.owner.is_some() => {
-            Asked::KeyOfAnybody(*key)
-        }
-        Change::UpdateKey { key, .. }
-        | Change::SetKeyState { key, .. }
-        | Change::RotateKey { key, .. } => Asked::Key(*key),
+        Change::UpdateKey { key, update, .. } => match update.owner {
+            Some(owner) => Asked::KeyOfAnybody(*key, owner),
+            None => Asked::Key(*key),
+        },
+        Change::SetKeyState { key, .. } | Change::RotateKey { key, .. } => Asked::Key(*key),
         Change::RetireSecret { secret, .. } => Asked::Secret(*secret),
         Change::People(change) => asked_of_people(change),
         Change::KeyRequest(change) => asked_of_requests(change),
@@ -163,16 +163,52 @@ pub(crate) fn key_of(
     in_place(place, if own { Right::WriteOwnKeys } else { Right::WriteKeys }, missing)
 }
 
-/// Whether somebody in this place may make a key for `owner`. What a key makes that somebody answers for, somebody answers for
-/// too: else it would outlast them.
+/// Whether somebody in this place may make a key for `owner`. What is made by somebody, or by a key that somebody answers for,
+/// somebody answers for too: else it would outlast them.
 pub(crate) fn new_key_of(
     place: Option<&Place>,
     owner: Option<UserId>,
     missing: StoreError,
 ) -> Result<(), StoreError> {
     key_of(place, owner, missing)?;
-    let is_answered_for = place.is_some_and(|place| place.key.is_some() && place.user.is_some());
+    let is_answered_for = place.is_some_and(|place| place.user.is_some());
     match is_answered_for && owner.is_none() {
+        true => Err(StoreError::NotAllowed(Some(Right::Operate))),
+        false => Ok(()),
+    }
+}
+
+/// Whether somebody in this place may give a key of `owner`'s to `to`. What is nobody's outlasts everybody's leaving and is held to
+/// no role: only who runs this Keyward makes a key that.
+pub(crate) fn hand_over(
+    place: Option<&Place>,
+    owner: Option<UserId>,
+    to: Option<UserId>,
+    missing: StoreError,
+) -> Result<(), StoreError> {
+    in_place(place, Right::WriteKeys, missing)?;
+    let is_let_go = owner.is_some() && to.is_none();
+    match is_let_go && !place.is_some_and(|place| place.rights.has(Right::Operate)) {
+        true => Err(StoreError::NotAllowed(Some(Right::Operate))),
+        false => Ok(()),
+    }
+}
+
+/// Whether somebody in this place may change an organization so: its members narrow which models its keys may ask for, and only who
+/// runs this Keyward widens them, or their own narrowing would bind nobody.
+pub(crate) fn organization_as_changed(
+    place: Option<&Place>,
+    before: &Organization,
+    update: &OrganizationUpdate,
+) -> Result<(), StoreError> {
+    in_place(place, Right::WriteOrganization, StoreError::NoSuchOrganization(before.id.clone()))?;
+    let operates = place.is_some_and(|place| place.rights.has(Right::Operate));
+    let is_wider = match (&before.allowed_models, &update.allowed_models) {
+        (_, None) | (None, _) => false,
+        (Some(_), Some(None)) => true,
+        (Some(before), Some(Some(after))) => after.iter().any(|model| !before.contains(model)),
+    };
+    match is_wider && !operates {
         true => Err(StoreError::NotAllowed(Some(Right::Operate))),
         false => Ok(()),
     }
@@ -184,8 +220,10 @@ pub(crate) fn new_key_of(
 pub(crate) enum Grant {
     /// A new one.
     New(Box<Key>),
-    /// One that is there.
-    Held(KeyId),
+    /// One that is there gets a new secret.
+    Rotated(KeyId),
+    /// One that is there works again.
+    Woken(KeyId),
     /// One that is there, as it shall be.
     Changed(KeyId, Box<KeyUpdate>),
 }
@@ -196,9 +234,8 @@ pub(crate) fn grant(change: &Change) -> Option<Grant> {
         Change::CreateKey { key, .. } if key.api.as_str() == MANAGEMENT => {
             Some(Grant::New(Box::new(key.clone())))
         }
-        Change::RotateKey { key, .. } | Change::SetKeyState { key, state: KeyState::Active } => {
-            Some(Grant::Held(*key))
-        }
+        Change::RotateKey { key, .. } => Some(Grant::Rotated(*key)),
+        Change::SetKeyState { key, state: KeyState::Active } => Some(Grant::Woken(*key)),
         Change::UpdateKey { key, update, .. } => Some(Grant::Changed(*key, update.clone())),
         _ => None,
     }
@@ -218,8 +255,18 @@ pub(crate) fn within(place: &Place, made: &Key) -> Result<(), StoreError> {
     })
 }
 
+/// Whether somebody in this place may come to know a secret of that key. Who acts by a management key acts as whoever answers for it:
+/// for others' keys it takes somebody who answers to nobody in the organization, or who asks for a key would approve it in another's name.
+pub(crate) fn in_own_name(place: &Place, made: &Key) -> Result<(), StoreError> {
+    let own = made.owner == place.user;
+    match made.api.as_str() != MANAGEMENT || own || place.rights.has(Right::WriteOrganization) {
+        true => Ok(()),
+        false => Err(StoreError::NotAllowed(Some(Right::WriteOrganization))),
+    }
+}
+
 /// Whether somebody in this place may change a management key so. What it is called is anybody's who may write it; what it may, where
-/// from, how long and for whom is held against what they have, and only who runs this Keyward makes it nobody's.
+/// from, how long and for whom is held against what they have.
 pub(crate) fn within_as_changed(
     place: &Place,
     before: &Key,
@@ -231,9 +278,8 @@ pub(crate) fn within_as_changed(
     if after.api.as_str() != MANAGEMENT || bounds(before) == bounds(after) {
         return Ok(());
     }
-    let is_let_go = before.owner.is_some() && after.owner.is_none();
-    if is_let_go && !place.rights.has(Right::Operate) {
-        return Err(StoreError::NotAllowed(Some(Right::Operate)));
+    if before.owner != after.owner {
+        in_own_name(place, after)?;
     }
     // It does not lengthen its own life.
     if let Some(maker) = place.key.as_ref().filter(|maker| maker.id == after.id) {

@@ -151,9 +151,14 @@ pub(crate) fn acceptable(
         .ok_or(StoreError::UnknownToken)
 }
 
-/// Somebody accepted.
+/// Somebody accepted. About their place: keys they own from an earlier stay are as good as their new role.
 pub(crate) fn acceptance(held: &Invitation, user: &User) -> Entry {
-    let (subject, role) = place_of(&held.to);
+    let (subject, role) = match &held.to {
+        InvitedAs::Member { organization, role } => {
+            (Subject::Member(organization.clone(), user.id), json!(role))
+        }
+        InvitedAs::Operator => place_of(&held.to),
+    };
     let after = json!({ "invitation": held.id, "user": user, "role": role });
     Entry { after: Some(after), ..entry("invitation.accept", subject) }
 }
@@ -205,7 +210,7 @@ pub(crate) fn enrolment(
     let after = json!({ "user": user, "role": role, "issuer": identity.issuer });
     Entry {
         after: Some(after),
-        ..entry("member.enrol", Subject::Organization(organization.clone()))
+        ..entry("member.enrol", Subject::Member(organization.clone(), user.id))
     }
 }
 

@@ -455,6 +455,7 @@ fn retire_secret(
         rules::is_not_in_use(secret, next, at)?;
     }
     let Some((end, entry)) = rules::retirement(&held.key, secret, at)? else { return Ok(None) };
+    rules::another_opens(&held.key, secret, &secrets, at)?;
     write_end(connection, id, Some(end))?;
     Ok(Some(entry))
 }

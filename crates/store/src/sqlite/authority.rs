@@ -85,10 +85,14 @@ pub(super) fn check(
     may(connection, &acting, asked)?;
     match rules::grant(change) {
         None => Ok(()),
-        Some(Grant::New(key)) => hand_out(connection, &acting, &key),
-        Some(Grant::Held(key)) => {
+        Some(Grant::New(key)) => hand_out(connection, &acting, &key, true),
+        Some(Grant::Rotated(key)) => {
             let held = reads::held_key(connection, key)?.ok_or(StoreError::NoSuchKey(key))?;
-            hand_out(connection, &acting, &held.key)
+            hand_out(connection, &acting, &held.key, true)
+        }
+        Some(Grant::Woken(key)) => {
+            let held = reads::held_key(connection, key)?.ok_or(StoreError::NoSuchKey(key))?;
+            hand_out(connection, &acting, &held.key, false)
         }
         Some(Grant::Changed(key, update)) => {
             let held = reads::held_key(connection, key)?.ok_or(StoreError::NoSuchKey(key))?;
@@ -102,11 +106,19 @@ pub(super) fn check(
     }
 }
 
-fn hand_out(connection: &Connection, acting: &Acting, key: &Key) -> Result<(), StoreError> {
-    match acting.place(connection, &key.organization)? {
-        Some(place) => rules::within(&place, key),
-        None => Err(rules::missing(&Subject::Key(key.id))),
+/// `shown`: whether a secret of it becomes known.
+fn hand_out(
+    connection: &Connection,
+    acting: &Acting,
+    key: &Key,
+    shown: bool,
+) -> Result<(), StoreError> {
+    let place = acting.place(connection, &key.organization)?;
+    let place = place.ok_or_else(|| rules::missing(&Subject::Key(key.id)))?;
+    if shown {
+        rules::in_own_name(&place, key)?;
     }
+    rules::within(&place, key)
 }
 
 /// The management key that acts, as it is now: revoked or lowered a moment ago, it changes nothing.
@@ -147,8 +159,10 @@ fn may(connection: &Connection, acting: &Acting, asked: Asked) -> Result<(), Sto
             request_rules::may_decide(&held, place(&held.organization)?.as_ref())
         }
         Asked::Requester(id) => Err(StoreError::NoSuchKeyRequest(id)),
-        Asked::In(organization, right) => {
-            rules::in_place(place(&organization)?.as_ref(), right, unseen(&organization))
+        Asked::ToUpdate(organization, update) => {
+            let missing = || unseen(&organization);
+            let before = reads::organization(connection, &organization)?.ok_or_else(missing)?;
+            rules::organization_as_changed(place(&organization)?.as_ref(), &before, &update)
         }
         Asked::NewKey(organization, owner) => {
             rules::new_key_of(place(&organization)?.as_ref(), owner, unseen(&organization))
@@ -157,11 +171,11 @@ fn may(connection: &Connection, acting: &Acting, asked: Asked) -> Result<(), Sto
             let held = reads::held_key(connection, key)?.ok_or(StoreError::NoSuchKey(key))?;
             write_key(&held.key, place(&held.key.organization)?.as_ref())
         }
-        Asked::KeyOfAnybody(key) => {
+        Asked::KeyOfAnybody(key, to) => {
             let missing = || rules::missing(&Subject::Key(key));
             let held = reads::held_key(connection, key)?.ok_or_else(missing)?;
             let place = place(&held.key.organization)?;
-            rules::in_place(place.as_ref(), Right::WriteKeys, missing())
+            rules::hand_over(place.as_ref(), held.key.owner, to, missing())
         }
         Asked::Secret(secret) => {
             let missing = || StoreError::NoSuchSecret(secret);

@@ -88,6 +88,7 @@ pub(super) fn accept(
 ) -> Result<Entry, StoreError> {
     let held = people::invitation_by_id(connection, invitation)?;
     let held = rules::acceptable_by_identity(held, at)?;
+    people::still_stands(connection, &held)?;
     let newcomer = User { email: held.email.clone(), ..newcomer };
     come(connection, at, &newcomer, identity)?;
     if let InvitedAs::Member { organization, role } = &held.to {

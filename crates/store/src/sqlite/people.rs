@@ -525,9 +525,7 @@ fn accept(
 ) -> Result<Entry, StoreError> {
     let held = invitation_by_token(connection, token)?;
     let held = rules::acceptable(held, at)?;
-    if let Some(inviter) = held.invited_by {
-        still_invites(connection, inviter, &held)?;
-    }
+    still_stands(connection, &held)?;
     let known = user_by_email(connection, &held.email)?;
     let user = match (known, newcomer) {
         // Who came to be known meanwhile logs in: somebody else's password does not make them a member.
@@ -562,11 +560,8 @@ fn accept(
 }
 
 /// Refuses an invitation by somebody who could not make it now: who was lowered or removed leaves no door behind.
-fn still_invites(
-    connection: &Connection,
-    inviter: UserId,
-    held: &Invitation,
-) -> Result<(), StoreError> {
+pub(super) fn still_stands(connection: &Connection, held: &Invitation) -> Result<(), StoreError> {
+    let Some(inviter) = held.invited_by else { return Ok(()) };
     if user_by_id(connection, inviter)?.is_some_and(|record| record.user.operator) {
         return Ok(());
     }

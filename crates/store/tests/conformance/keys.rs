@@ -237,15 +237,18 @@ pub(crate) async fn rotation_gives_the_old_secrets_an_end_and_never_a_later_one(
 pub(crate) async fn retiring_brings_an_end_forward_and_never_back(bed: Bed) {
     with_organization(&bed.store).await;
     commit(&bed.store, creation(1)).await.unwrap();
+    let rotate =
+        Change::RotateKey { key: key_id(1), secret: secret_of(2, 1), old_expires_at: later(1000) };
+    commit(&bed.store, rotate).await.unwrap();
     let retire = |at| Change::RetireSecret { secret: secret_id(1), at, force: true };
     commit(&bed.store, retire(later(100))).await.unwrap();
-    assert_eq!(ends(&bed, 1).await, [Some(later(100))]);
+    assert_eq!(ends(&bed, 1).await, [Some(later(100)), None]);
     let before = trace(&bed.store).await;
     commit(&bed.store, retire(later(200))).await.unwrap();
-    assert_eq!(ends(&bed, 1).await, [Some(later(100))]);
+    assert_eq!(ends(&bed, 1).await, [Some(later(100)), None]);
     assert_eq!(trace(&bed.store).await, before, "it ends before that already");
     commit(&bed.store, retire(later(10))).await.unwrap();
-    assert_eq!(ends(&bed, 1).await, [Some(later(10))]);
+    assert_eq!(ends(&bed, 1).await, [Some(later(10)), None]);
     let missing = Change::RetireSecret { secret: secret_id(9), at: later(1), force: true };
     assert_eq!(commit(&bed.store, missing).await, Err(StoreError::NoSuchSecret(secret_id(9))));
 }

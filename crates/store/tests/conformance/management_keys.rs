@@ -124,6 +124,9 @@ pub(crate) async fn what_a_key_may_is_looked_up_when_a_change_is_done(bed: Bed) 
     assert_eq!(by(store, 3, state(12, KeyState::Active)).await, refused(Right::WriteKeys));
     let retire = Change::RetireSecret { secret: secret(12).id, at: NOW, force: true };
     assert_eq!(by(store, 1, retire.clone()).await, refused(Right::WriteKeys));
+    let rotate =
+        Change::RotateKey { key: key_id(12), secret: secret_of(13, 12), old_expires_at: later(60) };
+    by(store, 4, rotate).await.unwrap();
     by(store, 4, retire).await.unwrap();
 
     for role in Role::ALL {

@@ -3,6 +3,7 @@
 //! An engine's test file says how to come by an empty store, twice opened, and calls `every_promise!`. The promises know
 //! the trait only: what SQLite does and PostgreSQL does not has no place here.
 
+pub(crate) mod bypassed;
 pub(crate) mod chain;
 pub(crate) mod feed;
 pub(crate) mod identities;
@@ -130,6 +131,13 @@ macro_rules! every_promise {
                 who_came_to_be_known_meanwhile_logs_in_to_accept,
                 a_password_that_was_changed_meanwhile_opens_nothing,
                 a_cursor_of_another_organization_is_as_unknown_as_none;
+            bypassed:
+                a_member_makes_no_key_nobodys,
+                who_acts_by_a_management_key_acts_in_their_own_name,
+                members_narrow_models_and_widen_none,
+                the_last_secret_of_a_key_stays,
+                who_joins_is_told_of_as_a_member,
+                an_account_elsewhere_opens_no_invitation_that_a_token_would_not;
             management_keys:
                 a_key_is_shown_by_any_of_its_digests_with_all_that_says_whether_it_is_good,
                 what_a_key_may_is_looked_up_when_a_change_is_done,

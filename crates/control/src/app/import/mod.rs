@@ -38,6 +38,8 @@ const MOST_TOLD: usize = 1000;
 const AT_ONCE: usize = 512;
 /// Keys that are rehearsed at once: others wait meanwhile.
 const REHEARSED: usize = 500;
+/// Permissions, networks and models of all rows together: each takes many times the room of what it is written in.
+const MOST_ITEMS: usize = 2_000_000;
 /// After so many rows, others get their turn.
 const HANDFUL: usize = 500;
 
@@ -100,7 +102,8 @@ impl Control {
         let members = self.members_by_name(&import.organization).await?;
         let mut telling = Telling::new(import.dry_run);
         let (mut planned, mut seen) = (Vec::new(), Seen::default());
-        for (number, (line, row)) in read.into_iter().enumerate() {
+        let mut items = 0_usize;
+        for (number, (line, row)) in read.enumerate() {
             if number % HANDFUL == HANDFUL - 1 {
                 tokio::task::yield_now().await;
             }
@@ -113,7 +116,18 @@ impl Control {
                 Err(what) => Err(what),
             };
             match plan {
-                Ok(plan) => planned.push(plan),
+                Ok(plan) => {
+                    items = items.saturating_add(items_of(&plan.key));
+                    if items > MOST_ITEMS {
+                        return Err(ControlError::invalid(
+                            format!(
+                                "the rows name more than {MOST_ITEMS} permissions, networks and models; send them in parts"
+                            ),
+                            "nothing was imported",
+                        ));
+                    }
+                    planned.push(plan);
+                }
                 Err(what) => telling.refused(line, what),
             }
         }
@@ -265,6 +279,11 @@ impl Control {
             }
         }
     }
+}
+
+fn items_of(key: &Key) -> usize {
+    let models = key.allowed_models.as_ref().map_or(0, Vec::len);
+    key.permissions.len() + key.allowed_networks.len() + models
 }
 
 fn keyward_store_gone() -> StoreError {

@@ -3,7 +3,7 @@
 //! A row that cannot be read is told by its line and hurts no other. What is wrong is said without the row's values: among them
 //! are keys in the clear, and a report is shown around.
 
-use std::{collections::HashSet, str};
+use std::{collections::HashSet, iter, str};
 
 use keyward_api::RowFormat;
 use keyward_core::key::Plaintext;
@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 /// Longer than any row of keys.
 const LONGEST_ROW: usize = 64 * 1024;
+/// Each may be a key that is kept in memory until all are read.
+const MOST_LINES: usize = 400_000;
 /// Between the items of a list in a cell.
 const BETWEEN: char = ';';
 const COLUMNS: &[&str] = &[
@@ -48,39 +50,47 @@ pub(crate) struct Row {
 /// A row, with the line it begins at.
 pub(crate) type Read = (u64, Result<Row, String>);
 
-/// Reads all rows. An error says that none can be read.
-pub(crate) fn read(format: RowFormat, bytes: &[u8]) -> Result<Vec<Read>, String> {
+/// Rows as they are asked for, one at a time: a row takes a hundred times the room of the two bytes it may be written in.
+pub(crate) type Rows<'b> = Box<dyn Iterator<Item = Read> + Send + 'b>;
+
+/// Reads the rows. An error says that none can be read.
+pub(crate) fn read(format: RowFormat, bytes: &[u8]) -> Result<Rows<'_>, String> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    // Either ends a line of CSV.
+    let ends = |end| bytes.iter().filter(|byte| **byte == end).count();
+    if ends(b'\n').max(ends(b'\r')) > MOST_LINES {
+        return Err(format!("the import has more than {MOST_LINES} lines; send it in parts"));
+    }
     match format {
-        RowFormat::Csv => csv(bytes),
-        RowFormat::Jsonl => Ok(json_lines(bytes)),
+        RowFormat::Csv => Ok(Box::new(csv(bytes)?)),
+        RowFormat::Jsonl => Ok(Box::new(json_lines(bytes))),
     }
 }
 
-fn csv(bytes: &[u8]) -> Result<Vec<Read>, String> {
+fn csv(bytes: &[u8]) -> Result<impl Iterator<Item = Read> + Send, String> {
     let mut reader =
         csv::ReaderBuilder::new().trim(csv::Trim::All).has_headers(true).from_reader(bytes);
     let columns = columns(reader.byte_headers().map_err(|error| said(&error))?)?;
-    let mut rows = Vec::new();
-    let mut record = csv::ByteRecord::new();
-    loop {
+    let (mut record, mut broke_off) = (csv::ByteRecord::new(), false);
+    Ok(iter::from_fn(move || {
+        if broke_off {
+            return None;
+        }
         let line = reader.position().line();
         match reader.read_byte_record(&mut record) {
-            Ok(false) => return Ok(rows),
+            Ok(false) => None,
             Ok(true) => {
                 // The reader stands behind the line before; empty lines are passed over.
                 let line = record.position().map_or(line, csv::Position::line);
-                rows.push((line, cells(&columns, &record)));
+                Some((line, cells(&columns, &record)))
             }
             Err(error) => {
+                broke_off = error.is_io_error();
                 let line = error.position().map_or(line, csv::Position::line);
-                rows.push((line, Err(said(&error))));
-                if error.is_io_error() {
-                    return Ok(rows);
-                }
+                Some((line, Err(said(&error))))
             }
         }
-    }
+    }))
 }
 
 /// Never the text that was read.
@@ -174,10 +184,10 @@ struct JsonRow {
     owner: Option<String>,
 }
 
-fn json_lines(bytes: &[u8]) -> Vec<Read> {
+fn json_lines(bytes: &[u8]) -> impl Iterator<Item = Read> + Send {
     let lines = bytes.split(|byte| *byte == b'\n').zip(1..);
     let lines = lines.filter(|(line, _)| !line.trim_ascii().is_empty());
-    lines.map(|(line, number)| (number, json_line(line))).collect()
+    lines.map(|(line, number)| (number, json_line(line)))
 }
 
 fn json_line(line: &[u8]) -> Result<Row, String> {

@@ -229,11 +229,36 @@ async fn more_rows_than_are_made_at_once_are_all_made() {
     assert_eq!(after.get(), before.get() + rows, "each is a change of its own");
 }
 
+#[tokio::test]
+async fn what_would_take_far_more_room_than_it_is_long_is_refused_as_a_whole() {
+    let fixture = Fixture::with_organizations().await;
+    let many = |line: &str| line.repeat(400_001);
+    for (format, text) in [
+        (RowFormat::Csv, format!("name{}", many("\n"))),
+        (RowFormat::Csv, format!("name{}", many("\r"))),
+        (RowFormat::Jsonl, many("{}\n")),
+    ] {
+        let import = to(format, true);
+        let refused = fixture.control().import_keys(&at(NOW), &import, text.as_bytes()).await;
+        let told = refused.unwrap_err().to_string();
+        assert!(told.contains("more than 400000 lines"), "{told}");
+    }
+    let mut text = "name,plaintext,permissions,allowed_models\n".to_owned();
+    for row in 0..4_000 {
+        text.push_str(&format!("n{row},{KEY}{row},read,{}\n", "m;".repeat(500)));
+    }
+    let csv = to(RowFormat::Csv, true);
+    let refused = fixture.control().import_keys(&at(NOW), &csv, text.as_bytes()).await;
+    let told = refused.unwrap_err().to_string();
+    assert!(told.contains("more than 2000000 permissions"), "{told}");
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_the_reader_panic(bytes: Vec<u8>) {
-        let _ = rows::read(RowFormat::Csv, &bytes);
-        let _ = rows::read(RowFormat::Jsonl, &bytes);
+        for format in [RowFormat::Csv, RowFormat::Jsonl] {
+            let _ = rows::read(format, &bytes).map(Iterator::count);
+        }
     }
 
     #[test]
@@ -251,7 +276,8 @@ proptest! {
         let json = cells.iter().map(|cell| {
             serde_json::json!({ "name": "a", "digest": cell, "algorithm": "bcrypt", "prefix": cell }).to_string()
         }).collect::<Vec<_>>().join("\n");
-        let csv = rows::read(RowFormat::Csv, format!("{header}{csv}").as_bytes()).unwrap();
+        let csv = format!("{header}{csv}");
+        let csv: Vec<_> = rows::read(RowFormat::Csv, csv.as_bytes()).unwrap().collect();
         let lines: Vec<u64> = csv.iter().map(|(line, _)| *line).collect();
         prop_assert!(lines.is_sorted());
         for (_, row) in csv.into_iter().chain(rows::read(RowFormat::Jsonl, json.as_bytes()).unwrap()) {

@@ -59,6 +59,7 @@ impl Control {
     ) -> Result<KeyRequestView, ControlError> {
         context.require(Right::WriteOwnKeys, &new.organization)?;
         let requester = context.user().ok_or(StoreError::NotAllowed(None))?;
+        self.repeat(context)?;
         let api = self.api(&new.api)?;
         check_mode(api)?;
         let preset = new.preset.as_deref().map(|name| preset(api, name)).transpose()?;

@@ -25,6 +25,7 @@ impl Control {
             return Err(StoreError::NotTheRequester(id).into());
         }
         context.require(Right::WriteOwnKeys, &request.organization)?;
+        self.repeat(context)?;
         let closed = StoreError::KeyRequestClosed { request: id, state: request.state.as_str() };
         let terms = request.granted.ok_or(closed)?.terms;
         let api = self.api(&request.api)?;

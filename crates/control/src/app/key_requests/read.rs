@@ -10,6 +10,9 @@ use keyward_store::{KeyRequestFilter, KeyRequestState, Page as StorePage};
 use super::super::Control;
 use crate::{context::Context, error::ControlError, views};
 
+/// Requests that are read at once.
+const MOST_READ: u32 = 1000;
+
 /// Which requests to list; what is `None` does not narrow.
 #[derive(Clone, Debug, Default)]
 pub struct KeyRequestQuery {
@@ -54,10 +57,12 @@ impl Control {
             // Where a list goes on is told to nobody who could not have seen it.
             self.seen_request(context, after).await?;
         }
-        let (mut found, mut after) = (Vec::new(), query.after);
+        let (mut found, mut after, mut limit) = (Vec::new(), query.after, limit);
         let next = 'all: loop {
             let requests = self.store.key_requests(&filter, StorePage { after, limit }).await?;
-            let is_last = requests.len() < most;
+            let is_last = requests.len() < usize::try_from(limit).unwrap_or(usize::MAX);
+            // What is not shown is passed over in long strides.
+            limit = MOST_READ;
             for request in requests {
                 after = Some(request.id);
                 let state = views::key_request_state(&request, context.now);

@@ -56,6 +56,7 @@ impl Control {
     pub async fn create_key(&self, context: &Context, new: NewKey) -> Result<Issued, ControlError> {
         let owner = new.owner.or(context.answers_for_keys());
         context.require(right_to(context, owner), &new.organization)?;
+        self.repeat(context)?;
         let (key, api) = self.draft(context, new, owner).await?;
         let minted = self.mint_secret(&key, api, context.now)?;
         let change = Change::CreateKey {
@@ -82,7 +83,7 @@ impl Control {
         let preset = new.preset.as_deref().map(|name| preset(api, name)).transpose()?;
         let permissions = permissions(api, &new.permissions, preset)?;
         self.check_ceilings(context, api, &new.organization, owner, &permissions).await?;
-        check_rotation(new.rotation)?;
+        check_rotation(context, api, new.rotation)?;
         check_expiry(new.expires_at, context.now)?;
         check_models(new.allowed_models.as_deref())?;
         check_networks(&new.allowed_networks)?;
@@ -107,12 +108,37 @@ impl Control {
             rotation: new.rotation,
         };
         context.require_within(&key)?;
+        context.require_in_own_name(&key)?;
         Ok((key, api))
     }
 }
 
-/// Who uses a key must come to replace its secret now and then; or be reminded.
-pub(super) fn check_rotation(rotation: Option<Rotation>) -> Result<(), ControlError> {
+/// Who uses a key must come to replace its secret now and then; or be reminded. Where the API demands it, only who runs this Keyward
+/// lets a key off.
+pub(super) fn check_rotation(
+    context: &Context,
+    api: &Api,
+    rotation: Option<Rotation>,
+) -> Result<(), ControlError> {
+    let demanded = api
+        .profile
+        .issuance
+        .rotation
+        .filter(|demanded| demanded.required && context.require_operator().is_err());
+    match (rotation, demanded) {
+        (Some(rotation), Some(demanded))
+            if !rotation.required || rotation.after_days > demanded.after_days =>
+        {
+            return Err(ControlError::invalid(
+                format!(
+                    "API `{}` demands that secrets are replaced after {} days",
+                    api.name, demanded.after_days
+                ),
+                "demand the same or sooner, or leave the rotation out",
+            ));
+        }
+        _ => {}
+    }
     match rotation {
         Some(rotation) if !(1..=Rotation::MOST_DAYS).contains(&rotation.after_days) => {
             Err(ControlError::invalid(
@@ -127,14 +153,17 @@ pub(super) fn check_rotation(rotation: Option<Rotation>) -> Result<(), ControlEr
 /// Where keys are given out by staff, or asked for and approved, members do not make them.
 fn check_mode(context: &Context, api: &Api) -> Result<(), ControlError> {
     let mode = api.profile.issuance.mode;
-    if mode == IssuanceMode::SelfService || context.require_operator().is_ok() {
-        return Ok(());
+    match mode == IssuanceMode::SelfService || context.require_operator().is_ok() {
+        true => Ok(()),
+        false => Err(given_otherwise(api)),
     }
-    match mode {
-        IssuanceMode::Request => Err(ControlError::ByRequest(api.name.clone())),
-        IssuanceMode::SelfService | IssuanceMode::Staff => {
-            Err(ControlError::ByStaff(api.name.clone()))
-        }
+}
+
+/// How keys, and more for a key, are come by where members do not make them.
+pub(super) fn given_otherwise(api: &Api) -> ControlError {
+    match api.profile.issuance.mode {
+        IssuanceMode::Request => ControlError::ByRequest(api.name.clone()),
+        IssuanceMode::SelfService | IssuanceMode::Staff => ControlError::ByStaff(api.name.clone()),
     }
 }
 

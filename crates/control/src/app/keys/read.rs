@@ -15,6 +15,8 @@ use keyward_store::{Ending, KeyFilter, KeyRecord, Page as StorePage, UsageFilter
 use super::super::Control;
 use crate::{context::Context, error::ControlError, propagation::in_force, views};
 
+/// Keys that are read at once.
+const MOST_READ: u32 = 1000;
 const SECONDS_PER_DAY: u64 = 24 * 3600;
 
 /// Which keys to list; what is `None` does not narrow.
@@ -93,10 +95,12 @@ impl Control {
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         let filter = query.filter(now);
         let mut items = Vec::new();
-        let mut after = query.after;
+        let (mut after, mut limit) = (query.after, limit);
         loop {
             let records = self.store.keys(&filter, StorePage { after, limit }).await?;
-            let is_last = records.len() < most;
+            let is_last = records.len() < usize::try_from(limit).unwrap_or(usize::MAX);
+            // What is not shown is passed over in long strides: a page of one must not ask the store for each.
+            limit = MOST_READ;
             for record in &records {
                 after = Some(record.key.id);
                 if query.state.is_some_and(|state| state != views::key_state(&record.key, now)) {

@@ -4,7 +4,11 @@
 use std::time::Duration;
 
 use keyward_api::KeyView;
-use keyward_core::id::{KeyId, SecretId};
+use keyward_core::{
+    id::{KeyId, SecretId, UserId},
+    policy::Api,
+    profile::IssuanceMode,
+};
 use keyward_store::{Change, StoreError};
 
 use super::{super::Control, Issued};
@@ -23,6 +27,10 @@ impl Control {
     ) -> Result<Issued, ControlError> {
         let before = self.writable_key(context, id).await?;
         context.require_within(&before.key)?;
+        context.require_in_own_name(&before.key)?;
+        let api = self.api(&before.key.api)?;
+        check_sees_secret(context, api, before.key.owner)?;
+        self.repeat(context)?;
         if overlap > LONGEST_OVERLAP {
             return Err(ControlError::invalid(
                 "the old secret would be good for more than 366 days",
@@ -35,7 +43,6 @@ impl Control {
                 "make a new key",
             ));
         }
-        let api = self.api(&before.key.api)?;
         // Whoever rotates a key sees its new secret: it must not open more to them than they could have made.
         let may = in_force(&self.policy, &before);
         let organization = &before.key.organization;
@@ -62,18 +69,22 @@ impl Control {
         if !before.secrets.iter().any(|one| one.id == secret) {
             return Err(StoreError::NoSuchSecret(secret).into());
         }
-        let stays = before
-            .secrets
-            .iter()
-            .any(|one| one.id != secret && one.expires_at.is_none_or(|at| at > context.now));
-        if !stays {
-            return Err(ControlError::invalid(
-                format!("{secret} is the last secret that opens {id}"),
-                "rotate the key first to get a new one, or disable or revoke the key",
-            ));
-        }
         let change = Change::RetireSecret { secret, at: context.now, force };
         self.store.commit(&context.actor, context.now, change).await?;
         Ok(views::key(&self.existing_key(id).await?, &[], context.now))
+    }
+}
+
+/// Where keys are asked for and approved, nobody but who asked comes to see one.
+fn check_sees_secret(
+    context: &Context,
+    api: &Api,
+    owner: Option<UserId>,
+) -> Result<(), ControlError> {
+    let is_anothers = owner.is_some() && owner != context.answerable();
+    let by_request = api.profile.issuance.mode == IssuanceMode::Request;
+    match is_anothers && by_request && context.require_operator().is_err() {
+        true => Err(ControlError::AnothersSecret(api.name.clone())),
+        false => Ok(()),
     }
 }

@@ -8,12 +8,12 @@ use keyward_core::{
     key::Rotation,
     usage::{LastUse, UsageBatch, UsageScope, UsageSums},
 };
-use keyward_store::AuditFilter;
+use keyward_store::{AuditFilter, Interface};
 
-use super::{KeyQuery, NewKey};
+use super::{KeyQuery, NewKey, create::check_rotation};
 use crate::{
-    ControlError,
-    fixture::{Fixture, NOW, at, new_key},
+    Context, ControlError,
+    fixture::{Fixture, NOW, api, at, new_key, profile},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -268,6 +268,27 @@ async fn lists_are_narrowed_and_paged_with_expiry_taken_for_a_state() {
 }
 
 #[tokio::test]
+async fn a_page_of_one_is_found_behind_many_that_are_not_shown() {
+    let fixture = Fixture::with_organizations().await;
+    let control = fixture.control();
+    for (number, days) in [1, 1, 1, 9, 1, 9, 1].into_iter().enumerate() {
+        let expires_at = Some(NOW.plus(DAY * days));
+        let new = NewKey { expires_at, ..new_key(&format!("k{number}")) };
+        control.create_key(&at(NOW), new).await.unwrap();
+    }
+    let state = Some(KeyStateView::Active);
+    let mut query = KeyQuery { state, ending_days: Some(30), ..KeyQuery::default() };
+    let mut found = vec![];
+    loop {
+        let page = control.list_keys(&at(NOW.plus(DAY)), &query, 1).await.unwrap();
+        found.extend(page.items.into_iter().map(|key| key.name));
+        let Some(next) = page.next else { break };
+        query.after = Some(next.parse().unwrap());
+    }
+    assert_eq!(found, ["k3", "k5"]);
+}
+
+#[tokio::test]
 async fn a_rotation_that_is_due_is_told() {
     let fixture = Fixture::with_organizations().await;
     let control = fixture.control();
@@ -306,4 +327,20 @@ async fn a_secret_ends_by_itself_where_its_rotation_is_required() {
     assert_eq!(reminded.record.secrets[0].expires_at, None);
     let notes = control.show_key(&at(due), reminded.key().id).await.unwrap().notes;
     assert!(notes[0].contains("older than 30 days"), "{notes:?}");
+}
+
+#[test]
+fn a_rotation_that_the_api_demands_is_made_stricter_and_never_looser() {
+    let demanding = "[issuance]\nrotation = \"require\"\nrotate_after_days = 90\n";
+    let api = api("demanding", &profile("demanding", demanding));
+    let somebody = Context::visitor("somebody", Interface::ManagementApi, NOW);
+    let rule = |after_days, required| Some(Rotation { after_days, required });
+    for looser in [rule(91, true), rule(90, false), rule(1, false)] {
+        let refused = check_rotation(&somebody, &api, looser).unwrap_err();
+        assert!(refused.to_string().contains("replaced after 90 days"), "{refused}");
+        assert!(check_rotation(&at(NOW), &api, looser).is_ok(), "who runs this Keyward may");
+    }
+    for good in [None, rule(90, true), rule(1, true)] {
+        assert!(check_rotation(&somebody, &api, good).is_ok(), "{good:?}");
+    }
 }

@@ -51,6 +51,7 @@ impl Control {
         email: Email,
     ) -> Result<Invited, ControlError> {
         self.require_members(context, to.as_ref().map(|(organization, _)| organization))?;
+        self.repeat(context)?;
         let mail = self.mailer.reserve(&email)?;
         let by = match context.user() {
             Some(user) => self.store.user(user).await?.map(|record| record.user.name),

@@ -10,7 +10,7 @@ use keyward_core::{
     id::{SessionId, UserId},
     member::{Email, User},
 };
-use keyward_store::{Change, Identity, InvitedAs, PeopleChange, UserRecord};
+use keyward_store::{Change, Identity, InvitedAs, PeopleChange, StoreError, UserRecord};
 
 use super::{
     super::Control,
@@ -54,27 +54,37 @@ impl Control {
             ));
         };
         let identity = proven.identity.clone();
-        let change = match self.store.user_by_email(email).await? {
+        let changes = match self.store.user_by_email(email).await? {
             Some(known) if known.user.operator && context.user() != Some(known.user.id) => {
                 return Err(ControlError::LoginRefused(
                     "who runs this Keyward logs in with their password once, and with the account there in the same browser after it",
                 ));
             }
-            Some(known) => PeopleChange::LinkIdentity { user: known.user.id, identity },
+            Some(known) => vec![PeopleChange::LinkIdentity { user: known.user.id, identity }],
             None => self.coming(context, proven, email, newcomers).await?,
         };
-        self.store.commit(&context.actor, context.now, Change::People(change)).await?;
+        for change in changes {
+            match self.store.commit(&context.actor, context.now, Change::People(change)).await {
+                // By somebody who could not invite them now: another invitation may stand.
+                Err(StoreError::UnknownToken) => {}
+                done => {
+                    done?;
+                    break;
+                }
+            }
+        }
         let record = self.store.user_by_identity(&proven.identity).await?;
-        record.ok_or(ControlError::Interrupted)
+        record.ok_or(NOBODY_INVITED)
     }
 
+    /// How somebody who is not known may come: the first that is possible.
     async fn coming(
         &self,
         context: &Context,
         proven: &Proven,
         email: &Email,
         newcomers: Option<&Newcomers>,
-    ) -> Result<PeopleChange, ControlError> {
+    ) -> Result<Vec<PeopleChange>, ControlError> {
         let identity: Identity = proven.identity.clone();
         let newcomer = User {
             id: UserId::from_bits(mint::random()?),
@@ -84,23 +94,31 @@ impl Control {
             created_at: context.now,
         };
         let invitations = self.store.invitations_for(email).await?;
-        let invited = invitations
-            .into_iter()
-            .find(|one| context.now < one.expires_at && matches!(one.to, InvitedAs::Member { .. }));
-        if let Some(invitation) = invited {
-            let invitation = invitation.id;
-            return Ok(PeopleChange::AcceptByIdentity { invitation, newcomer, identity });
-        }
+        let open = invitations.into_iter().filter(|one| {
+            context.now < one.expires_at && matches!(one.to, InvitedAs::Member { .. })
+        });
+        let mut ways: Vec<_> = open
+            .map(|open| PeopleChange::AcceptByIdentity {
+                invitation: open.id,
+                newcomer: newcomer.clone(),
+                identity: identity.clone(),
+            })
+            .collect();
         let domain = email.as_str().rsplit_once('@').map_or("", |(_, domain)| domain);
-        match newcomers.filter(|terms| terms.domains.iter().any(|one| one == domain)) {
-            Some(Newcomers { organization, role, .. }) => {
-                let (organization, role) = (organization.clone(), *role);
-                Ok(PeopleChange::Enrol { newcomer, identity, organization, role })
-            }
-            None => Err(ControlError::LoginRefused("nobody invited your address here")),
+        if let Some(Newcomers { organization, role, .. }) =
+            newcomers.filter(|terms| terms.domains.iter().any(|one| one == domain))
+        {
+            let (organization, role) = (organization.clone(), *role);
+            ways.push(PeopleChange::Enrol { newcomer, identity, organization, role });
+        }
+        match ways.is_empty() {
+            true => Err(NOBODY_INVITED),
+            false => Ok(ways),
         }
     }
 }
+
+const NOBODY_INVITED: ControlError = ControlError::LoginRefused("nobody invited your address here");
 
 impl From<crate::openid::OpenIdError> for ControlError {
     fn from(error: crate::openid::OpenIdError) -> Self {

@@ -40,7 +40,7 @@ impl World {
     }
 
     /// Somebody who runs this Keyward.
-    async fn operator(&self) -> String {
+    pub(super) async fn operator(&self) -> String {
         let token = self.fixture.control().offer_setup(crate::fixture::NOW).await.unwrap().unwrap();
         let body = json!({
             "token": token.expose(), "email": "ops@example.com", "name": "Ops", "password": super::PASSWORD,
@@ -251,7 +251,8 @@ async fn nobody_comes_to_rights_by_a_key_that_they_do_not_have() {
     }
     world.done(Some(&ada), "POST", &verb(&strong_id, "enable"), &Value::Null).await;
     assert_eq!(world.status(&strong, "GET", &keys, &Value::Null).await, 200);
-    assert_eq!(world.status(&bob, "POST", &rotate(&weak_id), &overlap).await, 200);
+    assert_eq!(world.status(&bob, "POST", &rotate(&weak_id), &overlap).await, 403, "it is Ada's");
+    assert_eq!(world.status(&ada, "POST", &rotate(&weak_id), &overlap).await, 200);
 
     // By a role that it gives. `weak` was rotated away.
     let (weak, _) = world.management_key(&ada, &organization, &["members:write"]).await;

@@ -144,6 +144,13 @@ async fn a_key_follows_its_owners_role() {
     let second = start(&fixture, BY_HINT).await;
     let found = entry(&second, &digest_of(&hers)).map(|found| found.state);
     assert_eq!(found, Some(KeyState::Disabled));
+    // Who comes back has their keys at once, not with the next start.
+    let to = Some((organization.clone(), Role::Developer));
+    let invited = control.invite(&at(NOW), to, "ada@example.com".parse().unwrap()).await.unwrap();
+    let ada = fixture.folder.store().user(owner).await.unwrap().unwrap();
+    let ada = Context::person(ada, Interface::ManagementApi, NOW);
+    control.accept_invitation(&ada, invited.token.as_ref().unwrap(), None).await.unwrap();
+    until(|| state(&hers) == Some(KeyState::Active)).await;
 }
 
 #[tokio::test]
