@@ -69,13 +69,13 @@ impl World {
     fn new() -> Self {
         let upstream = Upstream::json("{}");
         let api = Api::new("main", upstream.address()).route("GET", "/read", "read");
-        let asked = Api::new("asked", upstream.address()).profile("aiaas").host("asked.test");
+        let asked = Api::new("inference", upstream.address()).profile("aiaas").host("asked.test");
         let keyward =
             Serve::new(KEYWARD).api(api).api(asked).settings(Management::SETTINGS).start();
         let management = Management::of(&keyward);
         management.set_up(&keyward);
-        let organization = management.sign_up("ada");
-        let owner = management.log_in("ada");
+        let organization = management.sign_up("owner");
+        let owner = management.log_in("owner");
         Self { keyward, management, organization, owner, _upstream: upstream }
     }
 
@@ -113,7 +113,7 @@ impl World {
     /// A request of the owner's, who decides on their own as well.
     fn request(&self, name: &str) -> String {
         let body = json!({
-            "api": "asked", "name": name, "permissions": ["inference:write"], "reason": "nightly",
+            "api": "inference", "name": name, "permissions": ["inference:write"], "reason": "nightly",
         });
         text(&self.done("POST", &self.in_organization("key-requests"), &body)["id"])
     }
@@ -147,7 +147,9 @@ network = {{ values = ["10.0.0.0/8", "2001:db8::/32"] }}
 model = {{ values = ["small", "large"] }}
 tag = {{ values = ["billing", "nightly"] }}
 key = {{ values = ["{changed}"] }}
-asked_for = {{ values = ["asked"] }}
+asked_for = {{ values = ["inference"] }}
+reason = {{ values = ["nightly"] }}
+lifetime = {{ values = [604800] }}
 inference = {{ values = ["inference:write"] }}
 action = {{ values = ["key.", "key.create"] }}
 
@@ -181,7 +183,11 @@ parameters = {{ "header.If-Match" = "*" }}
 
 [[operations]]
 include-operation-id = ["create_key_request", "approve_key_request"]
+generation.max-examples = 50
 [operations.parameters]
+"body.reason" = {{ dictionary = "reason", probability = 0.9 }}
+"body.note" = {{ dictionary = "reason", probability = 0.9 }}
+"body.lifetime_seconds" = {{ dictionary = "lifetime", probability = 0.9 }}
 "body.api" = {{ dictionary = "asked_for", probability = 0.9 }}
 "body.permissions[*]" = {{ dictionary = "inference", probability = 0.9 }}
 
@@ -291,7 +297,7 @@ fn what_an_operator_asks_of_anything_is_answered_as_described() {
 fn what_could_end_a_callers_own_rights_is_answered_as_described() {
     let world = World::new();
     let (user, organization) = (world.member("bob"), &world.organization);
-    let afar = world.management.log_in("ada");
+    let afar = world.management.log_in("owner");
     let sessions = world.management.done(&afar, "GET", "/v1/sessions", &Value::Null);
     let session = text(
         &sessions["items"].as_array().unwrap().iter().find(|one| one["current"] == true).unwrap()["id"],
