@@ -219,7 +219,7 @@ fn what_stands_on_a_key_is_changed_from_afar_as_it_was_seen() {
     let (key, seen) = (text(&made["id"]), made["revision"].as_u64().unwrap());
     let changed = world.json(&format!(
         "keys update {key} --if-revision {seen} --name second --environment staging --permission write --allow-network 10.0.0.0/8 \
-         --allow-model small --expires 2100-01-01T00:00:00Z --tag billing --metadata team=core --rotate-after-days 90 --no-owner"
+         --allow-model small --expires 2100-01-01T00:00:00Z --tag billing --metadata team=core --rotate-after-days 90"
     ));
     let told = |view: &Value| {
         let fields = [
@@ -248,7 +248,7 @@ fn what_stands_on_a_key_is_changed_from_afar_as_it_was_seen() {
             json!(["billing"]),
             json!({ "team": "core" }),
             json!({ "after_days": 90, "required": false }),
-            json!(null),
+            made["owner_id"].clone(),
         ]
     );
     let shown = world.done(&format!("keys show {key}"));
@@ -273,7 +273,7 @@ fn what_stands_on_a_key_is_changed_from_afar_as_it_was_seen() {
             json!([]),
             json!({}),
             json!(null),
-            json!(null),
+            made["owner_id"].clone(),
         ]
     );
     assert_eq!(world.run(&format!("keys update {key}")).code, 2, "nothing is said");

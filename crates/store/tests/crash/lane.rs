@@ -300,6 +300,10 @@ impl Lane {
 
     /// Ends the oldest secret, earlier than it did.
     fn retire(&mut self, held: &mut Held) {
+        // The last one stays.
+        if held.secrets.len() < 2 {
+            self.rotate(held);
+        }
         let secret = &mut held.secrets[0];
         let end = secret.expires_at.map_or(NOW.plus(HOUR), |end| end.minus(HOUR / 8));
         secret.expires_at = Some(end);

@@ -125,11 +125,21 @@ impl Lane {
         (subject, vec![(format!("invitation {}", ended.id), Some(of_invitation(&ended)))])
     }
 
+    /// An invitation was accepted: into an organization, that is about the place that somebody has there from then on.
+    fn accepted(&mut self, sent: Invitation, by: &User) -> (Subject, Facts) {
+        let to = sent.to.clone();
+        let (subject, facts) = self.ended(sent, InvitationState::Accepted);
+        match to {
+            InvitedAs::Member { organization, .. } => (Subject::Member(organization, by.id), facts),
+            InvitedAs::Operator => (subject, facts),
+        }
+    }
+
     /// An invitation is accepted by somebody who comes with it; gives their password.
     fn accept_new(&mut self, sent: Invitation, user: &User) -> PasswordHash {
         let (token, password) = (sent.token, self.hash());
         let to = sent.to.clone();
-        let (subject, mut facts) = self.ended(sent, InvitationState::Accepted);
+        let (subject, mut facts) = self.accepted(sent, user);
         match to {
             InvitedAs::Member { role, .. } => {
                 facts.extend(of_user(user, Some(&password)));
@@ -223,7 +233,7 @@ impl Lane {
         // Once more, as somebody who is known here now.
         let sent = self.invite_to(&new, Role::Administrator);
         let token = sent.token;
-        let (subject, mut facts) = self.ended(sent, InvitationState::Accepted);
+        let (subject, mut facts) = self.accepted(sent, &new);
         facts.push(self.place_of(new.id, Some(Role::Administrator)));
         let accept = PeopleChange::AcceptInvitation { token, newcomer: None };
         self.person(by(&new), accept, "invitation.accept", subject, facts);
@@ -246,18 +256,19 @@ impl Lane {
         let sent = self.invite_to(&new, Role::Developer);
         let invitation = sent.id;
         let (identity, linked) = self.identity(&new);
-        let (subject, mut facts) = self.ended(sent, InvitationState::Accepted);
+        let (subject, mut facts) = self.accepted(sent, &new);
         facts.extend(of_user(&new, None));
         facts.push(linked);
         facts.push(self.place_of(new.id, Some(Role::Developer)));
         let accept = PeopleChange::AcceptByIdentity { invitation, newcomer: new, identity };
-        self.person(visitor(), accept, "invitation.accept", subject.clone(), facts);
+        self.person(visitor(), accept, "invitation.accept", subject, facts);
 
         let new = user(&mut self.random);
         let (identity, linked) = self.identity(&new);
         let mut facts = of_user(&new, None);
         facts.push(linked);
         facts.push(self.place_of(new.id, Some(Role::Viewer)));
+        let subject = Subject::Member(self.home.clone(), new.id);
         let enrol = PeopleChange::Enrol {
             newcomer: new,
             identity,

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::{
     chain::AuditProof,
-    change::{Actor, Change, Feed, Interface, Revision, Subject},
+    change::{Actor, Change, Feed, Interface, KeyUpdate, Revision, Subject},
     once::RequestKey,
     people::{Identity, InvitationState, TokenDigest},
     query::{AuditFilter, KeyFilter, KeyRecord, Loaded, Page, UsageFilter},
@@ -319,12 +319,12 @@ async fn the_history_is_whole(store: &SqliteStore) {
 async fn work_goes_on(store: &SqliteStore) {
     let before = store.revision().await.unwrap().get();
     let revoke = Change::SetKeyState { key: numbered(3), state: KeyState::Revoked };
-    let retire = Change::RetireSecret {
-        secret: SecretId::from_bits(*b"new secret of 01"),
-        at: NOW,
-        force: false,
+    let rename = Change::UpdateKey {
+        key: numbered(1),
+        update: Box::new(KeyUpdate { name: Some("anew".to_owned()), ..KeyUpdate::default() }),
+        seen: None,
     };
-    for (change, more) in [(revoke, 1), (retire, 2)] {
+    for (change, more) in [(revoke, 1), (rename, 2)] {
         let revision = store.commit(&actor(), NOW, change).await.unwrap();
         assert_eq!(revision.get(), before + more);
     }
