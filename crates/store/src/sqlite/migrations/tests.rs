@@ -12,7 +12,7 @@ use std::{
 };
 
 use keyward_core::{
-    id::{KeyId, KeyRequestId, SecretId, UserId},
+    id::{KeyId, KeyRequestId, UserId},
     key::{Digest, KeyState, Labels, SecretForm},
     member::Role,
     time::Timestamp,
