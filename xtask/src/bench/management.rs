@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::cpu::PROXY_CORE;
 use super::message;
 use super::server::{Server, folder, free_address, write};
-use crate::workspace;
+use crate::{wait, workspace};
 
 const ORGANIZATIONS: usize = 4;
 const PASSWORD: &str = "correct horse battery";
@@ -27,6 +27,8 @@ const BOUND: Duration = Duration::from_millis(50);
 /// How deep the deep page lies in an organization's keys.
 const DEEP: f64 = 0.9;
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the console may take to show the setup token.
+const TIME_TO_SHOW: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -152,6 +154,7 @@ address = "{gateway}"
 
 [management]
 address = "{address}"
+requests_per_minute = 1000000
 
 [[upstreams]]
 name = "main"
@@ -198,9 +201,11 @@ permission = "read"
 }
 
 fn log_in(server: &Server, address: SocketAddr) -> Result<String> {
-    let said = server.output();
-    let setup = said.split_whitespace().find(|word| word.starts_with("kwset_"));
-    let setup = setup.context("the server showed no setup token")?;
+    let shown = || {
+        let said = server.output();
+        Ok(said.split_whitespace().find(|word| word.starts_with("kwset_")).map(str::to_owned))
+    };
+    let setup = wait::until(TIME_TO_SHOW, shown)?.context("the server showed no setup token")?;
     let mut nobody = Connection::open(address, "")?;
     let email = "ops@example.com";
     let operator = json!({ "token": setup, "email": email, "name": "Ops", "password": PASSWORD });
@@ -239,6 +244,12 @@ fn operations(site: &Site) -> Vec<(String, Requests)> {
         (
             "list, deep page".to_owned(),
             Box::new(move |_| ("GET", format!("{keys}?after={deep}"), String::new())),
+        ),
+        (
+            "search".to_owned(),
+            Box::new(move |number| {
+                ("GET", format!("{keys}?search=load-{}", number % 1000), String::new())
+            }),
         ),
         (
             "show".to_owned(),
