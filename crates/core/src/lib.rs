@@ -5,7 +5,7 @@
 //! the same answer as the gateway because it runs the same code.
 //!
 //! Where to look: [`decide`] is the decision; [`policy`] and [`directory`] are what it decides from; [`profile`]
-//! is a system's behaviour as data; [`key`] is the life of a key; [`verdict`] is what comes out.
+//! is a system's behaviour as data; [`key`] is the life of a key; [`limit`] is how much it may use; [`verdict`] is what comes out.
 
 pub mod binding;
 pub mod credential;
@@ -16,7 +16,9 @@ pub mod explain;
 pub mod id;
 pub mod json;
 pub mod key;
+pub mod limit;
 pub mod member;
+pub mod money;
 pub mod network;
 pub mod organization;
 pub mod path;

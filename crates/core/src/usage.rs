@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::{KeyId, SecretId},
     key::{Digest, PepperVersion},
+    money::Money,
     time::Timestamp,
 };
 
@@ -30,6 +31,37 @@ pub struct UsageScope {
     pub status: u16,
 }
 
+/// Language-model tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Tokens {
+    /// Read by the model, those from a cache and those put into one included.
+    pub input: u64,
+    /// Of those read, how many came from a cache.
+    pub cached: u64,
+    /// Of those read, how many were put into a cache.
+    pub cache_written: u64,
+    /// Written by the model, those of reasoning included.
+    pub output: u64,
+    /// Of those written, how many were reasoning.
+    pub reasoning: u64,
+}
+
+impl Tokens {
+    /// Read and written together.
+    pub const fn total(&self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
+
+    /// Adds another's counts; they stay at their maximum rather than wrap.
+    pub fn add(&mut self, other: &Self) {
+        self.input = self.input.saturating_add(other.input);
+        self.cached = self.cached.saturating_add(other.cached);
+        self.cache_written = self.cache_written.saturating_add(other.cache_written);
+        self.output = self.output.saturating_add(other.output);
+        self.reasoning = self.reasoning.saturating_add(other.reasoning);
+    }
+}
+
 /// The sums over the requests of one scope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageSums {
@@ -41,6 +73,12 @@ pub struct UsageSums {
     pub bytes_in: u64,
     /// Bytes of answer bodies.
     pub bytes_out: u64,
+    /// Language-model tokens.
+    pub tokens: Tokens,
+    /// How many of the requests have tokens that are estimated, because their answer did not tell them.
+    pub estimated: u64,
+    /// What they cost, in billionths of the currency.
+    pub cost: Money,
 }
 
 impl UsageSums {
@@ -50,6 +88,9 @@ impl UsageSums {
         self.latency_micros = self.latency_micros.saturating_add(other.latency_micros);
         self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
         self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
+        self.tokens.add(&other.tokens);
+        self.estimated = self.estimated.saturating_add(other.estimated);
+        self.cost = self.cost.plus(other.cost);
     }
 }
 

@@ -21,7 +21,16 @@ fn row(key: Option<KeyId>, status: u16, requests: u64) -> (UsageScope, UsageSums
         key,
         status,
     };
-    (scope, UsageSums { requests, latency_micros: requests * 10, bytes_in: 1, bytes_out: 2 })
+    (
+        scope,
+        UsageSums {
+            requests,
+            latency_micros: requests * 10,
+            bytes_in: 1,
+            bytes_out: 2,
+            ..UsageSums::default()
+        },
+    )
 }
 
 fn rows(rows: Vec<(UsageScope, UsageSums)>) -> UsageBatch {

@@ -398,6 +398,7 @@ pub(super) fn usage_total(row: &Row<'_>) -> Result<UsageTotal, StoreError> {
             latency_micros: cells.number(7, "latency_micros")?,
             bytes_in: cells.number(8, "bytes_in")?,
             bytes_out: cells.number(9, "bytes_out")?,
+            ..UsageSums::default()
         },
     })
 }

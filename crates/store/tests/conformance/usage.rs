@@ -26,6 +26,7 @@ fn sums(requests: u64) -> UsageSums {
         latency_micros: requests * 10,
         bytes_in: requests * 100,
         bytes_out: requests * 1000,
+        ..UsageSums::default()
     }
 }
 
@@ -93,6 +94,7 @@ pub(crate) async fn figures_stay_at_their_maximum(bed: Bed) {
         latency_micros: u64::MAX,
         bytes_in: u64::MAX,
         bytes_out: u64::MAX,
+        ..UsageSums::default()
     };
     for _ in 0..3 {
         bed.store.record(batch(vec![(scope(0, None, "", 200), most)])).await.unwrap();

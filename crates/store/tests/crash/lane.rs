@@ -337,7 +337,13 @@ impl Lane {
             return;
         }
         last.last_used_at = Some(at);
-        let sums = UsageSums { requests: 2, latency_micros: 30, bytes_in: 4, bytes_out: 5 };
+        let sums = UsageSums {
+            requests: 2,
+            latency_micros: 30,
+            bytes_in: 4,
+            bytes_out: 5,
+            ..UsageSums::default()
+        };
         let scope = UsageScope {
             minute: NOW.as_minutes(),
             api: "api".into(),

@@ -158,7 +158,13 @@ async fn rotation_shows_who_still_uses_the_old_secret() {
             key: Some(id),
             status: 200,
         },
-        UsageSums { requests: 4, latency_micros: 2_000, bytes_in: 10, bytes_out: 20 },
+        UsageSums {
+            requests: 4,
+            latency_micros: 2_000,
+            bytes_in: 10,
+            bytes_out: 20,
+            ..UsageSums::default()
+        },
     );
     let batch =
         UsageBatch { rows: vec![row], last_uses: vec![used], exposures: vec![], upgrades: vec![] };
