@@ -8,7 +8,9 @@
 //! Counts are kept by what a limit is called and where it stands, not by what it allows, so that an edit resets nothing
 //! (`counters`).
 
+mod balance;
 pub mod period;
+mod rate;
 mod source;
 
 use std::{fmt, str::FromStr, time::Duration};
@@ -19,6 +21,7 @@ use crate::money::Money;
 
 pub use self::{
     period::{Period, TimeZone},
+    rate::{Steady, Width},
     source::{AmountSource, LimitSource, RefillSource, WrongLimit},
 };
 

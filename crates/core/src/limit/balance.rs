@@ -1,0 +1,271 @@
+//! What is counted over periods of the calendar, and balances: quotas, budgets, credits.
+//!
+//! These follow the wall's clock, which may be put forward and back. The periods that were left last are remembered, and found again
+//! with what was used in them; what was used in later ones is added to a period that is gone back to. So a jump of the clock never
+//! empties a period that is not over, and an error of years does not last for years.
+
+use super::{Period, Refill, TimeZone, period::Span};
+use crate::time::Timestamp;
+
+/// Periods a balance is filled for at most at once: after these, whatever is filled is full, or never will be.
+const MOST_REFILLS: u32 = 1000;
+
+/// From the beginning of time to its end: what has no periods.
+const ALWAYS: Span = Span { start: Timestamp::from_millis(0), end: Timestamp::NEVER };
+
+/// What is used of a quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Quota {
+    /// The period that is counted.
+    pub(super) span: Span,
+    /// Used in it, and set aside.
+    pub(super) used: u64,
+    /// When the two that were left last began, and what was used in them.
+    pub(super) left: [(Timestamp, u64); 2],
+}
+
+const NOWHERE: Span = Span { start: Timestamp::from_millis(0), end: Timestamp::from_millis(0) };
+const NEVER_LEFT: (Timestamp, u64) = (Timestamp::NEVER, 0);
+
+impl Quota {
+    pub(super) const fn new() -> Self {
+        Self { span: NOWHERE, used: 0, left: [NEVER_LEFT; 2] }
+    }
+
+    /// Takes on the period in which `now` lies.
+    pub(super) fn advance(&mut self, now: Timestamp, period: Option<Period>, zone: &TimeZone) {
+        let Some(period) = period else {
+            self.span = ALWAYS;
+            return;
+        };
+        if !self.span.contains(now) || self.span == ALWAYS {
+            self.enter(period.around(now, zone), now);
+        }
+    }
+
+    /// The limit was edited: its periods may be others. What was used in the one under way is kept.
+    pub(super) fn edited(&mut self, now: Timestamp, period: Option<Period>, zone: &TimeZone) {
+        self.span = period.map_or(ALWAYS, |period| period.around(now, zone));
+    }
+
+    fn enter(&mut self, next: Span, now: Timestamp) {
+        let began = self.span.start;
+        if self.span == NOWHERE || self.span == ALWAYS {
+            self.span = next;
+        } else {
+            let known = self.left.iter().filter(|(left, _)| *left != Timestamp::NEVER);
+            let counts = |left: Timestamp| left == next.start || (now < began && left > next.start);
+            let known = known.filter(|(left, _)| counts(*left)).map(|(_, used)| *used);
+            // Back from a clock that was ahead, what was used by it is used now.
+            let ahead = if now < began { self.used } else { 0 };
+            let used = known.fold(ahead, u64::saturating_add);
+            *self = Self { span: next, used, left: [(began, self.used), self.left[0]] };
+        }
+    }
+
+    /// Takes back what was set aside in the period that began then, as far as that is known still.
+    pub(super) fn take_back(&mut self, began: Timestamp, count: u64) {
+        if began == self.span.start {
+            self.used = self.used.saturating_sub(count);
+        } else if let Some((_, used)) = self.left.iter_mut().find(|(left, _)| *left == began) {
+            *used = used.saturating_sub(count);
+        }
+    }
+}
+
+/// What became of a balance. What was given by hand stands in its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Credit {
+    /// Used since ever, and set aside.
+    pub(super) used: u64,
+    /// What it was filled with by itself.
+    pub(super) filled: u64,
+    /// The period for which it was filled last; at first, the one in which it was first used.
+    pub(super) span: Span,
+}
+
+impl Credit {
+    pub(super) const fn new() -> Self {
+        Self { used: 0, filled: 0, span: NOWHERE }
+    }
+
+    /// What is left of what was given; nothing where more was used.
+    pub(super) const fn left(&self, given: u64) -> u64 {
+        given.saturating_add(self.filled).saturating_sub(self.used)
+    }
+
+    /// Fills it for each period that began since it was filled last. A clock that is put back fills nothing twice.
+    pub(super) fn advance(&mut self, now: Timestamp, given: u64, refill: Option<&Refill>) {
+        let Some(refill) = refill else { return };
+        if self.span == NOWHERE {
+            self.span = refill.period.around(now, &refill.zone);
+            return;
+        }
+        for _ in 0..MOST_REFILLS {
+            if now < self.span.end {
+                return;
+            }
+            let room = refill.up_to.saturating_sub(self.left(given));
+            if room == 0 || refill.amount == 0 {
+                break;
+            }
+            self.filled = self.filled.saturating_add(refill.amount.min(room));
+            self.span = refill.period.around(self.span.end, &refill.zone);
+        }
+        self.span = refill.period.around(now, &refill.zone);
+    }
+
+    pub(super) fn take_back(&mut self, count: u64) {
+        self.used = self.used.saturating_sub(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOUR: u64 = 3_600_000;
+
+    fn moment(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn no_period_ever_has_more_than_the_quota_though_the_clock_is_wrong_at_times(
+            amount in 1_u64..100,
+            steps in prop::collection::vec((0_i64..20, 1_u64..10, prop::option::weighted(0.1, -2000_i64..2000)), 1..300),
+        ) {
+            let zone = "America/New_York".parse().unwrap();
+            let mut quota = Quota::new();
+            let mut billed: BTreeMap<Timestamp, u64> = BTreeMap::new();
+            let (mut hours, mut error) = (400_000_i64, 0);
+            for (step, need, set) in steps {
+                hours += step;
+                // It is set wrong, or right again.
+                error = match set {
+                    Some(wrong) if error == 0 => wrong,
+                    Some(_) => 0,
+                    None => error,
+                };
+                let now = Timestamp::from_millis((hours + error).unsigned_abs() * HOUR);
+                quota.advance(now, Some(Period::Day), &zone);
+                if quota.used + need <= amount {
+                    quota.used += need;
+                    if error == 0 {
+                        *billed.entry(Period::Day.around(now, &zone).start).or_default() += need;
+                    }
+                }
+            }
+            prop_assert!(billed.values().all(|used| *used <= amount), "{billed:?}");
+        }
+
+        #[test]
+        fn a_balance_is_never_negative_and_never_filled_above_its_bound(
+            given in 0_u64..100,
+            up_to in 0_u64..100,
+            each in 0_u64..50,
+            steps in prop::collection::vec((-20_i64..60, 0_u64..30), 1..200),
+        ) {
+            let refill = Refill { amount: each, period: Period::Day, zone: TimeZone::utc(), up_to };
+            let mut credit = Credit::new();
+            let (mut hours, mut newest_day, mut first_day, mut used) = (400_000_i64, 0, None, 0);
+            for (step, need) in steps {
+                hours += step;
+                let now = Timestamp::from_millis(hours.unsigned_abs() * HOUR);
+                credit.advance(now, given, Some(&refill));
+                newest_day = newest_day.max(hours / 24);
+                let first = *first_day.get_or_insert(hours / 24);
+                let left = credit.left(given);
+                prop_assert!(left <= given.max(up_to));
+                if need <= left {
+                    credit.used += need;
+                    used += need;
+                }
+                let days = (newest_day - first).unsigned_abs();
+                prop_assert!(used <= given + each * days, "more was used than was ever given");
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_gives_nothing_and_takes_nothing_for_good() {
+        let utc = TimeZone::utc();
+        let mut quota = Quota::new();
+        let (may, june) = (moment("2026-05-15T23:00:00Z"), moment("2026-06-30T01:00:00Z"));
+        quota.advance(may, Some(Period::Month), &utc);
+        quota.used = 7;
+        quota.advance(june, Some(Period::Month), &utc);
+        quota.used = 2;
+        quota.advance(may, Some(Period::Month), &utc);
+        assert_eq!(
+            quota.used, 9,
+            "put right, it finds what was used before, and while it was wrong"
+        );
+        quota.advance(june, Some(Period::Month), &utc);
+        assert_eq!(quota.used, 2, "what was counted in June already stays in June");
+        quota.advance(moment("2036-01-01T00:00:00Z"), Some(Period::Month), &utc);
+        quota.used = 1;
+        quota.advance(june, Some(Period::Month), &utc);
+        assert_eq!(quota.used, 3, "ten years ahead and back: June goes on");
+        quota.advance(moment("2026-07-01T00:00:00Z"), Some(Period::Month), &utc);
+        assert_eq!(quota.used, 0);
+    }
+
+    #[test]
+    fn another_period_or_zone_keeps_what_was_used() {
+        let now = moment("2026-05-15T12:00:00Z");
+        let mut quota = Quota::new();
+        quota.advance(now, Some(Period::Day), &TimeZone::utc());
+        quota.used = 5;
+        for (period, zone) in [
+            (Some(Period::Month), "UTC"),
+            (Some(Period::Month), "Asia/Tokyo"),
+            (None, "UTC"),
+            (Some(Period::Day), "UTC"),
+        ] {
+            let zone = zone.parse().unwrap();
+            quota.edited(now, period, &zone);
+            quota.advance(now, period, &zone);
+            assert_eq!(quota.used, 5, "{period:?} {zone}");
+        }
+    }
+
+    #[test]
+    fn what_was_set_aside_is_given_back_to_the_period_it_came_from() {
+        let utc = TimeZone::utc();
+        let mut quota = Quota::new();
+        quota.advance(moment("2026-05-01T12:00:00Z"), Some(Period::Day), &utc);
+        let began = quota.span.start;
+        quota.used = 10;
+        quota.advance(moment("2026-05-02T00:00:00Z"), Some(Period::Day), &utc);
+        quota.used = 3;
+        quota.take_back(began, 4);
+        assert_eq!((quota.used, quota.left[0].1), (3, 6));
+        quota.advance(moment("2026-05-03T00:00:00Z"), Some(Period::Day), &utc);
+        quota.take_back(began, 4);
+        assert_eq!(
+            (quota.used, quota.left),
+            (0, [(moment("2026-05-02T00:00:00Z"), 3), (began, 2)])
+        );
+    }
+
+    #[test]
+    fn a_balance_is_filled_for_every_period_that_passed_up_to_its_bound() {
+        let refill = Refill { amount: 10, period: Period::Week, zone: TimeZone::utc(), up_to: 25 };
+        let mut credit = Credit::new();
+        credit.advance(moment("2026-05-06T00:00:00Z"), 20, Some(&refill));
+        credit.used = 20;
+        credit.advance(moment("2026-05-10T23:59:59Z"), 20, Some(&refill));
+        assert_eq!(credit.left(20), 0, "the week is not over");
+        credit.advance(moment("2026-05-11T00:00:00Z"), 20, Some(&refill));
+        assert_eq!(credit.left(20), 10);
+        credit.advance(moment("2026-09-11T00:00:00Z"), 20, Some(&refill));
+        assert_eq!(credit.left(20), 25, "many weeks later, no more than its bound");
+        assert_eq!(credit.left(30), 35, "what is given by hand is given on top");
+    }
+}
