@@ -218,6 +218,7 @@ impl World {
             upstream: 0,
             https: profile.https,
             profile: profile.clone(),
+            limits: vec![],
         };
         let policy = Policy::new(vec![api], vec![], profile, Some(Duration::from_secs(60)))?;
         let pepper = Pepper::new(PepperVersion(1), &[7; 32])?;
@@ -290,6 +291,7 @@ impl World {
             owner: None,
             labels: Labels::default(),
             rotation: None,
+            limits: vec![],
         };
         let secret = Secret {
             id: SecretId::from_bits([0; 16]),
@@ -318,6 +320,8 @@ fn organization(id: OrganizationId) -> Organization {
         model_ids: vec![],
         allowed_models: None,
         created_at: NOW,
+        limits: vec![],
+        plan: None,
     }
 }
 

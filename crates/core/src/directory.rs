@@ -17,6 +17,7 @@ use arc_swap::ArcSwap;
 use crate::{
     id::{ApiNumber, KeyId, OrganizationId, SecretId},
     key::{Digest, Key, KeyState, Secret},
+    limit::{Plan, Price},
     network::Network,
     organization::{Organization, OrganizationState},
     permission::PermissionSet,
@@ -153,6 +154,8 @@ pub struct Directory {
     shards: Box<[ArcSwap<Shard>]>,
     organizations: ArcSwap<Organizations>,
     imported: AllImported,
+    plans: ArcSwap<Vec<Plan>>,
+    prices: ArcSwap<Vec<Price>>,
     /// Changes read, copy and replace; two at once would lose one. Inside, where secrets of other systems stand.
     writing: Mutex<Placed>,
 }
@@ -184,6 +187,8 @@ impl Directory {
             organizations: Organizations::default(),
             imported: AllImported::default(),
             placed: Placed::default(),
+            plans: Vec::new(),
+            prices: Vec::new(),
             shards: std::iter::repeat_with(|| Vec::with_capacity(room)).take(shards).collect(),
             secrets: 0,
         }
@@ -231,6 +236,26 @@ impl Directory {
     /// How many secrets it holds.
     pub fn secrets(&self) -> usize {
         self.shards.iter().map(|shard| shard.load().entries.len()).sum()
+    }
+
+    /// The plans that were made here; a profile's own are in the policy, and one of these takes the place of a profile's of its name.
+    pub fn plans(&self) -> Arc<Vec<Plan>> {
+        self.plans.load_full()
+    }
+
+    /// What models cost.
+    pub fn prices(&self) -> Arc<Vec<Price>> {
+        self.prices.load_full()
+    }
+
+    /// Replaces all plans.
+    pub fn put_plans(&self, plans: Vec<Plan>) {
+        self.plans.store(Arc::new(plans));
+    }
+
+    /// Replaces all prices.
+    pub fn put_prices(&self, prices: Vec<Price>) {
+        self.prices.store(Arc::new(prices));
     }
 
     /// Adds an organization or replaces what is known of it; it keeps its slot.
@@ -304,12 +329,24 @@ pub struct DirectoryBuilder {
     organizations: Organizations,
     imported: AllImported,
     placed: Placed,
+    plans: Vec<Plan>,
+    prices: Vec<Price>,
     /// A power of two of them.
     shards: Vec<Vec<KeyEntry>>,
     secrets: usize,
 }
 
 impl DirectoryBuilder {
+    /// Puts all plans in the place of those so far.
+    pub fn plans(&mut self, plans: Vec<Plan>) {
+        self.plans = plans;
+    }
+
+    /// Puts all prices in the place of those so far.
+    pub fn prices(&mut self, prices: Vec<Price>) {
+        self.prices = prices;
+    }
+
     /// Adds an organization.
     pub fn organization(&mut self, organization: Organization) {
         self.organizations.put(organization);
@@ -357,6 +394,8 @@ impl DirectoryBuilder {
             shards: shards.collect(),
             organizations: ArcSwap::from_pointee(self.organizations),
             imported: self.imported,
+            plans: ArcSwap::from_pointee(self.plans),
+            prices: ArcSwap::from_pointee(self.prices),
             writing: Mutex::new(self.placed),
         }
     }
@@ -452,6 +491,7 @@ mod tests {
             owner: None,
             labels: crate::key::Labels::default(),
             rotation: None,
+            limits: vec![],
         };
         let secret = Secret {
             id: SecretId::from_bits(bits),
@@ -478,6 +518,8 @@ mod tests {
             model_ids: vec![],
             allowed_models: None,
             created_at: Timestamp::default(),
+            limits: vec![],
+            plan: None,
         });
         let all: Vec<_> = (0..10_000).map(key).collect();
         for (key, secret) in &all {

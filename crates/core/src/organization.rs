@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{ModelId, OrganizationId},
+    limit::{Limit, PlanName},
     time::Timestamp,
 };
 
@@ -32,4 +33,10 @@ pub struct Organization {
     pub allowed_models: Option<Vec<String>>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// The plan it is on; without one, on each API the default plan of that API's profile, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanName>,
+    /// Its own limits, which stand beside the plan's and narrow them. At most [`Limit::MOST_IN_A_PLACE`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Limit>,
 }

@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 use crate::{
     id::{ApiName, ApiNumber},
     key::Plaintext,
+    limit::Limit,
     profile::{Https, Profile},
     route::Routes,
 };
@@ -32,6 +33,8 @@ pub struct Api {
     pub upstream: usize,
     /// Whether requests may come in the clear: the profile's word, unless the configuration says otherwise.
     pub https: Https,
+    /// Limits on everything that reaches it, whoever asks. At most [`Limit::MOST_IN_A_PLACE`].
+    pub limits: Vec<Limit>,
 }
 
 /// Where an API's requests go.

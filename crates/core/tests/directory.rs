@@ -44,6 +44,7 @@ fn policy() -> Arc<Policy> {
         upstream: 0,
         https: profile.https,
         profile: profile.clone(),
+        limits: vec![],
     };
     Arc::new(Policy::new(vec![api], vec![], profile, None).unwrap())
 }
@@ -56,6 +57,8 @@ fn organization(id: &str, state: OrganizationState) -> Organization {
         model_ids: vec![],
         allowed_models: None,
         created_at: Timestamp::default(),
+        limits: vec![],
+        plan: None,
     }
 }
 
@@ -96,6 +99,7 @@ fn key(number: u64) -> Key {
         owner: None,
         labels: Labels::default(),
         rotation: None,
+        limits: vec![],
     }
 }
 

@@ -64,6 +64,7 @@ fn creation(organization: &OrganizationId) -> Result<Change, Failed> {
         owner: None,
         labels: Labels::default(),
         rotation: None,
+        limits: vec![],
     };
     let secret = Secret {
         id: SecretId::from_bits(bits),
@@ -97,6 +98,8 @@ async fn measure(keys: u64) -> Result<(), Failed> {
         model_ids: vec![],
         allowed_models: None,
         created_at: NOW,
+        limits: vec![],
+        plan: None,
     };
     store.commit(&actor(), NOW, Change::CreateOrganization(organization)).await?;
     one_after_another(&store, &id).await?;

@@ -415,6 +415,7 @@ mod tests {
             owner: None,
             labels: Labels::default(),
             rotation: None,
+            limits: vec![],
         }
     }
 

@@ -70,6 +70,8 @@ async fn make(folder: &DataFolder, id: &str) -> Revision {
         model_ids: vec![],
         allowed_models: None,
         created_at: NOW,
+        limits: vec![],
+        plan: None,
     };
     let actor = Actor::operator("ada", Interface::CommandLine);
     folder.store().commit(&actor, NOW, Change::CreateOrganization(organization)).await.unwrap()

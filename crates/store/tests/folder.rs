@@ -44,6 +44,8 @@ async fn use_it(folder: &DataFolder) {
         model_ids: vec![],
         allowed_models: None,
         created_at: NOW,
+        limits: vec![],
+        plan: None,
     };
     let key = Key {
         id: KeyId::from_bits([1; 16]),
@@ -60,6 +62,7 @@ async fn use_it(folder: &DataFolder) {
         owner: None,
         labels: Labels::default(),
         rotation: None,
+        limits: vec![],
     };
     let pepper = folder.peppers().current();
     let secret = Secret {

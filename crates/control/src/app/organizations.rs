@@ -32,6 +32,8 @@ impl Control {
             model_ids: vec![],
             allowed_models: None,
             created_at: context.now,
+            limits: vec![],
+            plan: None,
         };
         let view = views::organization(&organization);
         let id = organization.id.clone();

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Digest, PepperVersion};
 use crate::{
     id::{ApiName, KeyId, OrganizationId, SecretId, UserId},
+    limit::Limit,
     network::Network,
     time::Timestamp,
 };
@@ -131,6 +132,9 @@ pub struct Key {
     /// How old its secrets may become.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
+    /// How much it may use, besides what its organization may: they only narrow. At most [`Limit::MOST_IN_A_PLACE`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Limit>,
 }
 
 /// What people write on a key, to sort and find it by. It grants nothing.

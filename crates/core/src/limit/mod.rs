@@ -209,14 +209,41 @@ impl Limit {
     pub const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 3600);
     /// Limits that stand in one place at most.
     pub const MOST_IN_A_PLACE: usize = 20;
+
+    /// Whether limits can stand in one place: not too many of them, each of a name of its own.
+    pub fn check_together(limits: &[Self]) -> Result<(), UnfitTogether> {
+        if limits.len() > Self::MOST_IN_A_PLACE {
+            return Err(UnfitTogether::TooMany(limits.len()));
+        }
+        for (at, limit) in limits.iter().enumerate() {
+            if limits.iter().take(at).any(|earlier| earlier.name == limit.name) {
+                return Err(UnfitTogether::SameName(limit.name.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Limits that cannot stand in one place, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnfitTogether {
+    /// Each is asked at every request.
+    #[error("there are {0} limits: at most {most} stand in one place", most = Limit::MOST_IN_A_PLACE)]
+    TooMany(usize),
+    /// By its name a limit's counts are found again.
+    #[error("two limits are called `{0}`: give each a name of its own")]
+    SameName(LimitName),
 }
 
 /// A named bundle of limits that organizations can be on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plan {
     /// As people choose it; case does not matter. 1 to 40 printable characters.
     pub name: PlanName,
-    /// Its limits. Those that say nothing of `per` are each organization's own.
+    /// Its limits. Those that say nothing of `per` are each organization's own. Without any, organizations on it have those only
+    /// that stand elsewhere.
+    #[serde(default)]
     pub limits: Vec<Limit>,
 }
 

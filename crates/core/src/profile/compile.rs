@@ -17,6 +17,7 @@ use crate::{
         Rotation,
         format::{Alphabet, Checksum, KeyFormat},
     },
+    limit::Limit,
     permission::{PermissionSet, Vocabulary},
     route::{Method, ParamName, PathPattern, Route},
 };
@@ -292,6 +293,8 @@ impl Chain {
                 ));
             }
         }
+        check_plans(limits.get_ref())
+            .map_err(|(problem, remedy)| file.error(limits.span(), problem, remedy.to_owned()))?;
         Ok(limits.get_ref().clone())
     }
 
@@ -370,6 +373,25 @@ fn compile_slot(file: &File, source: &Spanned<SlotSource>) -> Result<Slot, Profi
             "this is not one place for a key".to_owned(),
             "write { header = \"Authorization\", scheme = \"Bearer\" }, { header = \"X-API-Key\" }, { query = \"key\" } or { subprotocol = \"prefix\" }".to_owned(),
         )),
+    }
+}
+
+/// Plans are found by their names, and the default one is among them.
+fn check_plans(limits: &Limits) -> Result<(), (String, &'static str)> {
+    for (at, plan) in limits.plans.iter().enumerate() {
+        if limits.plans.iter().take(at).any(|earlier| earlier.name == plan.name) {
+            return Err((format!("two plans are called `{}`", plan.name), "keep one of them"));
+        }
+        if let Err(error) = Limit::check_together(&plan.limits) {
+            return Err((format!("plan `{}`: {error}", plan.name), "mend its limits"));
+        }
+    }
+    match &limits.default_plan {
+        Some(name) if limits.plans.iter().all(|plan| plan.name != *name) => Err((
+            format!("`default_plan` is `{name}`, and no plan is called that"),
+            "name one of `plans`",
+        )),
+        _ => Ok(()),
     }
 }
 

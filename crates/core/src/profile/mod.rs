@@ -15,7 +15,7 @@ pub use compile::{compile, compile_routes};
 pub use refusal::{RefusalContext, Refusals, RenderedRefusal};
 pub use source::{
     Demo, DemoAnswer, DemoExample, DemoOrganization, Exposed, Https, IssuanceMode, LimitHeaders,
-    Limits, Metering, Plan, Preset, ResetForm, RouteSource, UsagePointers,
+    Limits, Metering, Preset, ResetForm, RouteSource, UsagePointers,
 };
 
 use crate::{

@@ -8,6 +8,7 @@ use toml::Spanned;
 use crate::{
     binding::BindingKind,
     key::format::{Alphabet, Checksum},
+    limit::{Plan, PlanName},
 };
 
 /// The whole file.
@@ -209,6 +210,8 @@ pub struct Limits {
     /// Bundles of limits that organizations can be on.
     #[serde(default)]
     pub plans: Vec<Plan>,
+    /// The plan of organizations that are on none: one of `plans`.
+    pub default_plan: Option<PlanName>,
 }
 
 /// The names of one kind of limit's headers.
@@ -235,16 +238,6 @@ pub enum ResetForm {
     Duration,
     /// RFC 3339 in UTC.
     Rfc3339,
-}
-
-/// A named bundle of limits.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Plan {
-    /// As people choose it.
-    pub name: String,
-    /// Requests in any minute; left out where each organization has its own.
-    pub requests_per_minute: Option<u64>,
 }
 
 /// Where an answer tells what it used.

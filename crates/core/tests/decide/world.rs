@@ -76,6 +76,7 @@ fn api(name: &str, profile: Arc<Profile>, hosts: &[&str], prefixes: &[&str]) -> 
         upstream: 0,
         https: profile.https,
         profile,
+        limits: vec![],
     }
 }
 
@@ -118,6 +119,8 @@ fn organization(id: &str) -> Organization {
         model_ids: vec![],
         allowed_models: None,
         created_at: Timestamp::default(),
+        limits: vec![],
+        plan: None,
     }
 }
 
@@ -214,6 +217,7 @@ impl World {
             owner: None,
             labels: Labels::default(),
             rotation: None,
+            limits: vec![],
         };
         let mut secret = self.secret(&key, &text, self.snapshot.peppers().current());
         change(&mut key, &mut secret);

@@ -145,6 +145,7 @@ fn all_stand_together_on_one_port_and_the_longer_prefix_wins() {
             upstream: 0,
             https: profile.https,
             profile: Arc::new(profile),
+            limits: vec![],
         });
     }
     let policy = Policy::new(apis, vec![], Arc::new(compiled("default")), None).unwrap();

@@ -1,8 +1,11 @@
 //! What the five guides document, byte for byte. The texts here are the guides' own; the tests against a running Keyward
 //! take them from the documents themselves.
 
+use std::time::Duration;
+
 use keyward_core::{
     key::Rotation,
+    limit::Bound,
     profile::{Https, IssuanceMode, ResetForm},
     route::{Method, RouteMatch, Routes},
     verdict::Reason,
@@ -253,9 +256,16 @@ fn freddy_has_the_guide_s_key_format_plans_and_limit_headers() {
     let profile = compiled("freddy");
     assert_eq!(profile.key_header(), "X-API-Key");
     assert_eq!((profile.key_format.prefix(), profile.key_format.length()), ("ak_", 42));
-    let plans: Vec<_> =
-        profile.limits.plans.iter().map(|p| (&*p.name, p.requests_per_minute)).collect();
-    assert_eq!(plans, [("Standard", Some(100)), ("Premium", Some(1000)), ("Enterprise", None)]);
+    let minute = Duration::from_secs(60);
+    let plans: Vec<(&str, Vec<Bound>)> = profile
+        .limits
+        .plans
+        .iter()
+        .map(|plan| (plan.name.as_str(), plan.limits.iter().map(|l| l.bound.clone()).collect()))
+        .collect();
+    let rate = |amount| vec![Bound::Rate { amount, window: minute }];
+    assert_eq!(plans, [("Standard", rate(100)), ("Premium", rate(1000)), ("Enterprise", vec![])]);
+    assert_eq!(profile.limits.default_plan, Some("standard".parse().unwrap()));
     assert_eq!(profile.limits.reset, Some(ResetForm::EpochSeconds));
     let headers = profile.limits.requests.unwrap();
     assert_eq!(

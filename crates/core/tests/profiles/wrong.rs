@@ -33,6 +33,22 @@ developer = ["fly"]"#,
         "mine.toml:2: there is no permission `fly`; use one of read, write, admin",
     ),
     (
+        "title = \"a\"\n[limits]\nplans = [{ name = \"Gold\" }]\ndefault_plan = \"Silver\"",
+        "mine.toml:2: `default_plan` is `Silver`, and no plan is called that; name one of `plans`",
+    ),
+    (
+        "[limits]\nplans = [{ name = \"Gold\" }, { name = \"gold\" }]",
+        "mine.toml:1: two plans are called `gold`; keep one of them",
+    ),
+    (
+        "[limits]\nplans = [{ name = \"Gold\", limits = [{ name = \"a\", kind = \"rate\", amount = 1 }] }]",
+        "mine.toml:2: the limit `a` is a rate: write `window_seconds`, 1 to 86400; what is longer is a quota; correct this line",
+    ),
+    (
+        "[limits]\nplans = [{ name = \"Gold\", limits = [{ name = \"a\", kind = \"concurrency\", amount = 1 }, { name = \"a\", kind = \"concurrency\", amount = 2 }] }]",
+        "mine.toml:1: plan `Gold`: two limits are called `a`: give each a name of its own; mend its limits",
+    ),
+    (
         "[issuance]\nrotate_after_days = 0",
         "mine.toml:2: `rotate_after_days` is 0; write 1 to 3660",
     ),

@@ -228,6 +228,8 @@ impl World {
             model_ids: vec![],
             allowed_models: None,
             created_at: Timestamp::default(),
+            limits: vec![],
+            plan: None,
         });
         let directory = Arc::new(directory.build());
         let freshness = Arc::new(Freshness::default());
@@ -296,6 +298,7 @@ impl World {
             owner: None,
             labels: Labels::default(),
             rotation: None,
+            limits: vec![],
         };
         change(&mut key);
         let plaintext = plaintext.expose().to_owned();
@@ -397,6 +400,7 @@ fn policy(target: Target, stale_after: Option<Duration>) -> Policy {
             upstream: 0,
             https: profile.https,
             profile,
+            limits: vec![],
         }
     };
     let fallback = profiles["default"].clone();

@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, net::Ipv6Addr, sync::Arc};
 
 use keyward_core::{
     id::ApiName,
+    limit::Limit,
     path,
     policy::{Api, Policy, PolicyError},
     profile::{Https, Profile, ProfileError, compile_routes},
     rights::MANAGEMENT,
-    route::Routes,
+    route::{Route, Routes},
 };
 use keyward_gateway::GatewayConfig;
 use toml::Spanned;
@@ -92,9 +93,11 @@ impl Apis<'_> {
         }
         let https = source.https.unwrap_or(profile.https);
         self.check_transport(&name, source, https)?;
+        let limits = self.limits(&name, source, &routes)?;
         Ok(Api {
             number: name.number(),
             name,
+            limits,
             routes: Routes::new(routes),
             hosts: self.hosts(source)?,
             prefixes: self.prefixes(source)?,
@@ -102,6 +105,38 @@ impl Apis<'_> {
             https,
             profile,
         })
+    }
+
+    /// Limits on all that reaches the API: each is right, and what it is confined to is there.
+    fn limits(
+        &self,
+        name: &ApiName,
+        source: &ApiSource,
+        routes: &[Route],
+    ) -> Result<Vec<Limit>, ProfileError> {
+        let mut limits: Vec<Limit> = Vec::with_capacity(source.limits.len());
+        for spanned in &source.limits {
+            let wrong =
+                |problem: String, remedy: &str| Err(self.reader.wrong(spanned, problem, remedy));
+            let limit = match Limit::try_from(spanned.get_ref().clone()) {
+                Ok(limit) => limit,
+                Err(error) => return wrong(error.to_string(), "mend this limit"),
+            };
+            if !limit.only.apis.is_empty() {
+                let problem = format!("the limit `{}` stands at API `{name}` already", limit.name);
+                return wrong(problem, "leave `apis` out");
+            }
+            let known = |pattern: &String| routes.iter().any(|r| r.pattern.as_str() == *pattern);
+            if let Some(unknown) = limit.only.routes.iter().find(|pattern| !known(pattern)) {
+                let problem = format!("API `{name}` has no route `{unknown}`");
+                return wrong(problem, "write a route's path as it stands in `keyward routes`");
+            }
+            limits.push(limit);
+            if let Err(error) = Limit::check_together(&limits) {
+                return wrong(error.to_string(), "mend `limits`");
+            }
+        }
+        Ok(limits)
     }
 
     fn check_transport(

@@ -1,6 +1,9 @@
 //! The configuration as it stands in its file. What is left out has a default; a name that is not here is a mistake.
 
-use keyward_core::profile::{Https, RouteSource};
+use keyward_core::{
+    limit::LimitSource,
+    profile::{Https, RouteSource},
+};
 use serde::Deserialize;
 use toml::{Spanned, Value};
 
@@ -178,6 +181,8 @@ pub(super) struct ApiSource {
     pub(super) prefixes: Option<Vec<Spanned<String>>>,
     pub(super) upstream: Option<Spanned<String>>,
     pub(super) https: Option<Https>,
+    #[serde(default)]
+    pub(super) limits: Vec<Spanned<LimitSource>>,
     #[serde(default)]
     pub(super) routes: Vec<Spanned<RouteSource>>,
 }

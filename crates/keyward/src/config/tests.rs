@@ -59,6 +59,22 @@ fn every_mistake_says_where_it_is_and_what_would_be_right() {
             "keyward.toml:1: unknown field `data_dirr`, expected one of `data_dir`, `profiles_dir`, `stale_after`, `listeners`, `gateway`, `management`, `mail`, `upstreams`, `apis`; correct this line",
         ),
         (
+            "[[upstreams]]\nname = \"m\"\nurl = \"http://127.0.0.1:9\"\n[[apis]]\nname = \"a\"\nprofile = \"generic\"\nhttps = \"optional\"\nlimits = [{ name = \"a\", kind = \"rate\", amount = 1 }]",
+            "keyward.toml:8: the limit `a` is a rate: write `window_seconds`, 1 to 86400; what is longer is a quota; mend this limit",
+        ),
+        (
+            "[[upstreams]]\nname = \"m\"\nurl = \"http://127.0.0.1:9\"\n[[apis]]\nname = \"a\"\nprofile = \"generic\"\nhttps = \"optional\"\nlimits = [{ name = \"a\", kind = \"concurrency\", amount = 1, apis = [\"b\"] }]",
+            "keyward.toml:8: the limit `a` stands at API `a` already; leave `apis` out",
+        ),
+        (
+            "[[upstreams]]\nname = \"m\"\nurl = \"http://127.0.0.1:9\"\n[[apis]]\nname = \"a\"\nprofile = \"generic\"\nhttps = \"optional\"\nlimits = [{ name = \"a\", kind = \"concurrency\", amount = 1, routes = [\"/v9\"] }]",
+            "keyward.toml:8: API `a` has no route `/v9`; write a route's path as it stands in `keyward routes`",
+        ),
+        (
+            "[[upstreams]]\nname = \"m\"\nurl = \"http://127.0.0.1:9\"\n[[apis]]\nname = \"a\"\nprofile = \"generic\"\nhttps = \"optional\"\nlimits = [{ name = \"a\", kind = \"concurrency\", amount = 1 },\n{ name = \"a\", kind = \"concurrency\", amount = 2 }]",
+            "keyward.toml:9: two limits are called `a`: give each a name of its own; mend `limits`",
+        ),
+        (
             "data_dir = 7",
             "keyward.toml:1: invalid type: integer `7`, expected a string; correct this line",
         ),
@@ -469,6 +485,15 @@ fn a_route_of_the_configuration_takes_the_place_of_the_profile_s() {
     let found = config.apis[0].routes.find(method, "/v1/generate");
     let keyward_core::route::RouteMatch::Found(route) = found else { panic!("{found:?}") };
     assert_eq!(&*route.requires_name, "admin");
+}
+
+#[test]
+fn an_api_has_the_limits_that_the_example_shows() {
+    let shown = EXAMPLE.lines().find_map(|line| line.strip_prefix("# limits = ")).unwrap();
+    let config = read(&format!("{SOUND}limits = {shown}\n")).unwrap();
+    let names: Vec<&str> = config.apis[0].limits.iter().map(|limit| limit.name.as_str()).collect();
+    assert_eq!(names, ["requests", "at-once-of-a-key"]);
+    assert!(read(SOUND).unwrap().apis[0].limits.is_empty());
 }
 
 #[test]

@@ -201,6 +201,8 @@ pub(super) fn organization(row: &Row<'_>) -> Result<Organization, StoreError> {
         model_ids: Vec::new(),
         allowed_models: cells.optional_json_of(3, "allowed_models")?,
         created_at: cells.moment(4, "created_at")?,
+        limits: vec![],
+        plan: None,
     })
 }
 
@@ -239,6 +241,7 @@ pub(super) fn key(row: &Row<'_>) -> Result<Key, StoreError> {
             metadata: cells.json_of(16, "metadata")?,
         },
         rotation: rotation(&cells)?,
+        limits: vec![],
     })
 }
 

@@ -225,6 +225,8 @@ pub(crate) fn organization(id: &str) -> Organization {
         model_ids: vec![],
         allowed_models: None,
         created_at: NOW,
+        limits: vec![],
+        plan: None,
     }
 }
 
@@ -245,6 +247,7 @@ pub(crate) fn key(number: u64) -> Key {
         owner: None,
         labels: Labels::default(),
         rotation: None,
+        limits: vec![],
     }
 }
 

@@ -428,6 +428,7 @@ impl Lane {
             owner: None,
             labels: Labels { tags: vec!["blue".to_owned()], metadata: BTreeMap::new() },
             rotation: None,
+            limits: vec![],
         };
         Held::new(key, secret)
     }
@@ -482,5 +483,7 @@ pub(crate) fn organization(random: &mut Random, id: &OrganizationId) -> Organiza
         model_ids: vec![mint_model_id(random.bytes())],
         allowed_models: None,
         created_at: NOW,
+        limits: vec![],
+        plan: None,
     }
 }

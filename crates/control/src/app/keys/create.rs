@@ -106,6 +106,7 @@ impl Control {
             owner,
             labels: new.labels,
             rotation: new.rotation,
+            limits: vec![],
         };
         context.require_within(&key)?;
         context.require_in_own_name(&key)?;

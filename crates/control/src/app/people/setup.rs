@@ -67,6 +67,8 @@ impl Control {
             model_ids: vec![],
             allowed_models: None,
             created_at: context.now,
+            limits: vec![],
+            plan: None,
         };
         let (user, password) = newcomer.prepare(false, context.now).await?;
         let answer = (views::user(&user), views::organization(&organization));

@@ -334,6 +334,8 @@ fn a_directory_grows_with_what_is_loaded() {
         model_ids: vec![],
         allowed_models: None,
         created_at: NOW,
+        limits: vec![],
+        plan: None,
     });
     let pepper = keyward_core::key::Pepper::new(PepperVersion(1), &[7; 32]).unwrap();
     let key_of = |number: u32| {
@@ -355,6 +357,7 @@ fn a_directory_grows_with_what_is_loaded() {
             owner: None,
             labels: Labels::default(),
             rotation: None,
+            limits: vec![],
         };
         let secret = Secret {
             id: keyward_core::id::SecretId::from_bits(bits),
