@@ -219,6 +219,13 @@ impl ApiName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ApiNumber(u32);
 
+impl ApiNumber {
+    /// For numbers that are made from it and outlive the process.
+    pub(crate) fn tag(self) -> u128 {
+        u128::from(self.0)
+    }
+}
+
 /// A model id in the shape of the documented example: nine digits, `x`, eight digits.
 ///
 /// `random` gives the digits; its bias (256 values onto 10) does not matter, an id is no secret.

@@ -4,7 +4,7 @@
 //! with what was used in them; what was used in later ones is added to a period that is gone back to. So a jump of the clock never
 //! empties a period that is not over, and an error of years does not last for years.
 
-use super::{Period, Refill, TimeZone, period::Span};
+use super::{Bound, Period, Refill, TimeZone, applied::CounterId, counters::Wait, period::Span};
 use crate::time::Timestamp;
 
 /// Periods a balance is filled for at most at once: after these, whatever is filled is full, or never will be.
@@ -13,9 +13,22 @@ const MOST_REFILLS: u32 = 1000;
 /// From the beginning of time to its end: what has no periods.
 const ALWAYS: Span = Span { start: Timestamp::from_millis(0), end: Timestamp::NEVER };
 
+/// Which periods a quota has, and in which zone, in a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rule(pub(super) u64);
+
+impl Rule {
+    pub(super) fn of(period: Option<Period>, zone: &TimeZone) -> Self {
+        let text = format!("{} {zone}", period.map_or("", Period::as_str));
+        Self(CounterId::of_text(&text).halves().1)
+    }
+}
+
 /// What is used of a quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Quota {
+    /// By which rule periods are told: another means that the limit was edited.
+    pub(super) rule: Rule,
     /// The period that is counted.
     pub(super) span: Span,
     /// Used in it, and set aside.
@@ -29,38 +42,35 @@ const NEVER_LEFT: (Timestamp, u64) = (Timestamp::NEVER, 0);
 
 impl Quota {
     pub(super) const fn new() -> Self {
-        Self { span: NOWHERE, used: 0, left: [NEVER_LEFT; 2] }
+        Self { rule: Rule(0), span: NOWHERE, used: 0, left: [NEVER_LEFT; 2] }
     }
 
-    /// Takes on the period in which `now` lies.
-    pub(super) fn advance(&mut self, now: Timestamp, period: Option<Period>, zone: &TimeZone) {
-        let Some(period) = period else {
-            self.span = ALWAYS;
-            return;
-        };
-        if !self.span.contains(now) || self.span == ALWAYS {
-            self.enter(period.around(now, zone), now);
+    /// Takes on the period in which `now` lies. Where the limit was edited, what was used in the period under way is kept.
+    pub(super) fn advance(
+        &mut self,
+        now: Timestamp,
+        rule: Rule,
+        period: Option<Period>,
+        zone: &TimeZone,
+    ) {
+        let around =
+            |period: Option<Period>| period.map_or(ALWAYS, |period| period.around(now, zone));
+        if rule != self.rule {
+            (self.rule, self.span) = (rule, around(period));
+        } else if !self.span.contains(now) {
+            self.enter(around(period), now);
         }
-    }
-
-    /// The limit was edited: its periods may be others. What was used in the one under way is kept.
-    pub(super) fn edited(&mut self, now: Timestamp, period: Option<Period>, zone: &TimeZone) {
-        self.span = period.map_or(ALWAYS, |period| period.around(now, zone));
     }
 
     fn enter(&mut self, next: Span, now: Timestamp) {
         let began = self.span.start;
-        if self.span == NOWHERE || self.span == ALWAYS {
-            self.span = next;
-        } else {
-            let known = self.left.iter().filter(|(left, _)| *left != Timestamp::NEVER);
-            let counts = |left: Timestamp| left == next.start || (now < began && left > next.start);
-            let known = known.filter(|(left, _)| counts(*left)).map(|(_, used)| *used);
-            // Back from a clock that was ahead, what was used by it is used now.
-            let ahead = if now < began { self.used } else { 0 };
-            let used = known.fold(ahead, u64::saturating_add);
-            *self = Self { span: next, used, left: [(began, self.used), self.left[0]] };
-        }
+        let known = self.left.iter().filter(|(left, _)| *left != Timestamp::NEVER);
+        let counts = |left: Timestamp| left == next.start || (now < began && left > next.start);
+        let known = known.filter(|(left, _)| counts(*left)).map(|(_, used)| *used);
+        // Back from a clock that was ahead, what was used by it is used now.
+        let ahead = if now < began { self.used } else { 0 };
+        let used = known.fold(ahead, u64::saturating_add);
+        *self = Self { span: next, used, left: [(began, self.used), self.left[0]], ..*self };
     }
 
     /// Takes back what was set aside in the period that began then, as far as that is known still.
@@ -118,6 +128,23 @@ impl Credit {
     pub(super) fn take_back(&mut self, count: u64) {
         self.used = self.used.saturating_sub(count);
     }
+
+    /// How long until `need` is there, if nothing else is used.
+    pub(super) fn wait_for(&self, now: Timestamp, need: u64, given: u64, bound: &Bound) -> Wait {
+        let Bound::Credit { refill: Some(refill), .. } = bound else { return Wait::Never };
+        let mut later = *self;
+        for _ in 0..MOST_REFILLS {
+            let at = later.span.end;
+            later.advance(at, given, Some(refill));
+            if later.left(given) >= need {
+                return Wait::For(at.since(now));
+            }
+            if later.left(given) >= refill.up_to || refill.amount == 0 {
+                break;
+            }
+        }
+        Wait::Never
+    }
 }
 
 #[cfg(test)]
@@ -129,6 +156,10 @@ mod tests {
     use super::*;
 
     const HOUR: u64 = 3_600_000;
+
+    fn advance(quota: &mut Quota, now: Timestamp, period: Option<Period>, zone: &TimeZone) {
+        quota.advance(now, Rule::of(period, zone), period, zone);
+    }
 
     fn moment(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -153,7 +184,7 @@ mod tests {
                     None => error,
                 };
                 let now = Timestamp::from_millis((hours + error).unsigned_abs() * HOUR);
-                quota.advance(now, Some(Period::Day), &zone);
+                advance(&mut quota, now, Some(Period::Day), &zone);
                 if quota.used + need <= amount {
                     quota.used += need;
                     if error == 0 {
@@ -197,22 +228,22 @@ mod tests {
         let utc = TimeZone::utc();
         let mut quota = Quota::new();
         let (may, june) = (moment("2026-05-15T23:00:00Z"), moment("2026-06-30T01:00:00Z"));
-        quota.advance(may, Some(Period::Month), &utc);
+        advance(&mut quota, may, Some(Period::Month), &utc);
         quota.used = 7;
-        quota.advance(june, Some(Period::Month), &utc);
+        advance(&mut quota, june, Some(Period::Month), &utc);
         quota.used = 2;
-        quota.advance(may, Some(Period::Month), &utc);
+        advance(&mut quota, may, Some(Period::Month), &utc);
         assert_eq!(
             quota.used, 9,
             "put right, it finds what was used before, and while it was wrong"
         );
-        quota.advance(june, Some(Period::Month), &utc);
+        advance(&mut quota, june, Some(Period::Month), &utc);
         assert_eq!(quota.used, 2, "what was counted in June already stays in June");
-        quota.advance(moment("2036-01-01T00:00:00Z"), Some(Period::Month), &utc);
+        advance(&mut quota, moment("2036-01-01T00:00:00Z"), Some(Period::Month), &utc);
         quota.used = 1;
-        quota.advance(june, Some(Period::Month), &utc);
+        advance(&mut quota, june, Some(Period::Month), &utc);
         assert_eq!(quota.used, 3, "ten years ahead and back: June goes on");
-        quota.advance(moment("2026-07-01T00:00:00Z"), Some(Period::Month), &utc);
+        advance(&mut quota, moment("2026-07-01T00:00:00Z"), Some(Period::Month), &utc);
         assert_eq!(quota.used, 0);
     }
 
@@ -220,7 +251,7 @@ mod tests {
     fn another_period_or_zone_keeps_what_was_used() {
         let now = moment("2026-05-15T12:00:00Z");
         let mut quota = Quota::new();
-        quota.advance(now, Some(Period::Day), &TimeZone::utc());
+        advance(&mut quota, now, Some(Period::Day), &TimeZone::utc());
         quota.used = 5;
         for (period, zone) in [
             (Some(Period::Month), "UTC"),
@@ -229,8 +260,7 @@ mod tests {
             (Some(Period::Day), "UTC"),
         ] {
             let zone = zone.parse().unwrap();
-            quota.edited(now, period, &zone);
-            quota.advance(now, period, &zone);
+            advance(&mut quota, now, period, &zone);
             assert_eq!(quota.used, 5, "{period:?} {zone}");
         }
     }
@@ -239,14 +269,14 @@ mod tests {
     fn what_was_set_aside_is_given_back_to_the_period_it_came_from() {
         let utc = TimeZone::utc();
         let mut quota = Quota::new();
-        quota.advance(moment("2026-05-01T12:00:00Z"), Some(Period::Day), &utc);
+        advance(&mut quota, moment("2026-05-01T12:00:00Z"), Some(Period::Day), &utc);
         let began = quota.span.start;
         quota.used = 10;
-        quota.advance(moment("2026-05-02T00:00:00Z"), Some(Period::Day), &utc);
+        advance(&mut quota, moment("2026-05-02T00:00:00Z"), Some(Period::Day), &utc);
         quota.used = 3;
         quota.take_back(began, 4);
         assert_eq!((quota.used, quota.left[0].1), (3, 6));
-        quota.advance(moment("2026-05-03T00:00:00Z"), Some(Period::Day), &utc);
+        advance(&mut quota, moment("2026-05-03T00:00:00Z"), Some(Period::Day), &utc);
         quota.take_back(began, 4);
         assert_eq!(
             (quota.used, quota.left),

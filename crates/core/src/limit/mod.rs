@@ -6,11 +6,14 @@
 //! confines it to some APIs, routes or models.
 //!
 //! Counts are kept by what a limit is called and where it stands, not by what it allows, so that an edit resets nothing
-//! (`counters`).
+//! ([`counters`]).
 
+pub mod applied;
 mod balance;
+pub mod counters;
 pub mod period;
 mod rate;
+mod saved;
 mod source;
 
 use std::{fmt, str::FromStr, time::Duration};
@@ -22,6 +25,7 @@ use crate::money::Money;
 pub use self::{
     period::{Period, TimeZone},
     rate::{Steady, Width},
+    saved::Saved,
     source::{AmountSource, LimitSource, RefillSource, WrongLimit},
 };
 
@@ -130,6 +134,26 @@ pub enum Bound {
     },
 }
 
+impl Bound {
+    /// The most it allows; of a credit, what was given so far.
+    pub const fn amount(&self) -> u64 {
+        match self {
+            Self::Rate { amount, .. }
+            | Self::Concurrency { amount }
+            | Self::Quota { amount, .. }
+            | Self::Credit { amount, .. } => *amount,
+        }
+    }
+
+    /// What a balance is filled up to by itself.
+    const fn fills_up_to(&self) -> u64 {
+        match self {
+            Self::Credit { refill: Some(refill), .. } => refill.up_to,
+            _ => 0,
+        }
+    }
+}
+
 /// What is added to a balance at the beginning of each period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refill {
@@ -147,6 +171,8 @@ pub struct Refill {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dimension {
+    /// Everybody who is on a plan, together; of a plan's limits alone.
+    Plan,
     /// Each organization.
     Organization,
     /// Each key.
@@ -163,6 +189,7 @@ impl Dimension {
     /// The word it is written by.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Plan => "plan",
             Self::Organization => "organization",
             Self::Key => "key",
             Self::Api => "api",

@@ -25,9 +25,10 @@ impl Steady {
         Self(micros)
     }
 
-    /// From the time since the clock's beginning.
+    /// From the time since the process began. That is not the clock's beginning: what windows held before a restart lies before it.
     pub fn from_elapsed(elapsed: Duration) -> Self {
-        Self(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
+        let beginning = 2 * super::Limit::LONGEST_WINDOW;
+        Self(u64::try_from((beginning + elapsed).as_micros()).unwrap_or(u64::MAX))
     }
 
     /// In microseconds.
@@ -45,6 +46,21 @@ impl Width {
     pub fn of(window: Duration) -> Self {
         let micros = window.as_micros().div_ceil(u128::from(PARTS)).max(1);
         Self(u32::try_from(micros).unwrap_or(u32::MAX))
+    }
+
+    /// From microseconds; `None` where no window has such parts.
+    pub(super) fn from_micros(micros: u64) -> Option<Self> {
+        u32::try_from(micros).ok().filter(|micros| *micros > 0).map(Self)
+    }
+
+    /// In microseconds.
+    pub(super) const fn micros(self) -> u32 {
+        self.0
+    }
+
+    /// How long something is remembered at most.
+    pub(super) fn whole(self) -> Duration {
+        Duration::from_micros(u64::from(self.0) * u64::from(FORGOTTEN))
     }
 
     /// The part a moment lies in. Numbers wrap after years; only how far two are apart is used.
@@ -89,6 +105,27 @@ pub(super) struct Window {
 impl Window {
     pub(super) const fn new(width: Width) -> Self {
         Self { width, total: 0, slots: Vec::new() }
+    }
+
+    /// A window into which all of `total` came so long ago; `None` where it has left the window.
+    pub(super) fn restored(width: Width, now: Steady, age: Duration, total: u64) -> Option<Self> {
+        let micros = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+        if age > width.whole() || total == 0 {
+            return None;
+        }
+        let mut window = Self::new(width);
+        window.add(Steady(now.0.saturating_sub(micros)), total);
+        Some(window)
+    }
+
+    /// How long ago the newest part began that something was counted in.
+    pub(super) fn age(&self, now: Steady) -> Option<Duration> {
+        let newest = self.slots.last()?;
+        let parts = self.width.part(now).wrapping_sub(newest.part);
+        let parts = if is_after(newest.part, self.width.part(now)) { 0 } else { parts };
+        // The end of its part, which is later than all that was counted in it.
+        let micros = u64::from(parts).saturating_sub(1) * u64::from(self.width.0);
+        Some(Duration::from_micros(micros))
     }
 
     /// What the window holds.

@@ -1,0 +1,337 @@
+//! Limits as requests meet them: with where they stand, whose use each counts, and by which number its counts are found.
+
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Bound, Dimension, Limit, ModelPattern, Unit, Width, balance::Rule};
+use crate::{
+    id::{ApiName, ApiNumber, KeyId, OrganizationId},
+    money::Money,
+};
+
+/// Where a limit stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'p> {
+    /// At an API, for everybody.
+    Api(&'p ApiName),
+    /// In a plan of this name, compared as [`super::PlanName::folded`] does.
+    Plan(&'p str),
+    /// At an organization.
+    Organization(&'p OrganizationId),
+    /// At a key.
+    Key(KeyId),
+}
+
+/// The number by which counts are found, in memory and in the store. It says what the limit is called, where it stands and what it
+/// counts, and whose use; not what it allows, nor in which time: an edit of these keeps the counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CounterId(u128);
+
+impl CounterId {
+    /// From its bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    /// As the store keeps it.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// Its upper and its lower half: both are spread evenly.
+    #[expect(clippy::cast_possible_truncation, reason = "the halves are wanted")]
+    pub(super) const fn halves(self) -> (u64, u64) {
+        ((self.0 >> 64) as u64, self.0 as u64)
+    }
+
+    /// The number of a text.
+    pub(super) const fn of_text(text: &str) -> Self {
+        Self(tag(text.as_bytes()))
+    }
+
+    /// This number, told apart by one thing more.
+    #[must_use]
+    const fn of(self, thing: u128) -> Self {
+        // Odd, so that no two things become one.
+        const SPREAD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+        Self((self.0.rotate_left(47) ^ thing).wrapping_mul(SPREAD))
+    }
+}
+
+/// A text in 128 bits (FNV-1a): stays the same between versions and machines.
+pub(crate) const fn tag(text: &[u8]) -> u128 {
+    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    let mut rest = text;
+    while let [byte, tail @ ..] = rest {
+        hash = (hash ^ *byte as u128).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+        rest = tail;
+    }
+    hash
+}
+
+/// What of a request its limits ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'f> {
+    /// Whose key it is, as [`tag`].
+    pub(crate) organization: u128,
+    /// The key.
+    pub(crate) key: KeyId,
+    /// The API.
+    pub(crate) api: ApiNumber,
+    /// The route's pattern.
+    pub(crate) route: &'f str,
+    /// The model it names.
+    pub(crate) model: Option<&'f str>,
+    /// The price that names the model.
+    pub(crate) priced: Option<&'f ModelPattern>,
+}
+
+/// A limit, and all that follows from it and its place.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    limit: Limit,
+    /// What its counts' numbers are made from.
+    origin: CounterId,
+    apis: Box<[ApiNumber]>,
+    models: Box<[ModelPattern]>,
+    /// Of a rate.
+    width: Width,
+    /// Of a quota.
+    rule: Rule,
+    /// Whether it, too, is each organization's own.
+    per_organization: bool,
+}
+
+impl Applied {
+    /// A limit in its place.
+    pub fn new(limit: &Limit, place: Place<'_>) -> Self {
+        let per = &limit.per;
+        let told_apart = [Dimension::Plan, Dimension::Organization, Dimension::Key];
+        let per_organization =
+            matches!(place, Place::Plan(_)) && !per.iter().any(|one| told_apart.contains(one));
+        // Who goes on to another plan takes along what a limit of the same name counted.
+        let travels = per_organization
+            || per.iter().any(|one| matches!(one, Dimension::Organization | Dimension::Key));
+        let key;
+        let (kind, at) = match place {
+            Place::Api(name) => ("api", name.as_str()),
+            Place::Plan(_) if travels => ("plan", ""),
+            Place::Plan(name) => ("plan", name),
+            Place::Organization(id) => ("organization", id.as_str()),
+            Place::Key(id) => {
+                key = id.to_string();
+                ("key", key.as_str())
+            }
+        };
+        let what = match limit.bound {
+            Bound::Rate { .. } => "rate",
+            Bound::Concurrency { .. } => "concurrency",
+            Bound::Quota { .. } => "quota",
+            Bound::Credit { .. } => "credit",
+        };
+        let mut digest = Sha256::new();
+        for part in [kind, at, limit.name.as_str(), what, limit.unit.as_str()] {
+            digest.update(part.as_bytes());
+            digest.update([0]);
+        }
+        let digest: [u8; 32] = digest.finalize().into();
+        let origin =
+            digest.first_chunk().map_or(CounterId(0), |bytes| CounterId::from_bytes(*bytes));
+        let window = match limit.bound {
+            Bound::Rate { window, .. } => window,
+            _ => Duration::from_secs(1),
+        };
+        Self {
+            origin,
+            apis: limit
+                .only
+                .apis
+                .iter()
+                .filter_map(|name| Some(name.parse::<ApiName>().ok()?.number()))
+                .collect(),
+            models: limit.only.models.iter().filter_map(|name| name.parse().ok()).collect(),
+            width: Width::of(window),
+            rule: match &limit.bound {
+                Bound::Quota { period, zone, .. } => Rule::of(*period, zone),
+                _ => Rule(0),
+            },
+            per_organization,
+            limit: limit.clone(),
+        }
+    }
+
+    /// All limits of one place.
+    pub fn all(limits: &[Limit], place: Place<'_>) -> Box<[Self]> {
+        limits.iter().map(|limit| Self::new(limit, place)).collect()
+    }
+
+    /// The limit itself.
+    pub const fn limit(&self) -> &Limit {
+        &self.limit
+    }
+
+    pub(super) const fn rule(&self) -> Rule {
+        self.rule
+    }
+
+    pub(super) const fn width(&self) -> Width {
+        self.width
+    }
+
+    /// Whether it counts requests like this.
+    pub(crate) fn applies_to(&self, facts: &Facts<'_>) -> bool {
+        let names =
+            |list: &[String]| list.is_empty() || list.iter().any(|one| **one == *facts.route);
+        (self.limit.only.apis.is_empty() || self.apis.contains(&facts.api))
+            && names(&self.limit.only.routes)
+            && (self.limit.only.models.is_empty()
+                || facts
+                    .model
+                    .is_some_and(|model| self.models.iter().any(|one| one.matches(model))))
+    }
+
+    /// Where it counts this request.
+    pub(crate) fn counter(&self, facts: &Facts<'_>) -> CounterId {
+        let mut id = self.origin;
+        if self.per_organization {
+            id = id.of(facts.organization);
+        }
+        for dimension in &self.limit.per {
+            id = id.of(match dimension {
+                Dimension::Plan => continue,
+                Dimension::Organization => facts.organization,
+                Dimension::Key => u128::from_be_bytes(facts.key.bits()),
+                Dimension::Api => facts.api.tag(),
+                Dimension::Route => tag(facts.route.as_bytes()),
+                Dimension::Model => facts.priced.map_or(0, |model| tag(model.as_str().as_bytes())),
+            });
+        }
+        id
+    }
+
+    /// How much it allows, and in which time, as people read it: `100 requests in 60 seconds`.
+    pub fn in_words(&self) -> String {
+        let amount = |amount: u64| match self.limit.unit {
+            Unit::Cost => Money::from_billionths(amount).to_string(),
+            Unit::Requests => format!("{amount} requests"),
+            Unit::Tokens => format!("{amount} tokens"),
+            Unit::InputTokens => format!("{amount} input tokens"),
+            Unit::OutputTokens => format!("{amount} output tokens"),
+        };
+        match &self.limit.bound {
+            Bound::Rate { amount: most, window } => {
+                format!("{} in {} seconds", amount(*most), window.as_secs())
+            }
+            Bound::Concurrency { amount } => format!("{amount} requests at once"),
+            Bound::Quota { amount: most, period: Some(period), .. } => {
+                format!("{} in a {}", amount(*most), period.as_str())
+            }
+            Bound::Quota { amount: most, period: None, .. } => format!("{} in all", amount(*most)),
+            Bound::Credit { amount: given, .. } => format!("a credit of {}", amount(*given)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::limit::LimitSource;
+
+    fn limit(json: &str) -> Limit {
+        serde_json::from_str::<LimitSource>(json).unwrap().try_into().unwrap()
+    }
+
+    fn facts(key: u8) -> Facts<'static> {
+        Facts {
+            organization: tag(b"org"),
+            key: KeyId::from_bits([key; 16]),
+            api: "a".parse::<ApiName>().unwrap().number(),
+            route: "/v1/x",
+            model: Some("small"),
+            priced: None,
+        }
+    }
+
+    #[test]
+    fn whose_use_is_counted_together_follows_from_place_and_dimensions() {
+        let (a, b) = (facts(1), facts(2));
+        let other = Facts { organization: tag(b"other"), ..a };
+        let org: OrganizationId = "org".parse().unwrap();
+        for (place, per, same_key, same_organization) in [
+            (Place::Plan("x"), "[]", true, false),
+            (Place::Plan("x"), r#"["plan"]"#, true, true),
+            (Place::Plan("x"), r#"["key"]"#, false, true),
+            (Place::Plan("x"), r#"["model"]"#, true, false),
+            (Place::Organization(&org), "[]", true, true),
+            (Place::Organization(&org), r#"["key"]"#, false, true),
+            (Place::Key(KeyId::from_bits([1; 16])), "[]", true, true),
+        ] {
+            let json = format!(
+                r#"{{"name":"n","kind":"rate","amount":1,"window_seconds":60,"per":{per}}}"#
+            );
+            let applied = Applied::new(&limit(&json), place);
+            assert_eq!(applied.counter(&a) == applied.counter(&b), same_key, "{place:?} {per}");
+            assert_eq!(
+                applied.counter(&a) == applied.counter(&other),
+                same_organization,
+                "{place:?} {per}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_edit_keeps_the_counts_and_so_does_another_plan() {
+        let rate = |amount, window| {
+            limit(&format!(
+                r#"{{"name":"n","kind":"rate","amount":{amount},"window_seconds":{window}}}"#
+            ))
+        };
+        let standard = Applied::new(&rate(100, 60), Place::Plan("standard"));
+        let premium = Applied::new(&rate(1000, 3600), Place::Plan("premium"));
+        assert_eq!(standard.counter(&facts(1)), premium.counter(&facts(1)));
+    }
+
+    #[test]
+    fn limits_that_differ_in_name_place_or_unit_count_apart() {
+        let org: OrganizationId = "org".parse().unwrap();
+        let places =
+            [Place::Plan("x"), Place::Organization(&org), Place::Key(KeyId::from_bits([1; 16]))];
+        let mut seen = HashSet::new();
+        for name in ["a", "b"] {
+            for unit in ["requests", "tokens", "input_tokens"] {
+                for place in places {
+                    let json = format!(
+                        r#"{{"name":"{name}","kind":"quota","unit":"{unit}","amount":1,"period":"day"}}"#
+                    );
+                    assert!(seen.insert(Applied::new(&limit(&json), place).counter(&facts(1))));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_limit_is_confined_to_what_it_names() {
+        let base = r#""name":"n","kind":"concurrency","amount":1"#;
+        for (only, applies) in [
+            ("", true),
+            (r#","apis":["a"]"#, true),
+            (r#","apis":["b"]"#, false),
+            (r#","routes":["/v1/x"]"#, true),
+            (r#","routes":["/v1"]"#, false),
+            (r#","models":["sm*"]"#, true),
+            (r#","models":["smaller","large"]"#, false),
+        ] {
+            let applied = Applied::new(&limit(&format!("{{{base}{only}}}")), Place::Plan("x"));
+            assert_eq!(applied.applies_to(&facts(1)), applies, "{only}");
+            let nameless = Facts { model: None, ..facts(1) };
+            assert_eq!(
+                applied.applies_to(&nameless),
+                applies && !only.contains("models"),
+                "{only}"
+            );
+        }
+    }
+}
