@@ -17,6 +17,7 @@ pub mod certificates;
 pub mod clients;
 pub mod digest;
 pub mod keyward;
+mod listener;
 pub mod mail;
 pub mod management;
 pub mod places;
