@@ -22,6 +22,7 @@ pub mod plan;
 pub mod propagation;
 pub mod recorder;
 pub mod reminders;
+mod thread;
 mod throttle;
 mod token;
 mod views;

@@ -15,7 +15,6 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    thread::JoinHandle,
     time::Duration,
 };
 
@@ -25,12 +24,15 @@ use keyward_core::{
 };
 use keyward_store::{Actor, Change, Interface, Store, StoreError};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::mpsc,
     task::JoinSet,
     time::{Instant, sleep_until, timeout},
 };
 
-use crate::Clock;
+use crate::{
+    Clock,
+    thread::{Stopping, Thread},
+};
 
 /// Batches that may wait: each core sends about one a second.
 const QUEUE: usize = 1024;
@@ -50,8 +52,7 @@ const LAST_WRITE: Duration = Duration::from_secs(10);
 /// Where the data plane tells what happened.
 pub struct Recorder {
     sink: Arc<Sink>,
-    stop: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
+    thread: Thread,
 }
 
 struct Sink {
@@ -72,7 +73,6 @@ impl Recorder {
     /// Starts the writing.
     pub fn start(store: Arc<dyn Store>, clock: Clock) -> Result<Self, std::io::Error> {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let (stop, stopping) = watch::channel(false);
         let sink = Arc::new(Sink { queue, dropped: AtomicU64::new(0) });
         let writer = Writer {
             store,
@@ -83,11 +83,9 @@ impl Recorder {
             not_upgraded: HashSet::new(),
             clock,
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let thread = std::thread::Builder::new()
-            .name("recorder".to_owned())
-            .spawn(move || runtime.block_on(writer.run(waiting, stopping)))?;
-        Ok(Self { sink, stop, thread: Some(thread) })
+        let run = move |stopping| writer.run(waiting, stopping);
+        let thread = Thread::start("recorder", "recording usage", run)?;
+        Ok(Self { sink, thread })
     }
 
     /// What the data plane is given.
@@ -96,23 +94,8 @@ impl Recorder {
     }
 
     /// Writes what waits, and ends. Blocking, for ten seconds at most.
-    pub fn finish(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
-        let _ = self.stop.send(true);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("recording usage ended by a panic");
-        }
-    }
-}
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        self.end();
+    pub fn finish(self) {
+        self.thread.finish();
     }
 }
 
@@ -209,16 +192,11 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(
-        mut self,
-        mut waiting: mpsc::Receiver<UsageBatch>,
-        mut stopping: watch::Receiver<bool>,
-    ) {
+    async fn run(mut self, mut waiting: mpsc::Receiver<UsageBatch>, mut stopping: Stopping) {
         let mut due = Instant::now();
         loop {
             tokio::select! {
-                // Whoever could stop it is gone: that is a stop as well.
-                _ = stopping.wait_for(|stop| *stop) => break,
+                () = stopping.asked() => break,
                 batch = waiting.recv() => {
                     let Some(batch) = batch else { break };
                     if !self.has_work() {

@@ -15,6 +15,7 @@ mod identities;
 mod imported;
 mod key_list;
 mod load;
+pub(crate) mod lock;
 mod migrations;
 mod nodes;
 mod once;

@@ -2,11 +2,8 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    net::{SocketAddr, TcpStream},
+    sync::{Arc, Mutex},
 };
 
 use rustls::{
@@ -16,6 +13,7 @@ use rustls::{
 
 use crate::{
     certificates::Certificates,
+    listener::Listener,
     wait::{self, LONG},
 };
 
@@ -62,12 +60,11 @@ impl Received {
 
 /// A mail server. It stops listening when it is dropped.
 pub struct MailServer {
-    address: SocketAddr,
+    listener: Listener,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    stop: AtomicBool,
     received: Mutex<Vec<Received>>,
     offered: Mutex<usize>,
     tls: Option<Arc<ServerConfig>>,
@@ -99,33 +96,15 @@ impl MailServer {
     }
 
     fn listen(tls: Option<Arc<ServerConfig>>, answer: Box<Answerer>) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-        let address = listener.local_addr().expect("a listener has an address");
-        let shared = Arc::new(Shared {
-            stop: AtomicBool::new(false),
-            received: Mutex::default(),
-            offered: Mutex::new(0),
-            tls,
-            answer,
-        });
+        let shared =
+            Arc::new(Shared { received: Mutex::default(), offered: Mutex::new(0), tls, answer });
         let serving = shared.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if serving.stop.load(Ordering::SeqCst) {
-                    return;
-                }
-                let Ok(stream) = stream else { continue };
-                let shared = serving.clone();
-                // A connection that fails is the other side's to notice.
-                std::thread::spawn(move || drop(shared.accept(stream)));
-            }
-        });
-        Self { address, shared }
+        Self { listener: Listener::start(move |stream| serving.accept(stream)), shared }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listener.address()
     }
 
     /// What it has taken, in order.
@@ -144,14 +123,6 @@ impl MailServer {
             let found = |mail: &Received| mail.to == [to] && mail.text.contains(text);
             self.received().into_iter().find(found)
         })
-    }
-}
-
-impl Drop for MailServer {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::SeqCst);
-        // Wakes the listener, which then sees that it shall stop.
-        drop(TcpStream::connect(self.address));
     }
 }
 

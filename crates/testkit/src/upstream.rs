@@ -2,27 +2,26 @@
 
 use std::{
     io::{self, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
 use crate::{
+    listener::Listener,
     wait::LONG,
     wire::{Body, Head},
 };
 
 /// A server on loopback, one thread a connection. It stops listening when it is dropped.
 pub struct Upstream {
-    address: SocketAddr,
+    listener: Listener,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    stop: AtomicBool,
-    connections: AtomicU64,
     requests: AtomicU64,
     /// `None` where bytes are only counted.
     received: Option<Mutex<Vec<u8>>>,
@@ -58,39 +57,19 @@ impl Upstream {
     }
 
     fn listen(received: Option<Mutex<Vec<u8>>>, answer: Box<Answerer>) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-        let address = listener.local_addr().expect("a listener has an address");
-        let shared = Arc::new(Shared {
-            stop: AtomicBool::new(false),
-            connections: AtomicU64::new(0),
-            requests: AtomicU64::new(0),
-            received,
-            answer,
-        });
+        let shared = Arc::new(Shared { requests: AtomicU64::new(0), received, answer });
         let serving = shared.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if serving.stop.load(Ordering::SeqCst) {
-                    return;
-                }
-                let Ok(stream) = stream else { continue };
-                serving.connections.fetch_add(1, Ordering::SeqCst);
-                let shared = serving.clone();
-                // A connection that fails is the other side's to notice.
-                std::thread::spawn(move || drop(shared.serve(stream)));
-            }
-        });
-        Self { address, shared }
+        Self { listener: Listener::start(move |stream| serving.serve(stream)), shared }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listener.address()
     }
 
     /// Connections it has accepted.
     pub fn connections(&self) -> u64 {
-        self.shared.connections.load(Ordering::SeqCst)
+        self.listener.connections()
     }
 
     /// Requests whose head it has read.
@@ -102,14 +81,6 @@ impl Upstream {
     pub fn received(&self) -> Vec<u8> {
         let kept = self.shared.received.as_ref().expect("this upstream keeps nothing");
         kept.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Upstream {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::SeqCst);
-        // Wakes the listener, which then sees that it shall stop.
-        drop(TcpStream::connect(self.address));
     }
 }
 

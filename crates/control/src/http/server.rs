@@ -10,7 +10,6 @@ use std::{
     net::{IpAddr, SocketAddr, TcpListener},
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
-    thread::JoinHandle,
     time::Duration,
 };
 
@@ -20,7 +19,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::watch,
     task::JoinSet,
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -34,7 +32,11 @@ use super::{
     router,
     tls::{Certificate, CertificateError, CertificateFiles},
 };
-use crate::{password, throttle::Neighbourhood};
+use crate::{
+    password,
+    thread::{Stopping, Thread},
+    throttle::Neighbourhood,
+};
 
 /// How often the certificate's files are looked at.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -97,8 +99,7 @@ pub enum ListenError {
 pub struct Server {
     address: SocketAddr,
     management: Management,
-    stop: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
+    thread: Thread,
 }
 
 impl Server {
@@ -113,8 +114,6 @@ impl Server {
         let socket = TcpListener::bind(address)?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (stop, stopping) = watch::channel(false);
         let listening = Listening {
             acceptor,
             certificate,
@@ -122,15 +121,13 @@ impl Server {
             management: management.clone(),
             places: Places::default(),
         };
-        let thread =
-            std::thread::Builder::new().name("management".to_owned()).spawn(move || {
-                if let Err(error) = runtime.block_on(listening.run(socket, stopping)) {
-                    tracing::error!(%error, "the management API has ended");
-                }
-                // A password that is being hashed is not waited for.
-                runtime.shutdown_background();
-            })?;
-        Ok(Self { address, management, stop, thread: Some(thread) })
+        // A password that is being hashed is not waited for at its end.
+        let thread = Thread::start("management", "the management API", async move |stopping| {
+            if let Err(error) = listening.run(socket, stopping).await {
+                tracing::error!(%error, "the management API has ended");
+            }
+        })?;
+        Ok(Self { address, management, thread })
     }
 
     /// Where it listens, with its real port.
@@ -144,23 +141,8 @@ impl Server {
     }
 
     /// Takes no more requests, and lets those in flight end. Blocking, for as long as the bounds say at most.
-    pub fn stop(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
-        let _ = self.stop.send(true);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the management API ended by a panic");
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.end();
+    pub fn stop(self) {
+        self.thread.finish();
     }
 }
 
@@ -216,7 +198,7 @@ struct Listening {
 }
 
 impl Listening {
-    async fn run(self, socket: TcpListener, mut stopping: watch::Receiver<bool>) -> io::Result<()> {
+    async fn run(self, socket: TcpListener, mut stopping: Stopping) -> io::Result<()> {
         let socket = tokio::net::TcpListener::from_std(socket)?;
         let mut connections = JoinSet::new();
         let mut refresh = interval(REFRESH);
@@ -224,10 +206,10 @@ impl Listening {
         // So that the first login of somebody unknown takes no longer than others.
         tokio::task::spawn_blocking(password::prepare);
         let stop_too = stopping.clone();
-        let mut stop = pin!(asked(&mut stopping));
+        let mut stop = pin!(stopping.asked());
         loop {
             tokio::select! {
-                _ = &mut stop => break,
+                () = &mut stop => break,
                 _ = refresh.tick() => if let Some(certificate) = &self.certificate {
                     certificate.refresh();
                 },
@@ -268,7 +250,7 @@ impl Listening {
         &self,
         stream: TcpStream,
         peer: IpAddr,
-        stopping: watch::Receiver<bool>,
+        stopping: Stopping,
     ) -> impl Future<Output = ()> + Send + use<> {
         let (acceptor, router, bounds) =
             (self.acceptor.clone(), self.router.clone(), self.management.bounds());
@@ -290,17 +272,12 @@ impl Listening {
     }
 }
 
-/// Until it is asked to stop. Whoever could ask is gone: that is a stop as well.
-async fn asked(stopping: &mut watch::Receiver<bool>) {
-    let _ = stopping.wait_for(|stop| *stop).await;
-}
-
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     router: Router,
     connected: Connected,
     bounds: Bounds,
-    mut stopping: watch::Receiver<bool>,
+    mut stopping: Stopping,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
@@ -316,7 +293,7 @@ async fn serve(
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = asked(&mut stopping) => {
+        () = stopping.asked() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -5,8 +5,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    thread::JoinHandle,
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,12 +16,10 @@ use lettre::{
         client::{Tls, TlsParameters},
     },
 };
-use tokio::{
-    runtime::{Builder, Handle},
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{MailSecurity, MailServer, MailSettings, MailWay, letter::Letter};
+use crate::thread::{Stopping, Thread};
 
 /// How many mails may wait, those that wait for another try included.
 pub(super) const MOST_WAITING: u32 = 1_000;
@@ -64,9 +61,8 @@ pub(super) struct Post {
     way: Arc<Way>,
     waiting: Arc<Semaphore>,
     sending: Arc<Semaphore>,
-    runtime: Handle,
-    /// Dropped, it ends the thread.
-    stop: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
+    /// Runs the tasks, which say what they have not sent when it ends.
+    thread: Thread,
 }
 
 impl Post {
@@ -78,22 +74,15 @@ impl Post {
                 Way::Folder(folder.clone())
             }
         };
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let handle = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("mail".to_owned()).spawn(move || {
-            // An error says that whoever could stop it is gone, which is a stop as well.
-            let _ = runtime.block_on(stopped);
-            // Ends the tasks, which say what they have not sent. A name that is being looked up is not waited for.
-            runtime.shutdown_background();
-        })?;
+        // A name that is being looked up is not waited for at its end.
+        let run = async |mut stopping: Stopping| stopping.asked().await;
+        let thread = Thread::start("mail", "the thread that sends mails", run)?;
         Ok(Self {
             settings,
             way: Arc::new(way),
             waiting: Arc::new(Semaphore::new(MOST_WAITING as usize)),
             sending: Arc::new(Semaphore::new(AT_ONCE)),
-            runtime: handle,
-            stop: Mutex::new(Some((stop, thread))),
+            thread,
         })
     }
 
@@ -108,7 +97,7 @@ impl Post {
     pub(super) fn take(&self, place: Place, letter: Letter) {
         let unsent = Unsent { letter, is_done: false };
         let (way, sending) = (self.way.clone(), self.sending.clone());
-        self.runtime.spawn(async move {
+        self.thread.runtime().spawn(async move {
             deliver(&way, &sending, unsent).await;
             drop(place);
         });
@@ -116,7 +105,7 @@ impl Post {
 
     pub(super) fn finish(&self, limit: Duration) {
         let (waiting, (done, sent)) = (self.waiting.clone(), std::sync::mpsc::channel());
-        self.runtime.spawn(async move {
+        self.thread.runtime().spawn(async move {
             // All places are free when nothing waits.
             let all = waiting.acquire_many(MOST_WAITING).await;
             drop(all);
@@ -124,17 +113,6 @@ impl Post {
         });
         // What is not sent by then is logged when its task is dropped.
         let _ = sent.recv_timeout(limit);
-    }
-}
-
-impl Drop for Post {
-    fn drop(&mut self) {
-        let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((stop, thread)) = stop else { return };
-        drop(stop);
-        if thread.join().is_err() {
-            tracing::error!("the thread that sends mails ended by a panic");
-        }
     }
 }
 

@@ -22,7 +22,10 @@ use super::{
     load::{self, State},
     report::Reporter,
 };
-use crate::plan::{self, Credentials, Plan};
+use crate::{
+    plan::{self, Credentials, Plan},
+    thread::Stopping,
+};
 
 /// Entries of the feed that are read at once.
 const HANDFUL: u32 = 1_000;
@@ -124,11 +127,15 @@ impl Follower {
         self.snapshot.clone()
     }
 
-    /// Follows the store until nobody can send commands any more.
-    pub(super) async fn run(&mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+    /// Follows the store until it is asked to stop.
+    pub(super) async fn run(
+        &mut self,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+        mut stopping: Stopping,
+    ) {
         let mut next_comparison = Instant::now() + self.timing.compare;
         loop {
-            match self.next_event(&mut commands, next_comparison).await {
+            match self.next_event(&mut commands, &mut stopping, next_comparison).await {
                 Event::Stop => return,
                 Event::Look => self.look_and_tell().await,
                 Event::Compare => {
@@ -157,11 +164,13 @@ impl Follower {
     async fn next_event(
         &mut self,
         commands: &mut mpsc::UnboundedReceiver<Command>,
+        stopping: &mut Stopping,
         next_comparison: Instant,
     ) -> Event {
         let pause = if self.is_away { self.timing.retry } else { self.timing.poll };
         let is_idle = matches!(self.background, Background::Nothing);
         tokio::select! {
+            () = stopping.asked() => Event::Stop,
             command = commands.recv() => command.map_or(Event::Stop, Event::Command),
             () = self.source.store.wait_for_change(self.known), if !self.is_away => Event::Look,
             () = sleep(pause) => Event::Look,

@@ -20,7 +20,7 @@ pub(crate) mod report;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, thread::JoinHandle, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use keyward_core::{
@@ -32,7 +32,11 @@ use keyward_store::{Revision, Sealer, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use self::follower::Follower;
-use crate::{context::Clock, plan::Plan};
+use crate::{
+    context::Clock,
+    plan::Plan,
+    thread::{Stopping, Thread},
+};
 
 pub use load::{in_force, load};
 
@@ -106,8 +110,8 @@ enum Command {
 /// A running propagation. Dropping it stops it.
 pub struct Propagation {
     snapshot: Arc<ArcSwap<Snapshot>>,
-    commands: Option<mpsc::UnboundedSender<Command>>,
-    thread: Option<JoinHandle<()>>,
+    commands: mpsc::UnboundedSender<Command>,
+    thread: Thread,
 }
 
 impl Propagation {
@@ -119,34 +123,27 @@ impl Propagation {
     ) -> Result<Self, PropagationError> {
         let (commands, taken) = mpsc::unbounded_channel();
         let (ready, loaded) = oneshot::channel();
-        let thread =
-            std::thread::Builder::new().name("propagation".to_owned()).spawn(move || {
-                let runtime =
-                    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                        Ok(runtime) => runtime,
-                        Err(error) => {
-                            let _ = ready.send(Err(error.into()));
-                            return;
-                        }
-                    };
-                runtime.block_on(async {
-                    match Follower::start(source, plan, timing).await {
-                        Ok(mut follower) => {
-                            if ready.send(Ok(follower.published())).is_ok() {
-                                follower.run(taken).await;
-                            }
-                            follower.finish().await;
-                        }
-                        Err(error) => {
-                            let _ = ready.send(Err(error));
-                        }
+        // A load that is under way in the background is not waited for at its end.
+        let run = async move |mut stopping: Stopping| {
+            let started = tokio::select! {
+                started = Follower::start(source, plan, timing) => started,
+                () = stopping.asked() => return,
+            };
+            match started {
+                Ok(mut follower) => {
+                    if ready.send(Ok(follower.published())).is_ok() {
+                        follower.run(taken, stopping).await;
                     }
-                });
-                // A load that is under way in the background is not waited for.
-                runtime.shutdown_background();
-            })?;
+                    follower.finish().await;
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                }
+            }
+        };
+        let thread = Thread::start("propagation", "following the store", run)?;
         let snapshot = loaded.await.map_err(|_| PropagationError::Stopped)??;
-        Ok(Self { snapshot, commands: Some(commands), thread: Some(thread) })
+        Ok(Self { snapshot, commands, thread })
     }
 
     /// What requests are decided from.
@@ -157,31 +154,15 @@ impl Propagation {
     /// Takes another configuration. When this returns, it is what requests are decided by; on an error, the old one stays.
     pub async fn republish(&self, plan: Plan) -> Result<(), PropagationError> {
         let (done, answer) = oneshot::channel();
-        let commands = self.commands.as_ref().ok_or(PropagationError::Stopped)?;
-        commands
+        self.commands
             .send(Command::Republish(Box::new(plan), done))
             .map_err(|_| PropagationError::Stopped)?;
         answer.await.map_err(|_| PropagationError::Stopped)?
     }
 
     /// Follows the store no longer. The snapshot stays as it is.
-    pub fn stop(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
-        self.commands = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("following the store ended by a panic");
-        }
-    }
-}
-
-impl Drop for Propagation {
-    fn drop(&mut self) {
-        self.end();
+    pub fn stop(self) {
+        self.thread.finish();
     }
 }
 

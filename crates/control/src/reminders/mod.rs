@@ -16,7 +16,7 @@ mod due;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashSet, io, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{collections::HashSet, io, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use keyward_core::{
@@ -27,15 +27,13 @@ use keyward_core::{
     time::Timestamp,
 };
 use keyward_store::{Ending, KeyFilter, KeyRecord, Page, Store, StoreError};
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::time::Instant;
 
 use self::due::{Due, What};
 use crate::{
     Clock, ControlError,
     mail::{Mail, Mailer},
+    thread::{Stopping, Thread},
 };
 
 /// After the start: what listens comes first.
@@ -52,8 +50,7 @@ const MOST_TOLD: usize = 20;
 /// Looks for what people have to be told of. See the module.
 pub struct Reminders {
     policy: Arc<ArcSwap<Policy>>,
-    stop: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
+    thread: Thread,
 }
 
 impl Reminders {
@@ -66,21 +63,17 @@ impl Reminders {
     ) -> io::Result<Self> {
         let policy = Arc::new(ArcSwap::new(policy));
         let mut looker = Looker::new(store, mailer, policy.clone());
-        let (stop, mut stopping) = watch::channel(false);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let look = async move {
+        let look = async move |mut stopping: Stopping| {
             let mut pause = FIRST;
-            while !stops_within(&mut stopping, pause).await {
+            while !stopping.asked_within(pause).await {
                 if let Err(error) = looker.look(clock(), &mut stopping).await {
                     tracing::warn!(%error, "not everybody could be reminded of their keys: this is tried again in an hour");
                 }
                 pause = EVERY;
             }
         };
-        let thread = std::thread::Builder::new()
-            .name("reminders".to_owned())
-            .spawn(move || runtime.block_on(look))?;
-        Ok(Self { policy, stop, thread: Some(thread) })
+        let thread = Thread::start("reminders", "reminding people of their keys", look)?;
+        Ok(Self { policy, thread })
     }
 
     /// The configuration was read again.
@@ -89,29 +82,9 @@ impl Reminders {
     }
 
     /// Looks no more. Blocking, for as long as one key takes.
-    pub fn finish(mut self) {
-        self.end();
+    pub fn finish(self) {
+        self.thread.finish();
     }
-
-    fn end(&mut self) {
-        let _ = self.stop.send(true);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("reminding people of their keys ended by a panic");
-        }
-    }
-}
-
-impl Drop for Reminders {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-/// Whether it is asked to stop within this time. Whoever could ask is gone: that is a stop as well.
-async fn stops_within(stopping: &mut watch::Receiver<bool>, pause: Duration) -> bool {
-    timeout(pause, stopping.wait_for(|stop| *stop)).await.is_ok()
 }
 
 struct Looker {
@@ -131,12 +104,12 @@ impl Looker {
     async fn look(
         &mut self,
         now: Timestamp,
-        stopping: &mut watch::Receiver<bool>,
+        stopping: &mut Stopping,
     ) -> Result<usize, ControlError> {
         let Some(due) = self.all_due(now, stopping).await? else { return Ok(0) };
         let mut done = 0;
         for (key, due) in due {
-            if done >= MOST_AT_ONCE || *stopping.borrow() {
+            if done >= MOST_AT_ONCE || stopping.is_asked() {
                 break;
             }
             match self.tell(key, due, now).await {
@@ -154,7 +127,7 @@ impl Looker {
     async fn all_due(
         &mut self,
         now: Timestamp,
-        stopping: &mut watch::Receiver<bool>,
+        stopping: &mut Stopping,
     ) -> Result<Option<Vec<(KeyId, Due)>>, StoreError> {
         let policy = self.policy.load_full();
         let filter = KeyFilter {
@@ -180,7 +153,7 @@ impl Looker {
             if records.len() < PAGE as usize {
                 break;
             }
-            if stops_within(stopping, began.elapsed() * REST).await {
+            if stopping.asked_within(began.elapsed() * REST).await {
                 return Ok(None);
             }
         }

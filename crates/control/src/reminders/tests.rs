@@ -23,6 +23,7 @@ use crate::{
     fixture::{Faulty, Fixture, NOW, at, new_key, plan},
     mail::{MailSettings, MailWay, Mailer},
     plan::Credentials,
+    thread::Stopping,
 };
 
 const fn days(days: u64) -> Duration {
@@ -77,7 +78,8 @@ impl World {
     }
 
     async fn look(&mut self, now: Timestamp) -> Result<usize, ControlError> {
-        self.looker.look(now, &mut watch::channel(false).1).await
+        let (_stop, stopping) = watch::channel(false);
+        self.looker.look(now, &mut Stopping::of(stopping)).await
     }
 
     /// To whom mails went with which subjects since this was asked last, sorted.

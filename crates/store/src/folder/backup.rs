@@ -24,6 +24,7 @@ use crate::{
     sqlite::{
         Chaining, SqliteStore,
         copy::{self, Beyond},
+        lock,
     },
 };
 
@@ -110,7 +111,7 @@ impl DataFolder {
     pub fn restore(path: &Path, backup: &Path) -> Result<Restored, StoreError> {
         make_folder(path)?;
         let database = path.join(DATABASE);
-        let _alone = copy::out_of_use(&database)?;
+        let _alone = lock::out_of_use(&database)?;
         let candidate = path.join(CANDIDATE);
         let restored = prove(path, backup, &candidate).and_then(|(revision, audit)| {
             let replaced = replace(&database, &candidate, revision)?;

@@ -1,13 +1,7 @@
 //! How a connection is set up. Every setting that durability or safety rests on is here.
 
-use std::{
-    fs::{File, OpenOptions},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
-use nix::fcntl::{Flock, FlockArg};
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::faults::fault;
@@ -33,22 +27,6 @@ fn open(database: &Path) -> Result<Connection, StoreError> {
     set("cell_size_check", &true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(fault)?;
     Ok(connection)
-}
-
-/// Waits until no other process is setting this database up. SQLite's own waiting does not cover the change to a write-ahead
-/// log: of two that open a new database at once, one would be told that it is locked.
-pub(super) fn alone(database: &Path) -> Result<Flock<File>, StoreError> {
-    let path = database.with_extension("lock");
-    let failed = |error: std::io::Error| {
-        StoreError::unavailable(
-            format!("{} cannot be locked ({error})", path.display()),
-            "give the data folder and its files to the user Keyward runs as, on a local disk",
-        )
-    };
-    let mut options = OpenOptions::new();
-    let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path);
-    Flock::lock(file.map_err(failed)?, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| failed(errno.into()))
 }
 
 /// The writer's connection.
@@ -99,7 +77,7 @@ mod tests {
     fn what_durability_and_safety_rest_on_is_set() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("keyward.db");
-        File::create(&database).unwrap();
+        std::fs::File::create(&database).unwrap();
         let setting = |connection: &Connection, name: &str| -> String {
             let value = |row: &rusqlite::Row<'_>| row.get::<_, rusqlite::types::Value>(0);
             format!("{:?}", connection.pragma_query_value(None, name, value).unwrap())

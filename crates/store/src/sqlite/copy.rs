@@ -1,15 +1,7 @@
 //! Whole copies of a database: made while it is used, and looked at before one takes a database's place.
 
-use std::{
-    fs::{File, OpenOptions},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
-use nix::{
-    errno::Errno,
-    fcntl::{Flock, FlockArg},
-};
 use rusqlite::{Connection, ErrorCode, OpenFlags, backup::Backup};
 
 use super::{audit, connection, faults::fault, migrations, opening::Opening, reads};
@@ -18,45 +10,6 @@ use crate::{
     change::Revision,
     error::StoreError,
 };
-
-/// The lock that everybody who has a database open shares, and a restore has alone.
-fn lock_file(database: &Path) -> PathBuf {
-    database.with_extension("in-use")
-}
-
-fn lock(database: &Path, how: FlockArg, refusal: &StoreError) -> Result<Flock<File>, StoreError> {
-    let path = lock_file(database);
-    let failed = |error: std::io::Error| {
-        StoreError::unavailable(
-            format!("{} cannot be locked ({error})", path.display()),
-            "give the data folder and its files to the user Keyward runs as, on a local disk",
-        )
-    };
-    let mut options = OpenOptions::new();
-    let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path);
-    Flock::lock(file.map_err(failed)?, how).map_err(|(_, errno)| match errno {
-        Errno::EWOULDBLOCK => refusal.clone(),
-        errno => failed(errno.into()),
-    })
-}
-
-/// Held by whoever has the database open, for as long.
-pub(super) fn in_use(database: &Path) -> Result<Flock<File>, StoreError> {
-    let refusal = StoreError::unavailable(
-        format!("{} is being restored", database.display()),
-        "wait until the restore has ended",
-    );
-    lock(database, FlockArg::LockSharedNonblock, &refusal)
-}
-
-/// Held while another database takes this one's place: nobody has it open, and nobody opens it.
-pub(crate) fn out_of_use(database: &Path) -> Result<Flock<File>, StoreError> {
-    let refusal = StoreError::unavailable(
-        format!("a Keyward runs on {}", database.display()),
-        "stop it first, and wait for commands that run",
-    );
-    lock(database, FlockArg::LockExclusiveNonblock, &refusal)
-}
 
 /// Copies a database that may be in use into an empty file, as it is at one moment. Changes go on meanwhile.
 pub(crate) fn make(from: &Path, to: &Path) -> Result<Revision, StoreError> {

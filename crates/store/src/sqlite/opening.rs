@@ -13,7 +13,7 @@ use nix::fcntl::Flock;
 use rusqlite::Connection;
 
 use super::{
-    Chaining, SqliteStore, connection, copy, hints::Hints, imported, migrations, readers::Readers,
+    Chaining, SqliteStore, connection, hints::Hints, imported, lock, migrations, readers::Readers,
     reads, record, writer::Writer,
 };
 use crate::{chain::ChainKeys, error::StoreError, store::MaterialCheck};
@@ -28,8 +28,8 @@ pub struct Opening {
 
 impl Opening {
     pub(super) fn of(database: &Path) -> Result<Self, StoreError> {
-        let alone = connection::alone(database)?;
-        let in_use = copy::in_use(database)?;
+        let alone = lock::alone(database)?;
+        let in_use = lock::in_use(database)?;
         let mut connection = connection::writing(database)?;
         migrations::lay_foundation(&mut connection, database)?;
         Ok(Self { connection, alone, in_use, database: database.to_owned() })
