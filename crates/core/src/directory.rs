@@ -17,7 +17,11 @@ use arc_swap::ArcSwap;
 use crate::{
     id::{ApiNumber, KeyId, OrganizationId, SecretId},
     key::{Digest, Key, KeyState, Secret},
-    limit::{Plan, Price},
+    limit::{
+        Plan, Price,
+        applied::{self, Applied, Place},
+        tables::{Plans, Prices},
+    },
     network::Network,
     organization::{Organization, OrganizationState},
     permission::PermissionSet,
@@ -40,12 +44,14 @@ const FEWEST_SHARDS: usize = 1024;
 pub struct OrganizationSlot(u32);
 
 /// What narrows a key beyond its permissions; few keys have any.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Restrictions {
     /// Networks it may be used from; empty means everywhere.
     pub networks: Box<[Network]>,
     /// Models it may ask for.
     pub models: Option<Box<[Box<str>]>>,
+    /// Its own limits.
+    pub limits: Box<[Applied]>,
 }
 
 /// One secret with all that is decided about its key.
@@ -130,6 +136,12 @@ struct InSlot {
     state: OrganizationState,
     /// Whether it may use certain models only.
     confined: bool,
+    /// By which its own counts are told from others'.
+    tag: u128,
+    /// The plan it is on, as plans are compared.
+    plan: Option<Box<str>>,
+    /// Its own limits.
+    limits: Arc<[Applied]>,
     organization: Arc<Organization>,
 }
 
@@ -138,9 +150,27 @@ impl InSlot {
         Self {
             state: organization.state,
             confined: organization.allowed_models.is_some(),
+            tag: applied::tag(organization.id.as_str().as_bytes()),
+            plan: organization.plan.as_ref().map(|plan| plan.folded().into()),
+            limits: Applied::all(&organization.limits, Place::Organization(&organization.id))
+                .into(),
             organization: Arc::new(organization),
         }
     }
+}
+
+/// What an organization's limits are looked up in.
+pub(crate) struct OrganizationLimits<'d> {
+    /// By which its own counts are told from others'.
+    pub(crate) tag: u128,
+    /// The plan it is on, as plans are compared.
+    pub(crate) plan: Option<&'d str>,
+    /// Its own limits.
+    pub(crate) own: &'d [Applied],
+    /// Plans that were made here.
+    pub(crate) plans: &'d Plans,
+    /// What models cost.
+    pub(crate) prices: &'d Prices,
 }
 
 #[derive(Debug, Default)]
@@ -154,8 +184,8 @@ pub struct Directory {
     shards: Box<[ArcSwap<Shard>]>,
     organizations: ArcSwap<Organizations>,
     imported: AllImported,
-    plans: ArcSwap<Vec<Plan>>,
-    prices: ArcSwap<Vec<Price>>,
+    plans: ArcSwap<Plans>,
+    prices: ArcSwap<Prices>,
     /// Changes read, copy and replace; two at once would lose one. Inside, where secrets of other systems stand.
     writing: Mutex<Placed>,
 }
@@ -222,6 +252,24 @@ impl Directory {
         at.and_then(|at| organizations.in_slots.get(at)).is_some_and(|one| one.confined)
     }
 
+    /// Does something with the limits that an organization meets besides those of APIs and keys.
+    pub(crate) fn with_limits<R>(
+        &self,
+        slot: OrganizationSlot,
+        then: impl FnOnce(OrganizationLimits<'_>) -> R,
+    ) -> Option<R> {
+        let organizations = self.organizations.load();
+        let one = organizations.in_slots.get(usize::try_from(slot.0).ok()?)?;
+        let (plans, prices) = (self.plans.load(), self.prices.load());
+        Some(then(OrganizationLimits {
+            tag: one.tag,
+            plan: one.plan.as_deref(),
+            own: &one.limits,
+            plans: &plans,
+            prices: &prices,
+        }))
+    }
+
     /// What is known of an API's secrets that came from another system; `None` where there are none, as with most. Asked only of
     /// requests that would be refused otherwise.
     pub fn imported(&self, api: ApiNumber) -> Option<Arc<Imported>> {
@@ -239,23 +287,23 @@ impl Directory {
     }
 
     /// The plans that were made here; a profile's own are in the policy, and one of these takes the place of a profile's of its name.
-    pub fn plans(&self) -> Arc<Vec<Plan>> {
+    pub fn plans(&self) -> Arc<Plans> {
         self.plans.load_full()
     }
 
     /// What models cost.
-    pub fn prices(&self) -> Arc<Vec<Price>> {
+    pub fn prices(&self) -> Arc<Prices> {
         self.prices.load_full()
     }
 
     /// Replaces all plans.
     pub fn put_plans(&self, plans: Vec<Plan>) {
-        self.plans.store(Arc::new(plans));
+        self.plans.store(Arc::new(Plans::new(plans)));
     }
 
     /// Replaces all prices.
     pub fn put_prices(&self, prices: Vec<Price>) {
-        self.prices.store(Arc::new(prices));
+        self.prices.store(Arc::new(Prices::new(prices)));
     }
 
     /// Adds an organization or replaces what is known of it; it keeps its slot.
@@ -394,8 +442,8 @@ impl DirectoryBuilder {
             shards: shards.collect(),
             organizations: ArcSwap::from_pointee(self.organizations),
             imported: self.imported,
-            plans: ArcSwap::from_pointee(self.plans),
-            prices: ArcSwap::from_pointee(self.prices),
+            plans: ArcSwap::from_pointee(Plans::new(self.plans)),
+            prices: ArcSwap::from_pointee(Prices::new(self.prices)),
             writing: Mutex::new(self.placed),
         }
     }
@@ -411,13 +459,14 @@ fn orphan(key: &Key) -> Orphan {
 }
 
 fn restrictions_of(key: &Key) -> Option<Arc<Restrictions>> {
-    if key.allowed_networks.is_empty() && key.allowed_models.is_none() {
+    if key.allowed_networks.is_empty() && key.allowed_models.is_none() && key.limits.is_empty() {
         return None;
     }
     let models = key.allowed_models.as_ref();
     Some(Arc::new(Restrictions {
         networks: key.allowed_networks.as_slice().into(),
         models: models.map(|models| models.iter().map(|model| model.as_str().into()).collect()),
+        limits: Applied::all(&key.limits, Place::Key(key.id)),
     }))
 }
 

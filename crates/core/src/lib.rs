@@ -26,6 +26,7 @@ pub mod permission;
 pub mod policy;
 pub mod profile;
 pub mod query;
+pub mod reserve;
 pub mod rights;
 pub mod route;
 pub mod slow;

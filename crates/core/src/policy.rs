@@ -9,7 +9,10 @@ use hashbrown::HashMap;
 use crate::{
     id::{ApiName, ApiNumber},
     key::Plaintext,
-    limit::Limit,
+    limit::{
+        Dimension, Limit,
+        applied::{Applied, Place},
+    },
     profile::{Https, Profile},
     route::Routes,
 };
@@ -77,6 +80,8 @@ impl std::fmt::Debug for Upstream {
 #[derive(Clone, Debug)]
 pub struct Policy {
     apis: Vec<Api>,
+    /// Of each API, in their order.
+    limits: Vec<ApiLimits>,
     upstreams: Vec<Upstream>,
     /// Words for requests that reach no API.
     fallback: Arc<Profile>,
@@ -85,6 +90,46 @@ pub struct Policy {
     by_host: HashMap<Box<str>, Vec<Entry>>,
     /// Suffixes (`.example.com`), longest first; the empty one is `*`.
     by_suffix: Vec<(Box<str>, Vec<Entry>)>,
+}
+
+/// What limits requests at an API besides those of organizations and keys.
+#[derive(Clone, Debug)]
+pub(crate) struct ApiLimits {
+    /// Its own.
+    pub(crate) own: Box<[Applied]>,
+    /// The plans of its profile, by name as names are compared.
+    plans: Vec<(Box<str>, Box<[Applied]>)>,
+    /// The plan of organizations that are on none.
+    pub(crate) default_plan: Option<Box<str>>,
+}
+
+impl ApiLimits {
+    fn new(api: &Api) -> Self {
+        let plans = api.profile.limits.plans.iter().map(|plan| {
+            let name = plan.name.folded();
+            // Of a profile's plan, what is counted at one API is not counted at another.
+            let limits = plan.limits.iter().map(|limit| {
+                let mut here = limit.clone();
+                here.per.push(Dimension::Api);
+                here.per.sort_unstable();
+                here.per.dedup();
+                here
+            });
+            let limits: Vec<_> = limits.collect();
+            (name.as_str().into(), Applied::all(&limits, Place::Plan(&name)))
+        });
+        Self {
+            own: Applied::all(&api.limits, Place::Api(&api.name)),
+            plans: plans.collect(),
+            default_plan: api.profile.limits.default_plan.as_ref().map(|name| name.folded().into()),
+        }
+    }
+
+    /// The limits of the profile's plan of this name.
+    pub(crate) fn plan(&self, folded: &str) -> &[Applied] {
+        let found = self.plans.iter().find(|(name, _)| **name == *folded);
+        found.map_or(&[], |(_, limits)| limits)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -155,7 +200,8 @@ impl Policy {
             None => true,
         });
         by_suffix.sort_by_key(|(suffix, _): &(Box<str>, _)| usize::MAX - suffix.len());
-        Ok(Self { apis, upstreams, fallback, stale_after, by_host, by_suffix })
+        let limits = apis.iter().map(ApiLimits::new).collect();
+        Ok(Self { apis, limits, upstreams, fallback, stale_after, by_host, by_suffix })
     }
 
     /// The API at a host (as the Host header gives it, port and all) and path.
@@ -185,6 +231,12 @@ impl Policy {
     /// All APIs, as configured.
     pub fn apis(&self) -> &[Api] {
         &self.apis
+    }
+
+    /// What limits requests at an API besides those of organizations and keys.
+    pub(crate) fn limits(&self, api: &Api) -> Option<&ApiLimits> {
+        let at = self.apis.iter().position(|other| other.number == api.number)?;
+        self.limits.get(at)
     }
 
     /// All upstreams, as configured.

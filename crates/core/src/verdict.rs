@@ -82,8 +82,20 @@ reasons! {
     ForeignModelId = "foreign_model_id",
     /// The request asks for a model that the key is not allowed.
     ModelNotAllowed = "model_not_allowed",
-    /// A limit is reached; waiting helps.
+    /// Nobody said what the model costs that the request asks for, and what it costs is limited.
+    UnpricedModel = "unpriced_model",
+    /// A rate is reached; waiting helps.
     RateLimited = "rate_limited",
+    /// Too many requests are in progress; waiting helps.
+    ConcurrencyLimited = "concurrency_limited",
+    /// What a period of the calendar allows is used up.
+    QuotaExhausted = "quota_exhausted",
+    /// The money for a period of the calendar is used up.
+    BudgetExhausted = "budget_exhausted",
+    /// The balance is used up.
+    CreditExhausted = "credit_exhausted",
+    /// One request asks for more than a limit ever allows.
+    ExceedsLimit = "exceeds_limit",
     /// A fault of ours.
     Internal = "internal",
     /// The upstream could not be reached or its answer is no HTTP.
@@ -124,6 +136,8 @@ pub struct Denial {
     pub allowed: Option<Box<str>>,
     /// How long to wait before trying again.
     pub retry_after: Option<Duration>,
+    /// The limit that has no room, by name.
+    pub limit: Option<Box<str>>,
 }
 
 impl Denial {
@@ -140,6 +154,7 @@ impl Denial {
             value: None,
             allowed: None,
             retry_after: None,
+            limit: None,
         }
     }
 }
@@ -165,6 +180,8 @@ pub struct Permit {
     pub(crate) organization: crate::directory::OrganizationSlot,
     /// What the key may do.
     pub(crate) permissions: PermissionSet,
+    /// What narrows it, its limits among that.
+    pub(crate) restrictions: Option<std::sync::Arc<crate::directory::Restrictions>>,
 }
 
 impl Permit {

@@ -1,4 +1,4 @@
-//! A request's way, top to bottom: guard, route, credential, decide, forward, record.
+//! A request's way, top to bottom: guard, route, credential, decide, reserve, forward, record.
 
 use std::{
     future::poll_fn,
@@ -17,6 +17,7 @@ use keyward_core::{
     declared,
     policy::Api,
     profile::{Exposed, Profile},
+    reserve::{self, Asking, Estimate},
     route::RouteMatch,
     snapshot::Snapshot,
     usage::Exposure,
@@ -88,6 +89,15 @@ pub(crate) async fn exchange(
     }
 }
 
+/// The facts of a request, as they are decided on.
+type Facts<'f> = decide::Request<'f, RequestHead>;
+
+/// Leave to forward, and the body where it was read for that.
+struct Decided {
+    permit: Permit,
+    whole: Option<Whole>,
+}
+
 /// A body that was read to its end.
 struct Whole {
     bytes: Bytes,
@@ -132,7 +142,31 @@ impl<'w> Exchange<'w> {
             Box::new(Denial::new(Reason::UnknownApi, "No API is served at this host and path."))
         })?;
 
-        let (permit, upload) = self.decide(api, body, ticket).await?;
+        let facts = self.facts(api);
+        let route = match api.routes.find(facts.method, facts.path) {
+            RouteMatch::Found(route) => Some(route),
+            _ => None,
+        };
+        ticket.reached(api, route);
+        let caller = self.identify(&facts, ticket).await?;
+        let most = route.and_then(|route| route.body_limit).or(self.settings.limits.body_bytes);
+        let asking = Asking {
+            caller: caller.whose(),
+            api,
+            route: route.map_or("", |route| route.pattern.as_str()),
+            model: None,
+        };
+        let decided = self.decide(&facts, &caller, body, most, ticket).await;
+        let Decided { permit, whole } =
+            decided.inspect_err(|denial| self.tell_limits(&asking, denial, ticket))?;
+        self.reserve(&asking, ticket)?;
+        let upload = match (whole, body.take()) {
+            (Some(whole), _) => Upload::whole(whole.bytes, whole.held),
+            (None, Some(stream)) => {
+                Upload::stream(stream, most.unwrap_or(u64::MAX), ticket.upload.clone())
+            }
+            (None, None) => return Err(undecided()),
+        };
         let way = forward::Way {
             worker: self.worker,
             connection: self.connection,
@@ -162,15 +196,8 @@ impl<'w> Exchange<'w> {
         self.api.map_or_else(|| self.snapshot.policy().fallback(), |api| &api.profile)
     }
 
-    /// Credential and decision. The body is read only for a caller that holds everything else.
-    async fn decide(
-        &self,
-        api: &Api,
-        body: &mut Option<ClientBody>,
-        ticket: &mut Ticket,
-    ) -> Result<(Permit, Upload), Box<Denial>> {
-        let mut now = ticket.began();
-        let facts = decide::Request {
+    fn facts(&self, api: &'w Api) -> Facts<'w> {
+        decide::Request {
             api,
             method: self.head.method.as_str().parse().ok(),
             path: self.head.path(),
@@ -178,33 +205,45 @@ impl<'w> Exchange<'w> {
             headers: self.head,
             client: self.client,
             secure: self.secure,
-        };
-        let route = match api.routes.find(facts.method, facts.path) {
-            RouteMatch::Found(route) => Some(route),
-            _ => None,
-        };
-        ticket.reached(api, route);
-        if let Some(outage) = decide::outage(self.snapshot, now, &mut Silent) {
+        }
+    }
+
+    /// Who calls, by the credential.
+    async fn identify(
+        &self,
+        facts: &Facts<'_>,
+        ticket: &mut Ticket,
+    ) -> Result<Caller, Box<Denial>> {
+        if let Some(outage) = decide::outage(self.snapshot, ticket.began(), &mut Silent) {
             return Err(Box::new(outage_denial(outage)));
         }
-        let identity = decide::identify(self.snapshot, &facts)
-            .inspect_err(|denial| self.tell_exposed(api, denial))?;
+        let identity = decide::identify(self.snapshot, facts)
+            .inspect_err(|denial| self.tell_exposed(facts.api, denial))?;
         let caller = match identity {
             Identity::Known(caller) => caller,
-            Identity::Unproven(suspect) => {
-                let caller = Box::pin(self.prove(&facts, *suspect)).await?;
-                now = clock::now();
-                caller
-            }
+            Identity::Unproven(suspect) => Box::pin(self.prove(facts, *suspect)).await?,
         };
         ticket.caller(caller.key());
-        let most = route.and_then(|route| route.body_limit).or(self.settings.limits.body_bytes);
+        Ok(caller)
+    }
+
+    /// Whether the caller may. The body is read only for one who holds everything else.
+    async fn decide(
+        &self,
+        facts: &Facts<'_>,
+        caller: &Caller,
+        body: &mut Option<ClientBody>,
+        most: Option<u64>,
+        ticket: &mut Ticket,
+    ) -> Result<Decided, Box<Denial>> {
+        // Finding the caller may have taken time.
+        let now = if ticket.took() > AT_ONCE { clock::now() } else { ticket.began() };
         let mut whole = None;
-        let mut progress = decide::authorize(self.snapshot, &facts, &caller, Body::NotRead, now);
+        let mut progress = decide::authorize(self.snapshot, facts, caller, Body::NotRead, now);
         match (&progress, body.as_mut()) {
             (Progress::BodyWanted, Some(body)) => {
                 let (decided, read) =
-                    Box::pin(self.decide_on_body(&facts, body, most, &ticket.upload)).await?;
+                    Box::pin(self.decide_on_body(facts, body, most, &ticket.upload)).await?;
                 progress = decided;
                 whole = Some(read);
             }
@@ -212,7 +251,7 @@ impl<'w> Exchange<'w> {
                 check_length(small, most)?;
                 let read = self.read_whole(small, SMALL_BODY, &ticket.upload).await?;
                 if read.waited && ticket.took() > AT_ONCE {
-                    progress = self.decide_again(&facts, Body::NotRead)?;
+                    progress = self.decide_again(facts, Body::NotRead)?;
                 }
                 whole = Some(read);
             }
@@ -222,18 +261,11 @@ impl<'w> Exchange<'w> {
             Progress::Decided(Verdict::Permit(permit)) => {
                 // Who may not is told so, whatever the size of what it sends; who may, before it is taken.
                 body.as_ref().map_or(Ok(()), |body| check_length(body, most))?;
-                let upload = match (whole, body.take()) {
-                    (Some(whole), _) => Upload::whole(whole.bytes, whole.held),
-                    (None, Some(stream)) => {
-                        Upload::stream(stream, most.unwrap_or(u64::MAX), ticket.upload.clone())
-                    }
-                    (None, None) => return Err(undecided()),
-                };
                 ticket.accepted(permit.key(), permit.secret(), self.client, now);
-                if let Some(upgrade) = decide::upgrade(self.snapshot, &facts, &caller) {
+                if let Some(upgrade) = decide::upgrade(self.snapshot, facts, caller) {
                     self.worker.recorder.borrow_mut().upgraded(upgrade);
                 }
-                Ok((permit, upload))
+                Ok(Decided { permit, whole })
             }
             Progress::Decided(Verdict::Denial(denial)) => Err(denial),
             Progress::Decided(Verdict::Outage(outage)) => Err(Box::new(outage_denial(outage))),
@@ -241,12 +273,39 @@ impl<'w> Exchange<'w> {
         }
     }
 
+    /// Every limit that applies must have room.
+    fn reserve(&self, asking: &Asking<'_>, ticket: &mut Ticket) -> Result<(), Box<Denial>> {
+        let (now, wall) = (ticket.moment(), ticket.began());
+        let mut lines = Vec::new();
+        let reservation = reserve::reserve(
+            self.snapshot,
+            &self.worker.counters,
+            asking,
+            Estimate::default,
+            now,
+            |stand| {
+                lines = self.worker.buffers.write();
+                stand.write_headers(&mut lines, asking.api, wall);
+            },
+        );
+        ticket.limits = lines;
+        ticket.reserved(reservation?);
+        Ok(())
+    }
+
+    /// Who is known and refused for something else hears of the limits too.
+    fn tell_limits(&self, asking: &Asking<'_>, denial: &Denial, ticket: &mut Ticket) {
+        if self.profile().refusals.status(denial.reason) == 401 {
+            return;
+        }
+        let (now, wall) = (ticket.moment(), ticket.began());
+        reserve::look(self.snapshot, &self.worker.counters, asking, now, |stand| {
+            stand.write_headers(&mut ticket.limits, asking.api, wall);
+        });
+    }
+
     /// Finds a caller who showed what may be an imported secret, of which only a slow hash is known.
-    async fn prove(
-        &self,
-        facts: &decide::Request<'_, RequestHead>,
-        suspect: Suspect,
-    ) -> Result<Caller, Box<Denial>> {
+    async fn prove(&self, facts: &Facts<'_>, suspect: Suspect) -> Result<Caller, Box<Denial>> {
         match self.worker.slow.check(&suspect).await {
             Err(Full) => return Err(suspect.unchecked()),
             Ok(Checked::None) => return Err(suspect.unknown()),
@@ -256,10 +315,7 @@ impl<'w> Exchange<'w> {
     }
 
     /// While something was waited for, time passed and the key may have been revoked: what counts is the moment of forwarding.
-    fn identify_again(
-        &self,
-        facts: &decide::Request<'_, RequestHead>,
-    ) -> Result<Caller, Box<Denial>> {
+    fn identify_again(&self, facts: &Facts<'_>) -> Result<Caller, Box<Denial>> {
         if !Arc::ptr_eq(&self.worker.snapshot(), self.snapshot) {
             // What this request began with is followed no longer: a revocation since then would not show in it.
             let mut denial = Denial::new(
@@ -308,7 +364,7 @@ impl<'w> Exchange<'w> {
 
     async fn decide_on_body(
         &self,
-        facts: &decide::Request<'_, RequestHead>,
+        facts: &Facts<'_>,
         body: &mut ClientBody,
         most: Option<u64>,
         state: &UploadState,
@@ -325,11 +381,7 @@ impl<'w> Exchange<'w> {
         Ok((self.decide_again(facts, known)?, whole))
     }
 
-    fn decide_again(
-        &self,
-        facts: &decide::Request<'_, RequestHead>,
-        body: Body<'_>,
-    ) -> Result<Progress, Box<Denial>> {
+    fn decide_again(&self, facts: &Facts<'_>, body: Body<'_>) -> Result<Progress, Box<Denial>> {
         let caller = self.identify_again(facts)?;
         Ok(decide::authorize(self.snapshot, facts, &caller, body, clock::now()))
     }

@@ -231,8 +231,9 @@ fn internal(what: &'static str) -> Box<Denial> {
 impl Forwarding {
     /// The answer for the client.
     pub(crate) fn into_reply(self, mut ticket: Ticket) -> Reply {
-        let Self { status, lines, dated, length, call, permit } = self;
+        let Self { status, mut lines, dated, length, call, permit } = self;
         ticket.answered(status);
+        lines.extend_from_slice(&ticket.limits);
         let (body, tunnel) = match status {
             SWITCHING_PROTOCOLS => {
                 let upstream = call.into_tunnelled();

@@ -4,11 +4,13 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
-use keyward_core::{slow::SlowCheck, snapshot::Snapshot, usage::UsageSink};
+use keyward_core::{
+    limit::counters::Counters, slow::SlowCheck, snapshot::Snapshot, usage::UsageSink,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
 
@@ -55,6 +57,21 @@ impl From<tls::TlsError> for StartError {
     }
 }
 
+/// What the gateway decides from, and whom it tells.
+#[derive(Clone)]
+pub struct Ports {
+    /// What requests are decided from.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// What limits count.
+    pub counters: Arc<Counters>,
+    /// What windows that slide are counted from.
+    pub began: Instant,
+    /// Who hears of requests.
+    pub usage: Arc<dyn UsageSink>,
+    /// Checks imported secrets, on threads of its own.
+    pub slow: Arc<dyn SlowCheck>,
+}
+
 /// A running gateway. Dropping it without [`Gateway::drain`] stops it too, without waiting.
 pub struct Gateway {
     addresses: Vec<SocketAddr>,
@@ -66,15 +83,8 @@ pub struct Gateway {
 
 impl Gateway {
     /// Binds every listener and starts the worker threads. Requests are taken when this returns.
-    ///
-    /// `slow` checks imported secrets, on threads of its own.
     #[expect(clippy::needless_pass_by_value, reason = "the gateway holds them for its life")]
-    pub fn start(
-        config: GatewayConfig,
-        snapshot: Arc<ArcSwap<Snapshot>>,
-        usage: Arc<dyn UsageSink>,
-        slow: Arc<dyn SlowCheck>,
-    ) -> Result<Self, StartError> {
+    pub fn start(config: GatewayConfig, ports: Ports) -> Result<Self, StartError> {
         let settings = Arc::new(ArcSwap::from_pointee(Compiled::new(config.settings)?));
         let count = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -101,13 +111,12 @@ impl Gateway {
         }
 
         let (stop, drain) = watch::channel(false);
-        let slow = Arc::new(Pool::start(&slow, count).map_err(StartError::Thread)?);
+        let slow = Arc::new(Pool::start(&ports.slow, count).map_err(StartError::Thread)?);
         let mut workers = Vec::with_capacity(count);
         for (at, listening) in listening.into_iter().enumerate() {
             let parts = WorkerParts {
-                snapshot: snapshot.clone(),
+                ports: ports.clone(),
                 settings: settings.clone(),
-                usage: usage.clone(),
                 slow: slow.clone(),
                 listening,
                 drain: drain.clone(),

@@ -34,4 +34,4 @@ mod worker;
 pub use config::{
     Deadlines, GatewayConfig, IdentityHeaders, Limits, ListenerConfig, Settings, TlsFiles,
 };
-pub use gateway::{Gateway, StartError};
+pub use gateway::{Gateway, Ports, StartError};

@@ -10,6 +10,10 @@ use std::{
 use hashbrown::HashMap;
 use keyward_core::{
     id::{KeyId, SecretId},
+    limit::{
+        Unit,
+        counters::{Moment, Reservation},
+    },
     policy::Api,
     route::Route,
     time::Timestamp,
@@ -184,6 +188,10 @@ pub(crate) struct Ticket {
     accepted_from: Option<IpAddr>,
     status: u16,
     pub(crate) sums: UsageSums,
+    /// What is set aside of its limits.
+    reservation: Reservation,
+    /// Header lines that tell of its limits.
+    pub(crate) limits: Vec<u8>,
     log: Option<Box<LogLine>>,
 }
 
@@ -206,6 +214,8 @@ impl Ticket {
             accepted_from: None,
             status: CLIENT_LEFT,
             sums: UsageSums { requests: 1, ..UsageSums::default() },
+            reservation: Reservation::default(),
+            limits: Vec::new(),
             log: None,
         }
     }
@@ -250,6 +260,33 @@ impl Ticket {
         self.worker.recorder.borrow_mut().used(self.scope, from, now);
     }
 
+    /// The moment it began, by both clocks.
+    pub(crate) fn moment(&self) -> Moment {
+        self.worker.moment(self.began, self.started)
+    }
+
+    /// Its limits have room for it: what it used of them is settled at its end.
+    pub(crate) fn reserved(&mut self, reservation: Reservation) {
+        self.reservation = reservation;
+    }
+
+    fn settle(&mut self, now: Timestamp, latency: Duration) {
+        let reservation = std::mem::take(&mut self.reservation);
+        if reservation.is_empty() {
+            return;
+        }
+        let (tokens, cost) = (self.sums.tokens, self.sums.cost);
+        let used = |unit| match unit {
+            Unit::Requests => 1,
+            Unit::Tokens => tokens.total(),
+            Unit::InputTokens => tokens.input,
+            Unit::OutputTokens => tokens.output,
+            Unit::Cost => cost.billionths(),
+        };
+        let now = self.worker.moment(now, self.started + latency);
+        self.worker.counters.settle(reservation, used, now);
+    }
+
     /// The status that was sent, or is about to be.
     pub(crate) fn answered(&mut self, status: u16) {
         self.status = status;
@@ -262,6 +299,8 @@ impl Drop for Ticket {
         self.sums.bytes_in += self.upload.bytes.get();
         self.sums.latency_micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         let now = self.began.plus(latency);
+        self.settle(now, latency);
+        self.worker.buffers.keep_write(std::mem::take(&mut self.limits));
         let mut recorder = self.worker.recorder.borrow_mut();
         let used = self.accepted_from.map(|from| (self.began, from));
         recorder.add(self.scope, self.status, &self.sums, now, used);

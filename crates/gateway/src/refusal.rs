@@ -45,6 +45,7 @@ pub(crate) fn answer(
         ticket.caller(key);
     }
     let mut lines = ticket.worker().buffers.write();
+    lines.extend_from_slice(&ticket.limits);
     let mut numbered = false;
     for (name, value) in &rendered.headers {
         numbered |= name.eq_ignore_ascii_case(&profile.request_id.header);

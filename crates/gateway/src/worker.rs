@@ -9,13 +9,21 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
-use keyward_core::{snapshot::Snapshot, usage::UsageSink};
+use keyward_core::{
+    limit::{
+        Steady,
+        counters::{Counters, Moment},
+    },
+    snapshot::Snapshot,
+    time::Timestamp,
+};
 use tokio::{net::TcpListener, sync::watch, task::LocalSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
     buffers::Buffers,
     clock, connection,
+    gateway::Ports,
     headers::Prepared,
     record::Recorder,
     settings::Compiled,
@@ -34,6 +42,9 @@ const FLUSH: Duration = Duration::from_secs(1);
 pub(crate) struct Worker {
     snapshot: RefCell<Cached<Snapshot>>,
     settings: RefCell<Cached<Compiled>>,
+    /// Shared with the other cores: a limit is one for all of them.
+    pub(crate) counters: Arc<Counters>,
+    began: Instant,
     pub(crate) watchdog: Rc<Watchdog>,
     pub(crate) upstreams: Rc<Upstreams>,
     pub(crate) buffers: Rc<Buffers>,
@@ -84,9 +95,8 @@ pub(crate) struct Listening {
 
 /// What a worker's thread is started with.
 pub(crate) struct WorkerParts {
-    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(crate) ports: Ports,
     pub(crate) settings: Arc<ArcSwap<Compiled>>,
-    pub(crate) usage: Arc<dyn UsageSink>,
     pub(crate) slow: Arc<Pool>,
     pub(crate) listening: Vec<Listening>,
     pub(crate) drain: watch::Receiver<bool>,
@@ -105,6 +115,11 @@ impl Worker {
     /// The settings in force.
     pub(crate) fn settings(&self) -> Lent<Compiled> {
         self.settings.borrow_mut().load()
+    }
+
+    /// A moment by both clocks.
+    pub(crate) fn moment(&self, wall: Timestamp, at: Instant) -> Moment {
+        Moment { wall, steady: Steady::from_elapsed(at.saturating_duration_since(self.began)) }
     }
 
     /// A deadline for one exchange; to be given back by [`Worker::keep_watch`].
@@ -156,13 +171,15 @@ async fn work(parts: WorkerParts) -> std::io::Result<Rc<Worker>> {
     let workers = parts.workers.max(1);
     let buffers = Rc::<Buffers>::default();
     let worker = Rc::new(Worker {
-        snapshot: RefCell::new(Cached::new(parts.snapshot)),
+        snapshot: RefCell::new(Cached::new(parts.ports.snapshot)),
+        counters: parts.ports.counters,
+        began: parts.ports.began,
         settings: RefCell::new(Cached::new(parts.settings)),
         watchdog: Watchdog::new(),
         upstreams: Rc::new(Upstreams::new(buffers.clone())),
         buffers,
         date: RefCell::default(),
-        recorder: RefCell::new(Recorder::new(parts.usage)),
+        recorder: RefCell::new(Recorder::new(parts.ports.usage)),
         prepared: RefCell::default(),
         slow: parts.slow,
         spare_watches: RefCell::default(),

@@ -9,6 +9,7 @@ mod audit;
 mod authority;
 mod connection;
 pub(crate) mod copy;
+mod counters;
 mod faults;
 mod hints;
 mod identities;
@@ -35,6 +36,7 @@ use async_trait::async_trait;
 use keyward_core::{
     id::{ApiName, InvitationId, KeyId, KeyRequestId, NodeId, OrganizationId, SessionId, UserId},
     key::Digest,
+    limit::{Saved, applied::CounterId},
     member::{Email, Membership, User},
     organization::Organization,
     time::Timestamp,
@@ -330,6 +332,20 @@ impl Store for SqliteStore {
 
     async fn record(&self, batch: UsageBatch) -> Result<(), StoreError> {
         let work = move |connection: &_| record::record(connection, &batch);
+        self.writer.run(Tell::Nobody, work).await
+    }
+
+    async fn save_counters(&self, counters: Vec<Saved>) -> Result<(), StoreError> {
+        let work = move |connection: &_| counters::save(connection, &counters);
+        self.writer.run(Tell::Nobody, work).await
+    }
+
+    async fn counters(&self, page: Page<CounterId>) -> Result<Vec<Saved>, StoreError> {
+        self.readers.ask(move |connection| counters::page(connection, page)).await
+    }
+
+    async fn forget_counters(&self, before: Timestamp, most: u32) -> Result<u64, StoreError> {
+        let work = move |connection: &_| counters::forget(connection, before, most);
         self.writer.run(Tell::Nobody, work).await
     }
 

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use keyward_core::{
     id::{ApiName, InvitationId, KeyId, KeyRequestId, NodeId, OrganizationId, SessionId, UserId},
     key::Digest,
+    limit::{Saved, applied::CounterId},
     member::{Email, Membership, User},
     organization::Organization,
     time::Timestamp,
@@ -220,6 +221,15 @@ pub trait Store: Send + Sync {
         &self,
         token: &TokenDigest,
     ) -> Result<Option<Invitation>, StoreError>;
+
+    /// Keeps what limits have counted, in the place of what was kept of the same, in one transaction without revision or audit entry.
+    async fn save_counters(&self, counters: Vec<Saved>) -> Result<(), StoreError>;
+
+    /// What limits had counted, in the order of the counters' numbers.
+    async fn counters(&self, page: Page<CounterId>) -> Result<Vec<Saved>, StoreError>;
+
+    /// Forgets counters of which nothing counts since `before`, `most` at most. Returns how many went.
+    async fn forget_counters(&self, before: Timestamp, most: u32) -> Result<u64, StoreError>;
 
     /// A gateway began to follow the feed, or still does. Those not heard of for a day are forgotten.
     async fn see_node(&self, node: &Node) -> Result<(), StoreError>;

@@ -22,6 +22,7 @@ use crate::{
     organization::OrganizationState,
     policy::Api,
     profile::Https,
+    reserve::Whose,
     route::{Method, Route, RouteMatch},
     snapshot::Snapshot,
     time::Timestamp,
@@ -80,6 +81,11 @@ impl Caller {
     /// Whose request it is.
     pub const fn key(&self) -> KeyId {
         self.entry.key
+    }
+
+    /// Whose request it is, for its limits.
+    pub fn whose(&self) -> Whose<'_> {
+        Whose::new(self.entry.key, self.entry.organization, self.entry.restrictions.as_deref())
     }
 }
 
@@ -427,6 +433,7 @@ fn may<H: ?Sized>(
         digest: entry.digest(),
         organization: entry.organization,
         permissions: entry.permissions,
+        restrictions: entry.restrictions.clone(),
     }))
 }
 

@@ -405,10 +405,10 @@ impl State {
         match (self, &limit.limit().bound) {
             (Self::Window(window), Bound::Rate { .. }) => window.advance(now.steady, limit.width()),
             (Self::Quota(quota), Bound::Quota { period, zone, .. }) => {
-                quota.advance(now.wall, limit.rule(), *period, zone)
+                quota.advance(now.wall, limit.rule(), *period, zone);
             }
             (Self::Credit(credit), Bound::Credit { amount, refill }) => {
-                credit.advance(now.wall, *amount, refill.as_ref())
+                credit.advance(now.wall, *amount, refill.as_ref());
             }
             (Self::Progress(_), Bound::Concurrency { .. }) => {}
             // Its number says which kind it is; what was saved under it may have been damaged.

@@ -11,10 +11,12 @@
 pub mod applied;
 mod balance;
 pub mod counters;
+pub mod headers;
 pub mod period;
 mod rate;
 mod saved;
 mod source;
+pub mod tables;
 
 use std::{fmt, str::FromStr, time::Duration};
 

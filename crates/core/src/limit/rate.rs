@@ -186,7 +186,7 @@ impl Window {
             };
             match slots.last_mut() {
                 Some(last) if last.part == part => {
-                    last.count = last.count.saturating_add(slot.count)
+                    last.count = last.count.saturating_add(slot.count);
                 }
                 _ => slots.push(Slot { part, count: slot.count }),
             }

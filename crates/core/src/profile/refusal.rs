@@ -128,6 +128,7 @@ fn fact_value(fact: Fact, denial: &Denial, context: &RefusalContext<'_>, status:
         Fact::RetryAfter => {
             denial.retry_after.map_or(Value::Null, |w| Value::from(whole_seconds(w)))
         }
+        Fact::Limit => text(denial.limit.as_deref()),
         Fact::Method => Value::from(context.method),
         Fact::Path => Value::from(context.path),
     }
@@ -480,7 +481,22 @@ fn always_known(fact: Fact, reason: Reason) -> bool {
             matches!(reason, R::ForeignOrganization | R::ForeignModelId | R::ModelNotAllowed)
         }
         Fact::Allowed => reason == R::MethodNotAllowed,
-        Fact::RetryAfter => matches!(reason, R::RateLimited | R::Unavailable),
+        Fact::RetryAfter => {
+            matches!(
+                reason,
+                R::RateLimited | R::ConcurrencyLimited | R::QuotaExhausted | R::Unavailable
+            )
+        }
+        Fact::Limit => matches!(
+            reason,
+            R::RateLimited
+                | R::ConcurrencyLimited
+                | R::QuotaExhausted
+                | R::BudgetExhausted
+                | R::CreditExhausted
+                | R::ExceedsLimit
+                | R::UnpricedModel
+        ),
         _ => true,
     }
 }

@@ -39,6 +39,8 @@ pub enum Fact {
     Allowed,
     /// Seconds to wait, a number.
     RetryAfter,
+    /// The name of the limit that has no room.
+    Limit,
     /// The request's method.
     Method,
     /// The request's path, without its query.
@@ -47,7 +49,7 @@ pub enum Fact {
 
 impl Fact {
     /// Every fact with the name that holes use.
-    pub const ALL: [(&'static str, Self); 16] = [
+    pub const ALL: [(&'static str, Self); 17] = [
         ("status", Self::Status),
         ("title", Self::Title),
         ("reason", Self::Reason),
@@ -62,6 +64,7 @@ impl Fact {
         ("value", Self::Value),
         ("allowed", Self::Allowed),
         ("retry_after", Self::RetryAfter),
+        ("limit", Self::Limit),
         ("method", Self::Method),
         ("path", Self::Path),
     ];

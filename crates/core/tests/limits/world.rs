@@ -10,7 +10,7 @@ use keyward_core::{
 };
 
 /// A limit at an organization, from its JSON without the name.
-pub fn limit(name: &str, json: &str) -> Applied {
+pub(crate) fn limit(name: &str, json: &str) -> Applied {
     let source: LimitSource =
         serde_json::from_str(&format!(r#"{{"name":"{name}",{json}}}"#)).unwrap();
     let limit: Limit = source.try_into().unwrap();
@@ -18,7 +18,7 @@ pub fn limit(name: &str, json: &str) -> Applied {
 }
 
 /// So much of a limit, counted under a number of its own.
-pub fn need(limit: &Applied, counter: u8, amount: u64) -> Need<'_> {
+pub(crate) fn need(limit: &Applied, counter: u8, amount: u64) -> Need<'_> {
     // The upper half chooses the table: some share one.
     let mut bytes = [counter; 16];
     bytes[0] = counter % 3;
@@ -26,7 +26,7 @@ pub fn need(limit: &Applied, counter: u8, amount: u64) -> Need<'_> {
 }
 
 /// So many microseconds after some noon.
-pub fn at(micros: u64) -> Moment {
+pub(crate) fn at(micros: u64) -> Moment {
     let noon: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
     Moment {
         wall: Timestamp::from_millis(noon.as_millis() + micros / 1000),
@@ -34,4 +34,4 @@ pub fn at(micros: u64) -> Moment {
     }
 }
 
-pub const SECOND: u64 = 1_000_000;
+pub(crate) const SECOND: u64 = 1_000_000;

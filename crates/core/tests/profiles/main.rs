@@ -79,7 +79,17 @@ fn denial(reason: Reason) -> Denial {
         R::ForeignOrganization => about(&mut denial, "organization_id", Some("org_other")),
         R::ForeignModelId => about(&mut denial, "model_id", Some("999999999x99999999")),
         R::ModelNotAllowed => about(&mut denial, "model", Some("gpt-4")),
-        R::RateLimited => denial.retry_after = Some(Duration::from_millis(11_200)),
+        R::UnpricedModel => {
+            about(&mut denial, "model", Some("gpt-4"));
+            denial.limit = Some("spend".into());
+        }
+        R::RateLimited | R::ConcurrencyLimited | R::QuotaExhausted => {
+            denial.retry_after = Some(Duration::from_millis(11_200));
+            denial.limit = Some("requests".into());
+        }
+        R::BudgetExhausted | R::CreditExhausted | R::ExceedsLimit => {
+            denial.limit = Some("spend".into());
+        }
         R::Unavailable => denial.retry_after = Some(Duration::from_secs(5)),
         _ => {}
     }

@@ -169,7 +169,14 @@ fn sdks_are_told_not_to_retry_exactly_where_waiting_will_not_help() {
         let profile = compiled(name);
         for reason in Reason::ALL {
             let answer = answer(&profile, &denial(*reason), false);
-            let hopeless = answer.status < 500 && !matches!(answer.status, 408 | 429);
+            let used_up = matches!(
+                reason,
+                Reason::QuotaExhausted
+                    | Reason::BudgetExhausted
+                    | Reason::CreditExhausted
+                    | Reason::ExceedsLimit
+            );
+            let hopeless = used_up || answer.status < 500 && !matches!(answer.status, 408 | 429);
             let told = header(&answer, "x-should-retry") == ["false"];
             assert_eq!(told, hopeless, "{name} {}", reason.name());
         }

@@ -149,7 +149,7 @@ permissions = [{ name = "a", description = "", implies = ["b"] }]"#,
     (
         r#"[refusals.reason.mising_key]
 message = "a""#,
-        "mine.toml:1: `mising_key` is not a reason for a refusal; use one of bad_request, request_timeout, uri_too_long, head_too_large, unknown_api, insecure_transport, missing_key, several_credentials, malformed_key, unknown_key, revoked_key, disabled_key, expired_key, suspended_organization, foreign_network, unknown_route, method_not_allowed, insufficient_permission, body_too_large, invalid_body, missing_field, foreign_organization, foreign_model_id, model_not_allowed, rate_limited, internal, bad_gateway, unavailable, gateway_timeout",
+        "mine.toml:1: `mising_key` is not a reason for a refusal; use one of bad_request, request_timeout, uri_too_long, head_too_large, unknown_api, insecure_transport, missing_key, several_credentials, malformed_key, unknown_key, revoked_key, disabled_key, expired_key, suspended_organization, foreign_network, unknown_route, method_not_allowed, insufficient_permission, body_too_large, invalid_body, missing_field, foreign_organization, foreign_model_id, model_not_allowed, unpriced_model, rate_limited, concurrency_limited, quota_exhausted, budget_exhausted, credit_exhausted, exceeds_limit, internal, bad_gateway, unavailable, gateway_timeout",
     ),
     (
         r#"[refusals.status.200]
@@ -169,7 +169,7 @@ mesage = "a""#,
     (
         r#"[refusals]
 envelope = '{"a":"{{mesage}}"}'"#,
-        "mine.toml:2: refusal `bad_request`: hole `{{mesage}}` has no value here: define `mesage` beside the message, or use one of status, title, reason, detail, request_id, timestamp, header, key_id, expired_at, required, field, value, allowed, retry_after, method, path; mend the envelope, or the words in [refusals.reason.bad_request], [refusals.status.400] or [refusals.all]",
+        "mine.toml:2: refusal `bad_request`: hole `{{mesage}}` has no value here: define `mesage` beside the message, or use one of status, title, reason, detail, request_id, timestamp, header, key_id, expired_at, required, field, value, allowed, retry_after, limit, method, path; mend the envelope, or the words in [refusals.reason.bad_request], [refusals.status.400] or [refusals.all]",
     ),
     (
         r#"[refusals]

@@ -33,7 +33,9 @@ use keyward_core::{
     usage::{Exposure, LastUse, UsageBatch, UsageScope, UsageSink, UsageSums},
     verdict::Reason,
 };
-use keyward_gateway::{Gateway, GatewayConfig, ListenerConfig, Settings, StartError, TlsFiles};
+use keyward_gateway::{
+    Gateway, GatewayConfig, ListenerConfig, Ports, Settings, StartError, TlsFiles,
+};
 use tokio::{sync::Notify, task::JoinHandle};
 use upstream::Upstream;
 
@@ -239,12 +241,14 @@ impl World {
         let listeners = listeners.into_iter().map(|tls| ListenerConfig { address, tls });
         let config = GatewayConfig { listeners: listeners.collect(), workers, settings };
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-        let gateway = Gateway::start(
-            config,
-            snapshot.clone(),
-            ledger.clone(),
-            Arc::new(keyward_core::slow::Nothing),
-        )?;
+        let ports = Ports {
+            snapshot: snapshot.clone(),
+            counters: Arc::default(),
+            began: std::time::Instant::now(),
+            usage: ledger.clone(),
+            slow: Arc::new(keyward_core::slow::Nothing),
+        };
+        let gateway = Gateway::start(config, ports)?;
         let addresses = gateway.addresses().to_vec();
         let mut world = Self {
             address: addresses[0],

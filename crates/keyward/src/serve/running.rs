@@ -7,10 +7,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use keyward_control::{
-    BcryptCheck, Propagation, Recorder, Reminders, http::Server, propagation::Timing,
+    BcryptCheck, Counting, Keeper, Propagation, Recorder, Reminders, http::Server,
+    propagation::Timing,
 };
 use keyward_core::key::Plaintext;
-use keyward_gateway::Gateway;
+use keyward_gateway::{Gateway, Ports};
 
 use crate::{
     clock,
@@ -29,6 +30,7 @@ pub struct Running {
     setup: Option<Plaintext>,
     reminders: Option<Reminders>,
     recorder: Recorder,
+    keeper: Keeper,
     propagation: Propagation,
     site: Site,
 }
@@ -49,12 +51,16 @@ impl Running {
         let propagation = Propagation::start(site.source(), plan, Timing::default()).await?;
         let recorder = Recorder::start(site.folder.store(), Arc::new(clock::now))
             .context("usage cannot be recorded")?;
-        let gateway = Gateway::start(
-            site.config.gateway.clone(),
-            propagation.snapshot().clone(),
-            recorder.sink(),
-            Arc::new(BcryptCheck::new(site.folder.sealer())),
-        )?;
+        let counting = Counting::new(Arc::new(clock::now));
+        let (keeper, _) = Keeper::start(site.folder.store(), counting.clone()).await?;
+        let ports = Ports {
+            snapshot: propagation.snapshot().clone(),
+            counters: counting.counters.clone(),
+            began: counting.began,
+            usage: recorder.sink(),
+            slow: Arc::new(BcryptCheck::new(site.folder.sealer())),
+        };
+        let gateway = Gateway::start(site.config.gateway.clone(), ports)?;
         let (management, setup) = match site.config.management.listener() {
             Some(listener) => {
                 let (control, address) = (site.control(), listener.address);
@@ -68,7 +74,7 @@ impl Running {
             None => (None, None),
         };
         let reminders = site.start_reminders()?;
-        Ok(Self { gateway, management, setup, reminders, recorder, propagation, site })
+        Ok(Self { gateway, management, setup, reminders, recorder, keeper, propagation, site })
     }
 
     /// Where the management API listens.
@@ -114,7 +120,7 @@ impl Running {
 
     /// Takes no more requests, lets those in flight end, writes what was counted. Blocking.
     pub fn stop(self) {
-        let Self { gateway, management, reminders, recorder, propagation, site, .. } = self;
+        let Self { gateway, management, reminders, recorder, keeper, propagation, site, .. } = self;
         if let Some(server) = management {
             server.stop();
         }
@@ -123,6 +129,7 @@ impl Running {
             reminders.finish();
         }
         recorder.finish();
+        keeper.finish();
         propagation.stop();
         site.mailer.finish(MAIL);
         drop(site);

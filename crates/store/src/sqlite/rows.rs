@@ -172,7 +172,7 @@ impl<'r> Cells<'r> {
         self.bytes(at, what).map(Some)
     }
 
-    fn bytes(&self, at: usize, what: &str) -> Result<&'r [u8], StoreError> {
+    pub(super) fn bytes(&self, at: usize, what: &str) -> Result<&'r [u8], StoreError> {
         self.cell(at)?.as_blob().map_err(|_| self.corrupt(what))
     }
 

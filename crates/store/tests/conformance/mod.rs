@@ -5,6 +5,7 @@
 
 pub(crate) mod bypassed;
 pub(crate) mod chain;
+pub(crate) mod counters;
 pub(crate) mod feed;
 pub(crate) mod identities;
 pub(crate) mod imported;
@@ -96,6 +97,9 @@ macro_rules! every_promise {
                 keys_are_found_by_their_end_and_their_last_use,
                 a_secret_in_use_is_retired_only_by_force,
                 the_audit_log_is_narrowed_to_an_organization_and_more;
+            counters:
+                counters_are_kept_as_they_were_saved_last,
+                counters_are_forgotten_when_their_time_is_long_over;
             nodes:
                 a_receipt_says_when_each_gateway_had_applied_a_revision,
                 people_are_reminded_of_a_thing_once;

@@ -1,0 +1,279 @@
+//! How limits are told to clients: in the profile's own headers, and as `RateLimit` and `RateLimit-Policy`
+//! (draft-ietf-httpapi-ratelimit-headers-11).
+//!
+//! What is told is what happens: who waits as told, alone, is let pass. Times are rounded up to whole seconds, and a reset is when
+//! everything is there again. Money is not told here: a budget is the organization's business, not each client's.
+
+use std::{io::Write as _, time::Duration};
+
+use super::{
+    Bound, Limit, Period, Unit,
+    counters::{Standing, Wait},
+};
+use crate::{
+    profile::{LimitHeaders, Limits, ResetForm},
+    time::Timestamp,
+};
+
+/// A limit, and how it stands.
+pub type Told<'t> = (&'t Limit, &'t Standing);
+
+/// Writes header lines for all limits that apply to a request.
+pub fn write<'t>(
+    out: &mut Vec<u8>,
+    form: &Limits,
+    all: impl Iterator<Item = Told<'t>> + Clone,
+    now: Timestamp,
+) {
+    let form_of = form.reset.unwrap_or(ResetForm::DeltaSeconds);
+    let of_requests = |told: &Told<'_>| {
+        told.0.unit == Unit::Requests && !matches!(told.0.bound, Bound::Concurrency { .. })
+    };
+    let of_tokens = |told: &Told<'_>| {
+        matches!(told.0.unit, Unit::Tokens | Unit::InputTokens | Unit::OutputTokens)
+    };
+    if let (Some(names), Some(told)) = (&form.requests, narrowest(all.clone().filter(of_requests)))
+    {
+        own(out, names, told, form_of, now);
+    }
+    if let (Some(names), Some(told)) = (&form.tokens, narrowest(all.clone().filter(of_tokens))) {
+        own(out, names, told, form_of, now);
+    }
+    standard(out, all.filter(|(limit, _)| limit.unit != Unit::Cost));
+}
+
+/// The one that clients meet first: which refuses, or has least left; of several, the one that takes longest to recover.
+fn narrowest<'t>(all: impl Iterator<Item = Told<'t>>) -> Option<Told<'t>> {
+    all.min_by_key(|(_, standing)| {
+        let recovers = standing.whole_in.unwrap_or(Duration::MAX);
+        (standing.refused.is_none(), standing.left, std::cmp::Reverse(recovers))
+    })
+}
+
+fn own(
+    out: &mut Vec<u8>,
+    names: &LimitHeaders,
+    (_, standing): Told<'_>,
+    form: ResetForm,
+    now: Timestamp,
+) {
+    number(out, &names.limit, standing.amount);
+    number(out, &names.remaining, standing.left);
+    let Some(reset) = standing.whole_in.map(whole_seconds) else { return };
+    let then = now.plus(Duration::from_secs(reset)).as_millis().div_ceil(1000);
+    out.extend_from_slice(names.reset.as_bytes());
+    let written = match form {
+        ResetForm::EpochSeconds => write!(out, ": {then}\r\n"),
+        ResetForm::DeltaSeconds => write!(out, ": {reset}\r\n"),
+        ResetForm::Duration => write!(out, ": {}\r\n", Spelled(reset)),
+        ResetForm::Rfc3339 => write!(out, ": {}\r\n", Timestamp::from_secs(then)),
+    };
+    debug_assert!(written.is_ok(), "memory takes what is written");
+}
+
+fn number(out: &mut Vec<u8>, name: &str, value: u64) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    digits(out, value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Digits without the machinery of formatting: several numbers stand in every answer.
+fn digits(out: &mut Vec<u8>, value: u64) {
+    let mut text = [b'0'; 20];
+    let (mut left, mut length) = (value, 0);
+    for place in text.iter_mut().rev() {
+        *place = b'0' + u8::try_from(left % 10).unwrap_or_default();
+        left /= 10;
+        length += 1;
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(text.get(text.len() - length..).unwrap_or_default());
+}
+
+/// `RateLimit-Policy: "requests";q=100;w=60` and `RateLimit: "requests";r=99;t=60`.
+fn standard<'t>(out: &mut Vec<u8>, all: impl Iterator<Item = Told<'t>> + Clone) {
+    let mut told = all.clone().peekable();
+    if told.peek().is_none() {
+        return;
+    }
+    out.extend_from_slice(b"ratelimit-policy: ");
+    for (at, (limit, standing)) in told.enumerate() {
+        name(out, limit, at);
+        out.extend_from_slice(b";q=");
+        digits(out, standing.amount);
+        if let Some(unit) = quota_unit(limit) {
+            out.extend_from_slice(b";qu=\"");
+            out.extend_from_slice(unit.as_bytes());
+            out.push(b'"');
+        }
+        if let Some(window) = window_seconds(limit) {
+            out.extend_from_slice(b";w=");
+            digits(out, window);
+        }
+    }
+    out.extend_from_slice(b"\r\nratelimit: ");
+    for (at, (limit, standing)) in all.enumerate() {
+        name(out, limit, at);
+        out.extend_from_slice(b";r=");
+        digits(out, standing.left);
+        let until = match standing.refused {
+            Some(Wait::For(wait)) => Some(wait),
+            Some(Wait::Never) => None,
+            None => standing.whole_in,
+        };
+        if let Some(until) = until {
+            out.extend_from_slice(b";t=");
+            digits(out, whole_seconds(until));
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn name(out: &mut Vec<u8>, limit: &Limit, at: usize) {
+    out.extend_from_slice(if at == 0 { b"\"" } else { b", \"" });
+    out.extend_from_slice(limit.name.as_str().as_bytes());
+    out.push(b'"');
+}
+
+fn quota_unit(limit: &Limit) -> Option<&'static str> {
+    match (&limit.bound, limit.unit) {
+        (Bound::Concurrency { .. }, _) => Some("concurrent-requests"),
+        (_, Unit::Requests) => None,
+        (_, Unit::Tokens) => Some("tokens"),
+        (_, Unit::InputTokens) => Some("input-tokens"),
+        (_, Unit::OutputTokens) => Some("output-tokens"),
+        (_, Unit::Cost) => Some("cost"),
+    }
+}
+
+/// A window's length; of a period of the calendar, its usual one.
+fn window_seconds(limit: &Limit) -> Option<u64> {
+    match &limit.bound {
+        Bound::Rate { window, .. } => Some(window.as_secs()),
+        Bound::Quota { period: Some(period), .. } => Some(match period {
+            Period::Hour => 3600,
+            Period::Day => 86_400,
+            Period::Week => 7 * 86_400,
+            Period::Month => 30 * 86_400,
+            Period::Year => 365 * 86_400,
+        }),
+        _ => None,
+    }
+}
+
+/// Rounded up.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+/// Seconds as `1h2m3s`.
+struct Spelled(u64);
+
+impl std::fmt::Display for Spelled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (hours, minutes, seconds) = (self.0 / 3600, self.0 / 60 % 60, self.0 % 60);
+        match (hours, minutes) {
+            (0, 0) => write!(f, "{seconds}s"),
+            (0, _) => write!(f, "{minutes}m{seconds}s"),
+            _ => write!(f, "{hours}h{minutes}m{seconds}s"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(json: &str) -> Limit {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn standing(amount: u64, left: u64, whole_in: u64) -> Standing {
+        Standing { amount, left, whole_in: Some(Duration::from_millis(whole_in)), refused: None }
+    }
+
+    fn written(form: &str, all: &[(Limit, Standing)]) -> String {
+        let names = |kind: &str| LimitHeaders {
+            limit: format!("x-limit-{kind}"),
+            remaining: format!("x-remaining-{kind}"),
+            reset: format!("x-reset-{kind}"),
+        };
+        let form = Limits {
+            reset: serde_json::from_str(&format!("\"{form}\"")).ok(),
+            requests: Some(names("requests")),
+            tokens: Some(names("tokens")),
+            ..Limits::default()
+        };
+        let mut out = Vec::new();
+        let now = "2026-11-22T12:00:00Z".parse().unwrap();
+        write(&mut out, &form, all.iter().map(|(limit, standing)| (limit, standing)), now);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_narrowest_limit_is_told_in_the_profiles_headers_and_all_in_the_standard_ones() {
+        let all = [
+            (
+                limit(r#"{"name":"rpm","kind":"rate","amount":100,"window_seconds":60}"#),
+                standing(100, 95, 59_001),
+            ),
+            (
+                limit(r#"{"name":"day","kind":"quota","amount":1000,"period":"day"}"#),
+                standing(1000, 7, 3_600_000),
+            ),
+            (
+                limit(
+                    r#"{"name":"tpm","kind":"rate","unit":"tokens","amount":9000,"window_seconds":60}"#,
+                ),
+                standing(9000, 8999, 60_000),
+            ),
+            (limit(r#"{"name":"slots","kind":"concurrency","amount":4}"#), standing(4, 1, 1000)),
+            (limit(r#"{"name":"spend","kind":"budget","amount":"5"}"#), standing(5, 0, 0)),
+        ];
+        let text = written("duration", &all);
+        assert_eq!(
+            text,
+            "x-limit-requests: 1000\r\nx-remaining-requests: 7\r\nx-reset-requests: 1h0m0s\r\n\
+             x-limit-tokens: 9000\r\nx-remaining-tokens: 8999\r\nx-reset-tokens: 1m0s\r\n\
+             ratelimit-policy: \"rpm\";q=100;w=60, \"day\";q=1000;w=86400, \"tpm\";q=9000;qu=\"tokens\";w=60, \
+             \"slots\";q=4;qu=\"concurrent-requests\"\r\n\
+             ratelimit: \"rpm\";r=95;t=60, \"day\";r=7;t=3600, \"tpm\";r=8999;t=60, \"slots\";r=1;t=1\r\n"
+        );
+    }
+
+    #[test]
+    fn a_reset_is_written_as_the_profile_writes_it_and_never_too_early() {
+        let all = [(
+            limit(r#"{"name":"rpm","kind":"rate","amount":1,"window_seconds":60}"#),
+            standing(1, 0, 59_001),
+        )];
+        for (form, reset) in [
+            ("epoch-seconds", "1795348860"),
+            ("delta-seconds", "60"),
+            ("duration", "1m0s"),
+            ("rfc3339", "2026-11-22T12:01:00Z"),
+        ] {
+            let text = written(form, &all);
+            assert!(text.contains(&format!("x-reset-requests: {reset}\r\n")), "{form}: {text}");
+        }
+    }
+
+    #[test]
+    fn where_no_limit_applies_nothing_is_told() {
+        assert_eq!(written("duration", &[]), "");
+        let spend = (limit(r#"{"name":"spend","kind":"budget","amount":"5"}"#), standing(5, 0, 0));
+        assert_eq!(written("duration", &[spend]), "");
+    }
+
+    #[test]
+    fn numbers_are_written_in_digits() {
+        for value in [0, 7, 10, 99, 100, u64::MAX] {
+            let mut out = Vec::new();
+            digits(&mut out, value);
+            assert_eq!(String::from_utf8(out).unwrap(), value.to_string());
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Reserving: between the decision and the upstream, every limit that applies to a request must have room for it.
+//!
+//! Four places hold limits: the API, the plan that the organization is on, the organization and the key. All that apply are asked at
+//! once, all or nothing ([`crate::limit::counters`]). What a request will use is estimated before, from above where a limit counts
+//! tokens or money, and settled after.
+
+use smallvec::SmallVec;
+
+use crate::{
+    directory::{OrganizationLimits, OrganizationSlot, Restrictions},
+    id::KeyId,
+    limit::{
+        Bound, Limit, Unit,
+        applied::{Applied, Facts},
+        counters::{Counters, Moment, Need, Reservation, Standing, Standings, Wait},
+        headers,
+        tables::named,
+    },
+    money::Money,
+    policy::Api,
+    snapshot::Snapshot,
+    time::Timestamp,
+    verdict::{Denial, Permit, Reason},
+};
+
+/// What a request is estimated to use, from above.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Estimate {
+    /// Tokens that are read.
+    pub input: u64,
+    /// Tokens that are written.
+    pub output: u64,
+}
+
+/// A request, as far as limits ask.
+pub struct Asking<'a> {
+    /// Whose it is.
+    pub caller: Whose<'a>,
+    /// The API it reached.
+    pub api: &'a Api,
+    /// The pattern of its route.
+    pub route: &'a str,
+    /// The model it names.
+    pub model: Option<&'a str>,
+}
+
+/// Whose request it is: what its limits are looked up by.
+#[derive(Clone, Copy)]
+pub struct Whose<'a> {
+    key: KeyId,
+    organization: OrganizationSlot,
+    limits: &'a [Applied],
+}
+
+impl<'a> Whose<'a> {
+    /// By the key's restrictions, where its own limits stand.
+    pub(crate) fn new(
+        key: KeyId,
+        organization: OrganizationSlot,
+        restrictions: Option<&'a Restrictions>,
+    ) -> Self {
+        Self { key, organization, limits: restrictions.map_or(&[], |own| &own.limits) }
+    }
+}
+
+impl Permit {
+    /// Whose request was let pass.
+    pub fn whose(&self) -> Whose<'_> {
+        Whose::new(self.key(), self.organization(), self.restrictions.as_deref())
+    }
+}
+
+/// How the limits stand that apply to a request, for who is told.
+pub struct Stand<'s> {
+    limits: &'s [Need<'s>],
+    standings: &'s Standings,
+}
+
+impl Stand<'_> {
+    /// Each limit, and how it stands.
+    pub fn iter(&self) -> impl Iterator<Item = (&Limit, &Standing)> + Clone {
+        self.limits.iter().map(|need| need.limit.limit()).zip(self.standings)
+    }
+
+    /// Writes them as header lines, in the profile's form and the standard one.
+    pub fn write_headers(&self, out: &mut Vec<u8>, api: &Api, now: Timestamp) {
+        headers::write(out, &api.profile.limits, self.iter(), now);
+    }
+}
+
+/// Sets aside what the request may use, in every limit that applies or in none. `told` hears how they stand, where any applies. The
+/// estimate is made only where tokens or money are limited.
+pub fn reserve(
+    snapshot: &Snapshot,
+    counters: &Counters,
+    asking: &Asking<'_>,
+    estimate: impl FnOnce() -> Estimate,
+    now: Moment,
+    told: impl FnOnce(Stand<'_>),
+) -> Result<Reservation, Box<Denial>> {
+    with_needs(snapshot, asking, |mut needs, organization| {
+        if needs.is_empty() {
+            return Ok(Reservation::default());
+        }
+        fill(&mut needs, organization, asking.model, estimate)?;
+        let (reservation, standings) = counters.reserve(&needs, now);
+        told(Stand { limits: &needs, standings: &standings });
+        reservation.ok_or_else(|| {
+            let mut denial = refusal(&needs, &standings);
+            denial.key_id = Some(asking.caller.key);
+            denial.known_key = Some(asking.caller.key);
+            denial
+        })
+    })
+    .unwrap_or_else(|| Err(gone()))
+}
+
+/// How the limits stand that apply to such a request, without making one.
+pub fn look(
+    snapshot: &Snapshot,
+    counters: &Counters,
+    asking: &Asking<'_>,
+    now: Moment,
+    told: impl FnOnce(Stand<'_>),
+) {
+    with_needs(snapshot, asking, |needs, _| {
+        if !needs.is_empty() {
+            let standings = counters.look(&needs, now);
+            told(Stand { limits: &needs, standings: &standings });
+        }
+    });
+}
+
+/// What a request costs that used so much; nothing where nobody said what its model costs.
+pub fn cost(snapshot: &Snapshot, model: Option<&str>, tokens: &crate::usage::Tokens) -> Money {
+    let prices = snapshot.directory().prices();
+    model.and_then(|model| prices.find(model)).map_or(Money::ZERO, |price| price.of(tokens))
+}
+
+type Needs<'n> = SmallVec<[Need<'n>; 6]>;
+
+/// Gathers the limits that apply; what they need stands at nothing.
+fn with_needs<R>(
+    snapshot: &Snapshot,
+    asking: &Asking<'_>,
+    then: impl FnOnce(Needs<'_>, &OrganizationLimits<'_>) -> R,
+) -> Option<R> {
+    let Asking { caller, api, route, model } = *asking;
+    let of_api = snapshot.policy().limits(api)?;
+    snapshot.directory().with_limits(caller.organization, |organization| {
+        let plan = organization.plan.or(of_api.default_plan.as_deref());
+        let of_plan = plan.map_or(&[][..], |name| {
+            organization.plans.limits(name).unwrap_or_else(|| of_api.plan(name))
+        });
+        let facts = Facts {
+            organization: organization.tag,
+            key: caller.key,
+            api: api.number,
+            route,
+            model,
+            priced: named(model.and_then(|model| organization.prices.find(model))),
+        };
+        let mut needs = Needs::new();
+        for limit in [&of_api.own, of_plan, organization.own, caller.limits].into_iter().flatten() {
+            if limit.applies_to(&facts) {
+                needs.push(Need { limit, counter: limit.counter(&facts), amount: 0 });
+            }
+        }
+        then(needs, &organization)
+    })
+}
+
+/// Says how much is needed of each.
+fn fill(
+    needs: &mut Needs<'_>,
+    organization: &OrganizationLimits<'_>,
+    model: Option<&str>,
+    estimate: impl FnOnce() -> Estimate,
+) -> Result<(), Box<Denial>> {
+    let counts = |need: &Need<'_>| need.limit.limit().unit != Unit::Requests;
+    let Estimate { input, output } =
+        if needs.iter().any(counts) { estimate() } else { Estimate::default() };
+    for need in needs {
+        need.amount = match need.limit.limit().unit {
+            Unit::Requests => 1,
+            Unit::Tokens => input.saturating_add(output),
+            Unit::InputTokens => input,
+            Unit::OutputTokens => output,
+            Unit::Cost => match model.and_then(|model| organization.prices.find(model)) {
+                Some(price) => price.at_most(input, output).billionths(),
+                None if model.is_some() || input > 0 => {
+                    return Err(unpriced(model, need.limit.limit()));
+                }
+                None => 0,
+            },
+        };
+    }
+    Ok(())
+}
+
+fn unpriced(model: Option<&str>, limit: &Limit) -> Box<Denial> {
+    let detail = match model {
+        Some(model) => format!(
+            "The model `{model}` has no price, and the limit `{}` counts money; choose another model.",
+            limit.name
+        ),
+        None => format!(
+            "The request names no model that has a price, and the limit `{}` counts money.",
+            limit.name
+        ),
+    };
+    let mut denial = Denial::new(Reason::UnpricedModel, detail);
+    denial.value = model.map(Into::into);
+    denial.limit = Some(limit.name.as_str().into());
+    Box::new(denial)
+}
+
+/// Words the refusal by the limit that has no room for the longest time.
+fn refusal(needs: &Needs<'_>, standings: &Standings) -> Box<Denial> {
+    let refusing = needs
+        .iter()
+        .zip(standings)
+        .filter_map(|(need, standing)| Some((need, standing, standing.refused?)));
+    let longest = refusing.max_by_key(|(.., wait)| match wait {
+        Wait::For(wait) => (false, *wait),
+        Wait::Never => (true, std::time::Duration::ZERO),
+    });
+    let Some((need, standing, wait)) = longest else { return gone() };
+    let limit = need.limit.limit();
+    let (name, words) = (&limit.name, need.limit.in_words());
+    let too_much = need.amount > standing.amount && !matches!(limit.bound, Bound::Credit { .. });
+    let (reason, detail) = match (&limit.bound, limit.unit) {
+        _ if too_much => (
+            Reason::ExceedsLimit,
+            format!(
+                "The request may use {}, and the limit `{name}` allows {words}; ask for less.",
+                amount(need.amount, limit.unit)
+            ),
+        ),
+        (Bound::Rate { .. }, _) => {
+            (Reason::RateLimited, format!("The limit `{name}` of {words} is reached."))
+        }
+        (Bound::Concurrency { .. }, _) => {
+            (Reason::ConcurrencyLimited, format!("The limit `{name}` of {words} is reached."))
+        }
+        (Bound::Quota { .. }, Unit::Cost) => (
+            Reason::BudgetExhausted,
+            format!("The budget `{name}` of {words} has no room for this request."),
+        ),
+        (Bound::Quota { .. }, _) => (
+            Reason::QuotaExhausted,
+            format!("The quota `{name}` of {words} has no room for this request."),
+        ),
+        (Bound::Credit { .. }, _) => {
+            (Reason::CreditExhausted, format!("The credit `{name}` has no room for this request."))
+        }
+    };
+    let mut denial = Denial::new(reason, detail);
+    denial.retry_after = match wait {
+        Wait::For(wait) => Some(wait),
+        Wait::Never => None,
+    };
+    denial.limit = Some(name.as_str().into());
+    Box::new(denial)
+}
+
+fn amount(amount: u64, unit: Unit) -> String {
+    match unit {
+        Unit::Requests => format!("{amount} requests"),
+        Unit::Cost => Money::from_billionths(amount).to_string(),
+        Unit::Tokens | Unit::InputTokens | Unit::OutputTokens => format!("{amount} tokens"),
+    }
+}
+
+fn gone() -> Box<Denial> {
+    Box::new(Denial::new(Reason::Internal, "The limits of the request could not be found."))
+}
