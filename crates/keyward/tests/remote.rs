@@ -15,7 +15,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use keyward_testkit::{Api, Keyward, Management, Serve, Upstream, management::PASSWORD};
+use keyward_testkit::{Keyward, Managed, Management, Upstream, management::PASSWORD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -38,15 +38,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let upstream = Upstream::json("{}");
-        let api = Api::new("main", upstream.address())
-            .route("GET", "/read", "read")
-            .route("POST", "/write", "write");
-        let asked = Api::new("asked", upstream.address()).profile("aiaas").host("asked.test");
-        let keyward =
-            Serve::new(KEYWARD).api(api).api(asked).settings(Management::SETTINGS).start();
-        let management = Management::of(&keyward);
-        management.set_up(&keyward);
+        let Managed { keyward, management, upstream } = Managed::start(KEYWARD, "aiaas");
         Self { keyward, management, home: TempDir::new().unwrap(), _upstream: upstream }
     }
 
@@ -357,7 +349,7 @@ fn a_key_is_asked_for_decided_on_and_claimed_from_afar() {
     let organization = world.organization();
     let ask = |name: &str| {
         text(&world.json(&format!(
-            "requests ask --api asked --organization {organization} --name {name} --permission inference:read \
+            "requests ask --api inference --organization {organization} --name {name} --permission inference:read \
              --permission inference:write --reason nightly --lifetime 30d"
         ))["id"])
     };

@@ -17,7 +17,7 @@
 use std::{process::Command, time::Duration};
 
 use keyward_testkit::{
-    Api, Keyward, Management, Serve, Upstream, management::PASSWORD, places, process::Process,
+    Keyward, Managed, Management, Upstream, management::PASSWORD, places, process::Process,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -67,13 +67,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let upstream = Upstream::json("{}");
-        let api = Api::new("main", upstream.address()).route("GET", "/read", "read");
-        let asked = Api::new("inference", upstream.address()).profile("aiaas").host("asked.test");
-        let keyward =
-            Serve::new(KEYWARD).api(api).api(asked).settings(Management::SETTINGS).start();
-        let management = Management::of(&keyward);
-        management.set_up(&keyward);
+        let Managed { keyward, management, upstream } = Managed::start(KEYWARD, "aiaas");
         let organization = management.sign_up("owner");
         let owner = management.log_in("owner");
         Self { keyward, management, organization, owner, _upstream: upstream }

@@ -30,6 +30,6 @@ pub mod wire;
 pub use clients::{Answer, Clients, Ran};
 pub use keyward::{Api, Cli, Demo, Keyward, Serve, Stopped, System};
 pub use mail::MailServer;
-pub use management::Management;
+pub use management::{Managed, Management};
 pub use upstream::{Exchange, Upstream};
 pub use wire::Connection;

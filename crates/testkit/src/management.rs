@@ -4,7 +4,11 @@ use std::{io::Write as _, net::SocketAddr};
 
 use serde_json::{Value, json};
 
-use crate::{keyward::Keyward, wire::Connection};
+use crate::{
+    keyward::{Api, Keyward, Serve},
+    upstream::Upstream,
+    wire::Connection,
+};
 
 /// Good enough for everybody in tests.
 pub const PASSWORD: &str = "correct horse battery";
@@ -83,5 +87,32 @@ impl Management {
         let body = json!({ "email": format!("{name}@example.com"), "password": PASSWORD });
         let started = self.done("", "POST", "/v1/sessions", &body);
         started["token"].as_str().expect("a token").to_owned()
+    }
+}
+
+/// A Keyward that is run by `ops@example.com`, and nobody else is known to.
+pub struct Managed {
+    /// Its process.
+    pub keyward: Keyward,
+    /// Its management API.
+    pub management: Management,
+    /// What stands behind its APIs.
+    pub upstream: Upstream,
+}
+
+impl Managed {
+    /// Serves two APIs: `main` on the default profile, to `read` and to `write`; and at a host of its own `inference`, on a profile
+    /// whose keys are asked for.
+    pub fn start(binary: &str, profile: &str) -> Self {
+        let upstream = Upstream::json("{}");
+        let main = Api::new("main", upstream.address())
+            .route("GET", "/read", "read")
+            .route("POST", "/write", "write");
+        let asked = Api::new("inference", upstream.address()).profile(profile).host("asked.test");
+        let keyward =
+            Serve::new(binary).api(main).api(asked).settings(Management::SETTINGS).start();
+        let management = Management::of(&keyward);
+        management.set_up(&keyward);
+        Self { keyward, management, upstream }
     }
 }

@@ -4,13 +4,12 @@
 use std::process::Command;
 
 use keyward_testkit::{
-    Api, Keyward, MailServer, Serve, Upstream, certificates::Certificates, wait,
+    Api, Keyward, MailServer, Management, Serve, Upstream, certificates::Certificates,
+    management::PASSWORD, wait,
 };
 use serde_json::{Value, json};
 
-use crate::{KEYWARD, requests::managed_at};
-
-const PASSWORD: &str = "correct horse battery";
+use crate::KEYWARD;
 
 /// A Keyward that sends mail here, with `ada` logged in as the owner of an organization.
 struct World {
@@ -27,44 +26,49 @@ fn world(mail: &str) -> World {
 
 /// With these environment variables.
 fn world_in(environment: &[(&str, &str)], mail: &str) -> World {
-    let upstream = Upstream::json("{}");
-    let api = Api::new("inference", upstream.address()).profile("aiaas");
     let settings = format!(
-        "\n[management]\naddress = \"127.0.0.1:0\"\nsign_up = true\n\
-         [mail]\nfrom = \"Keyward <keyward@example.com>\"\nlink = \"https://keys.example.com/\"\n{mail}\n"
+        "[mail]\nfrom = \"Keyward <keyward@example.com>\"\nlink = \"https://keys.example.com/\"\n{mail}\n"
     );
-    let serve =
-        Serve::new(KEYWARD).api(api).settings(&settings).environment("MAIL_PASSWORD", "hush hush");
-    let keyward = environment
-        .iter()
-        .fold(serve, |serve, (name, value)| serve.environment(name, value))
-        .start();
-    let manage = managed_at(&keyward);
-    let mut world = World {
-        keyward,
-        manage,
-        ada: String::new(),
-        organization: String::new(),
-        _upstream: upstream,
-    };
-    let made = world.post(
-        "",
-        "/v1/signup",
-        &json!({ "email": "ada@example.com", "name": "Ada", "password": PASSWORD, "organization": "Acme" }),
-    );
-    world.organization = made["organization"]["id"].as_str().unwrap().to_owned();
-    world.ada = world.log_in("ada");
-    world
+    World::start(environment, &settings)
 }
 
 impl World {
+    fn start(environment: &[(&str, &str)], mail: &str) -> Self {
+        let upstream = Upstream::json("{}");
+        let serve = Serve::new(KEYWARD)
+            .api(Api::new("inference", upstream.address()).profile("aiaas"))
+            .settings("\n[management]\naddress = \"127.0.0.1:0\"\nsign_up = true\n")
+            .settings(mail)
+            .environment("MAIL_PASSWORD", "hush hush");
+        let keyward = environment
+            .iter()
+            .fold(serve, |serve, (name, value)| serve.environment(name, value))
+            .start();
+        let manage = Management::of(&keyward).url();
+        let mut world = Self {
+            keyward,
+            manage,
+            ada: String::new(),
+            organization: String::new(),
+            _upstream: upstream,
+        };
+        let made = world.post(
+            "",
+            "/v1/signup",
+            &json!({ "email": "ada@example.com", "name": "Ada", "password": PASSWORD, "organization": "Acme" }),
+        );
+        world.organization = made["organization"]["id"].as_str().unwrap().to_owned();
+        world.ada = world.log_in("ada");
+        world
+    }
+
     fn post(&self, token: &str, path: &str, body: &Value) -> Value {
         let shown = format!("Authorization: Bearer {token}");
         let header = ["--header", &shown];
         let done = Command::new("curl")
             .args(["--silent", "--show-error", "--fail-with-body", "--max-time", "5"])
             .args(if token.is_empty() { &[][..] } else { &header[..] })
-            .args(["--json", &body.to_string(), &format!("http://{}{path}", self.manage)])
+            .args(["--json", &body.to_string(), &format!("{}{path}", self.manage)])
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&done.stdout);
@@ -254,26 +258,7 @@ fn a_mail_server_without_the_tls_that_was_asked_for_gets_nothing() {
 
 #[test]
 fn without_mail_the_log_says_what_would_have_gone_to_whom() {
-    let upstream = Upstream::json("{}");
-    let keyward = Serve::new(KEYWARD)
-        .api(Api::new("inference", upstream.address()).profile("aiaas"))
-        .settings("\n[management]\naddress = \"127.0.0.1:0\"\nsign_up = true\n")
-        .start();
-    let manage = managed_at(&keyward);
-    let mut world = World {
-        keyward,
-        manage,
-        ada: String::new(),
-        organization: String::new(),
-        _upstream: upstream,
-    };
-    let made = world.post(
-        "",
-        "/v1/signup",
-        &json!({ "email": "ada@example.com", "name": "Ada", "password": PASSWORD, "organization": "Acme" }),
-    );
-    world.organization = made["organization"]["id"].as_str().unwrap().to_owned();
-    world.ada = world.log_in("ada");
+    let world = World::start(&[], "");
     let invited = world.invite("dev");
     let token = invited["token"].as_str().expect("the answer holds it");
     let output = world.keyward.process.output();

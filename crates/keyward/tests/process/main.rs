@@ -22,6 +22,7 @@ mod refused_upload;
 mod reminders;
 mod requests;
 mod revocation;
+mod script;
 mod secrecy;
 mod streams;
 

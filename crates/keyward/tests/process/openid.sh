@@ -1,18 +1,13 @@
 # A login with an account elsewhere, in a browser that is curl with a jar: cookies over TLS, kept and sent as browsers do.
 #
 # MANAGE is the management API's URL, CA its authority, JAR where cookies are kept. Each step says what it did.
-set -euo pipefail
+source "${BASH_SOURCE%/*}/asking.sh"
 
-password="correct horse battery"
 curl() { command curl --silent --show-error --cacert "$CA" "$@"; }
 browser() { curl --cookie "$JAR" --cookie-jar "$JAR" "$@"; }
-first() { grep -o "\"$1\":\"[^\"]*\"" | head -n 1 | cut -d '"' -f 4; }
 
-curl --fail-with-body --json "{\"email\":\"ada@example.com\",\"name\":\"Ada\",\"password\":\"$password\",\"organization\":\"Acme\"}" "$MANAGE/v1/signup" > /dev/null
-ada=$(curl --fail-with-body --json "{\"email\":\"ada@example.com\",\"password\":\"$password\"}" "$MANAGE/v1/sessions" | first token)
-organization=$(curl --fail-with-body --header "Authorization: Bearer $ada" "$MANAGE/v1/account" | first organization_id)
-curl --fail-with-body --header "Authorization: Bearer $ada" --json '{"email":"bob@example.com","role":"developer"}' \
-    "$MANAGE/v1/organizations/$organization/invitations" > /dev/null
+sign_up
+ask "$ada" POST "/v1/organizations/$organization/invitations" '{"email":"bob@example.com","role":"developer"}' > /dev/null
 echo "invited"
 
 start=$(curl --fail-with-body "$MANAGE/v1/sessions/openid" | first start)

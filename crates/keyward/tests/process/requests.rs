@@ -1,21 +1,12 @@
 //! A key request from asking to the claimed key at the gateway, as two people with curl and a mailbox meet it; and the command
 //! line of who runs this Keyward.
 
-use std::{fs, process::Command};
+use std::fs;
 
-use keyward_testkit::{Api, Keyward, Serve, Upstream};
+use keyward_testkit::{Api, Management, Serve, Upstream};
 use serde_json::Value;
 
-use crate::KEYWARD;
-
-/// Where the management API is, from the line that says it.
-pub(crate) fn managed_at(keyward: &Keyward) -> String {
-    keyward.process.line("line that says where it is managed", 0, |line| {
-        let ready: Value = serde_json::from_str(line).ok()?;
-        let url = ready.get("management")?.as_str()?;
-        Some(url.strip_prefix("http://")?.to_owned())
-    })
-}
+use crate::{KEYWARD, script};
 
 #[test]
 fn two_people_get_from_a_request_to_a_key_that_only_one_of_them_saw() {
@@ -30,19 +21,15 @@ fn two_people_get_from_a_request_to_a_key_that_only_one_of_them_saw() {
     );
     let keyward = Serve::new(KEYWARD).api(api).settings(&settings).start();
     let (approver, claimed) = (folder.path().join("approver"), folder.path().join("claimed"));
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/process/requests.sh");
-    let done = Command::new("bash")
-        .arg(script)
-        .env("MANAGE", managed_at(&keyward))
-        .env("GATEWAY", keyward.address.to_string())
-        .env("MAIL", &mails)
-        .env("APPROVER", &approver)
-        .env("CLAIMED", &claimed)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&done.stdout);
-    assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
-    for told in [
+    let (manage, gateway) = (Management::of(&keyward).url(), format!("http://{}", keyward.address));
+    let variables = [
+        ("MANAGE", manage.as_ref()),
+        ("GATEWAY", gateway.as_ref()),
+        ("MAIL", mails.as_ref()),
+        ("APPROVER", approver.as_ref()),
+        ("CLAIMED", claimed.as_ref()),
+    ];
+    let told = [
         "making one oneself: 403\n",
         "asked, and the administrator was told\n",
         "approved for less, and who asked was told\n",
@@ -52,9 +39,8 @@ fn two_people_get_from_a_request_to_a_key_that_only_one_of_them_saw() {
         "asked and not granted inference:read: 403\n",
         "asked and not granted analytics:read: 403\n",
         "never asked admin: 403\n",
-    ] {
-        assert!(said.contains(told), "{told} in\n{said}");
-    }
+    ];
+    script::run("requests.sh", &variables, &told);
 
     // Whoever approved was answered ten times, and never with the key; no mail, log or audit entry holds it either.
     let secret = fs::read_to_string(&claimed).unwrap();

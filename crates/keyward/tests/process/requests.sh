@@ -1,41 +1,21 @@
 # A key that is asked for by one person and approved by another, with nothing but curl, the management API and the mails.
 #
-# MANAGE and GATEWAY are the two addresses, MAIL the folder that mails are written to. What the approver was answered goes
+# MANAGE and GATEWAY are the URLs of the two listeners, MAIL the folder that mails are written to. What the approver was answered goes
 # into the file APPROVER, and the claimed key into the file CLAIMED, so that the one can be searched for the other.
-set -euo pipefail
-
-password="correct horse battery"
-
-# ask TOKEN METHOD PATH [JSON]: the answer's body; anything but a 2xx ends the script.
-ask() {
-    local body=()
-    [ $# -lt 4 ] || body=(--json "$4")
-    curl --silent --show-error --fail-with-body --request "$2" --header "Authorization: Bearer $1" \
-        ${body[@]+"${body[@]}"} "http://$MANAGE$3"
-}
-
-# open PATH JSON: the same for whoever is not known yet.
-open() {
-    curl --silent --show-error --fail-with-body --json "$2" "http://$MANAGE$1"
-}
+source "${BASH_SOURCE%/*}/asking.sh"
 
 # approver METHOD PATH [JSON]: as the one who decides; every answer is kept, whatever it is.
 approver() {
     local body=()
     [ $# -lt 3 ] || body=(--json "$3")
     curl --silent --show-error --include --request "$1" --header "Authorization: Bearer $adm" \
-        ${body[@]+"${body[@]}"} "http://$MANAGE$2" | tee -a "$APPROVER"
+        ${body[@]+"${body[@]}"} "$MANAGE$2" | tee -a "$APPROVER"
 }
 
 # status TOKEN METHOD PATH: the status alone.
 status() {
     curl --silent --output /dev/null --write-out '%{http_code}' --request "$2" \
-        --header "Authorization: Bearer $1" "http://$MANAGE$3"
-}
-
-# first NAME: the first text member of this name in a JSON text.
-first() {
-    grep -o "\"$1\":\"[^\"]*\"" | head -n 1 | cut -d '"' -f 4
+        --header "Authorization: Bearer $1" "$MANAGE$3"
 }
 
 # mail TO TEXT: waits for a mail to somebody that has this in it, and shows it.
@@ -59,26 +39,16 @@ invite() {
     grep -q '"token":null' <<< "$answer"
     token=$(mail "$1@example.com" kwinv_ | grep -o 'kwinv_[0-9a-z]*' | head -n 1)
     open /v1/invitations/accept "{\"token\":\"$token\",\"name\":\"$1\",\"password\":\"$password\"}" > /dev/null
-    open /v1/sessions "{\"email\":\"$1@example.com\",\"password\":\"$password\"}" | first token
+    log_in "$1"
 }
 
-# call SECRET METHOD PATH [JSON]: the status that the gateway answers with.
-call() {
-    local body=()
-    [ $# -lt 4 ] || body=(--json "$4")
-    curl --silent --output /dev/null --write-out '%{http_code}' --request "$2" --header "Authorization: Bearer $1" \
-        ${body[@]+"${body[@]}"} "http://$GATEWAY$3"
-}
-
-open /v1/signup "{\"email\":\"ada@example.com\",\"name\":\"Ada\",\"password\":\"$password\",\"organization\":\"Acme\"}" > /dev/null
-ada=$(open /v1/sessions "{\"email\":\"ada@example.com\",\"password\":\"$password\"}" | first token)
-organization=$(ask "$ada" GET /v1/account | first organization_id)
+sign_up
 adm=$(invite adm administrator)
 dev=$(invite dev developer)
 echo "invited by mail and logged in"
 
 echo "making one oneself: $(curl --silent --output /dev/null --write-out '%{http_code}' --header "Authorization: Bearer $dev" \
-    --json '{"api":"inference","name":"nightly","permissions":["inference:read"]}' "http://$MANAGE/v1/organizations/$organization/keys")"
+    --json '{"api":"inference","name":"nightly","permissions":["inference:read"]}' "$MANAGE/v1/organizations/$organization/keys")"
 
 asked=$(ask "$dev" POST "/v1/organizations/$organization/key-requests" \
     '{"api":"inference","name":"nightly","permissions":["inference:read","inference:write","analytics:read"],"reason":"The nightly batch","lifetime_seconds":2592000}')
