@@ -400,6 +400,7 @@ fn on(key: &KeyView) -> Vec<(&'static str, String)> {
         ("state", key.state.as_str().to_owned()),
         ("created", key.created_at.clone()),
         ("expires", key.expires_at.clone().unwrap_or_else(|| "never".to_owned())),
+        ("revision", key.revision.to_string()),
     ]
 }
 
