@@ -24,7 +24,7 @@ use crate::{
     profile::Https,
     route::{Method, Route, RouteMatch},
     snapshot::Snapshot,
-    time::Timestamp,
+    time::{self, Timestamp},
     verdict::{Denial, Outage, Permit, Reason, Verdict},
 };
 
@@ -242,7 +242,8 @@ pub fn outage(snapshot: &Snapshot, now: Timestamp, trace: &mut impl Trace) -> Op
         return Some(Outage { age });
     }
     trace.passed(Check::Freshness, || {
-        format!("revision {}, confirmed by the store {age:?} ago", snapshot.freshness().revision())
+        let (revision, age) = (snapshot.freshness().revision(), time::in_words(age));
+        format!("revision {revision}, confirmed by the store {age} ago")
     });
     None
 }
