@@ -211,7 +211,8 @@ pub struct NodeView {
     /// When it had applied the change, in milliseconds; `null` where it has not, or began after it.
     #[schema(example = "2026-01-01T00:00:00.040Z")]
     pub applied_at: Option<String>,
-    /// When it last said that it follows.
+    /// When it was last heard of, in milliseconds: it said that it follows, or had applied the change.
+    #[schema(example = "2026-01-01T00:00:07.512Z")]
     pub last_seen_at: String,
     /// Whether it was heard of lately.
     pub following: bool,

@@ -73,13 +73,13 @@ pub struct SessionView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OpenIdProviderView {
     /// What its paths name it by.
-    #[schema(example = "work")]
+    #[schema(example = "company")]
     pub name: String,
     /// What people know it by.
-    #[schema(example = "Work account")]
+    #[schema(example = "Company account")]
     pub title: String,
     /// The path at which a browser begins.
-    #[schema(example = "/v1/sessions/openid/work/start")]
+    #[schema(example = "/v1/sessions/openid/company/start")]
     pub start: String,
 }
 

@@ -7,7 +7,7 @@ use crate::{
     decide::{Body, Check, Request, Trace, decide_recognized, decide_traced},
     key::Digest,
     snapshot::Snapshot,
-    time::Timestamp,
+    time::{self, Timestamp},
     verdict::Verdict,
 };
 
@@ -79,7 +79,7 @@ impl Told {
             Verdict::Permit(_) => None,
             Verdict::Denial(denial) => Some(denial.detail.to_string()),
             Verdict::Outage(outage) => {
-                Some(format!("the last confirmed state is {:?} old", outage.age))
+                Some(format!("the last confirmed state is {} old", time::in_words(outage.age)))
             }
         };
         if let (Some(check), Some(what)) = (self.failed, what) {

@@ -66,6 +66,26 @@ impl Timestamp {
     }
 }
 
+/// A duration as people say it: the largest unit that fits and the one below it, `2 days 4 hours`. What is less is left out.
+pub fn in_words(duration: Duration) -> String {
+    const UNITS: [(&str, u64); 4] =
+        [("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)];
+    let mut rest = duration.as_secs();
+    let counts = UNITS.map(|(name, seconds)| {
+        let count = rest / seconds;
+        rest %= seconds;
+        (name, count)
+    });
+    let words: Vec<_> = counts
+        .into_iter()
+        .skip_while(|(_, count)| *count == 0)
+        .take(2)
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{count} {name}{}", if count == 1 { "" } else { "s" }))
+        .collect();
+    if words.is_empty() { "less than a second".to_owned() } else { words.join(" ") }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let secs = i64::try_from(self.as_secs()).unwrap_or(i64::MAX);
@@ -121,6 +141,24 @@ mod tests {
             "2024-01-01T00:00:00.040Z"
         );
         assert_eq!(Timestamp::NEVER.to_precise_text(), "never");
+    }
+
+    #[test]
+    fn a_duration_is_told_in_its_two_largest_units() {
+        for (millis, words) in [
+            (0, "less than a second"),
+            (999, "less than a second"),
+            (1_000, "1 second"),
+            (59_999, "59 seconds"),
+            (60_000, "1 minute"),
+            (119_000, "1 minute 59 seconds"),
+            (3_601_000, "1 hour"),
+            (2 * 3_600_000 + 60_000, "2 hours 1 minute"),
+            (86_400_000, "1 day"),
+            (400 * 86_400_000 + 3_600_000, "400 days 1 hour"),
+        ] {
+            assert_eq!(in_words(Duration::from_millis(millis)), words);
+        }
     }
 
     #[test]

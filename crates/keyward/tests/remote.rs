@@ -38,7 +38,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let Managed { keyward, management, upstream } = Managed::start(KEYWARD);
+        let Managed { keyward, management, upstream } = Managed::start(KEYWARD, "aiaas");
         Self { keyward, management, home: TempDir::new().unwrap(), _upstream: upstream }
     }
 

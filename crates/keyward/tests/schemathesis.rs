@@ -67,7 +67,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let Managed { keyward, management, upstream } = Managed::start(KEYWARD);
+        let Managed { keyward, management, upstream } = Managed::start(KEYWARD, "aiaas");
         let organization = management.sign_up("owner");
         let owner = management.log_in("owner");
         Self { keyward, management, organization, owner, _upstream: upstream }

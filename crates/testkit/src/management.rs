@@ -101,14 +101,14 @@ pub struct Managed {
 }
 
 impl Managed {
-    /// Serves two APIs: `main` on the default profile, to `read` and to `write`; and at a host of its own `inference`, whose keys
-    /// are asked for.
-    pub fn start(binary: &str) -> Self {
+    /// Serves two APIs: `main` on the default profile, to `read` and to `write`; and at a host of its own `inference`, on a profile
+    /// whose keys are asked for.
+    pub fn start(binary: &str, profile: &str) -> Self {
         let upstream = Upstream::json("{}");
         let main = Api::new("main", upstream.address())
             .route("GET", "/read", "read")
             .route("POST", "/write", "write");
-        let asked = Api::new("inference", upstream.address()).profile("aiaas").host("asked.test");
+        let asked = Api::new("inference", upstream.address()).profile(profile).host("asked.test");
         let keyward =
             Serve::new(binary).api(main).api(asked).settings(Management::SETTINGS).start();
         let management = Management::of(&keyward);

@@ -25,7 +25,7 @@ use crate::{
     reserve::Whose,
     route::{Method, Route, RouteMatch},
     snapshot::Snapshot,
-    time::Timestamp,
+    time::{self, Timestamp},
     verdict::{Denial, Outage, Permit, Reason, Verdict},
 };
 
@@ -248,7 +248,8 @@ pub fn outage(snapshot: &Snapshot, now: Timestamp, trace: &mut impl Trace) -> Op
         return Some(Outage { age });
     }
     trace.passed(Check::Freshness, || {
-        format!("revision {}, confirmed by the store {age:?} ago", snapshot.freshness().revision())
+        let (revision, age) = (snapshot.freshness().revision(), time::in_words(age));
+        format!("revision {revision}, confirmed by the store {age} ago")
     });
     None
 }

@@ -87,7 +87,7 @@ fn an_outage_says_how_old_the_state_is() {
         .at("2026-03-01T12:02:00Z");
     let explanation = ask.explanation();
     let steps: Vec<_> = explanation.steps.iter().map(|step| (step.check, &*step.what)).collect();
-    assert_eq!(steps, [("freshness", "the last confirmed state is 120s old")]);
+    assert_eq!(steps, [("freshness", "the last confirmed state is 2 minutes old")]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use keyward_api::{
 };
 use keyward_store::{AuditFilter, AuditHead, AuditId, Subject};
 
-use super::Backend;
+use super::{Backend, pieces};
 use crate::site::operator;
 
 const PAGE: usize = 1000;
@@ -52,19 +52,14 @@ impl Backend {
     pub async fn export_audit_entries(
         &self,
         filter: &AuditFilter,
-        mut take: impl FnMut(&[u8]) -> anyhow::Result<()>,
+        take: impl FnMut(&[u8]) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         match self {
             Self::Local(site) => {
-                let (control, mut after) = (site.control(), None);
-                loop {
-                    let piece = control.export_audit_entries(&operator(), filter, after).await?;
-                    take(&piece.bytes)?;
-                    match piece.next {
-                        Some(next) => after = Some(next),
-                        None => return Ok(()),
-                    }
-                }
+                let control = site.control();
+                let next =
+                    async |after| control.export_audit_entries(&operator(), filter, after).await;
+                pieces::hand_on(next, take).await
             }
             Self::Remote(remote) => {
                 let path = format!("{}/export", path(filter));

@@ -6,7 +6,7 @@ use keyward_api::{ExportKeysQuery, ImportKeysQuery, ImportReport};
 use keyward_control::app::{export::Export, import::Import};
 use zeroize::Zeroizing;
 
-use super::Backend;
+use super::{Backend, pieces};
 use crate::site::operator;
 
 impl Backend {
@@ -34,19 +34,13 @@ impl Backend {
     pub async fn export_keys(
         &self,
         mut export: Export,
-        mut take: impl FnMut(&[u8]) -> anyhow::Result<()>,
+        take: impl FnMut(&[u8]) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         match self {
             Self::Local(site) => {
-                let (control, mut after) = (site.control(), None);
-                loop {
-                    let piece = control.export_keys(&operator(), &export, after).await?;
-                    take(&piece.bytes)?;
-                    match piece.next {
-                        Some(next) => after = Some(next),
-                        None => return Ok(()),
-                    }
-                }
+                let control = site.control();
+                let next = async |after| control.export_keys(&operator(), &export, after).await;
+                pieces::hand_on(next, take).await
             }
             Self::Remote(remote) => {
                 let seen = self.seen_organizations(export.organization.take().as_ref()).await?;

@@ -43,7 +43,7 @@ const CHANGES: [&str; 17] = [
 pub(super) struct Update {
     /// The key's id
     id: KeyId,
-    /// Only if nobody changed it since it had this revision, as `--json keys show` tells it
+    /// Only if nobody changed it since it had this revision, as `keys show` tells it
     #[arg(long, value_name = "REVISION")]
     if_revision: Option<u64>,
     /// What people will call it

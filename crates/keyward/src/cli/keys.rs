@@ -14,13 +14,13 @@ use keyward_control::{
 use keyward_core::{
     id::{ApiName, KeyId, OrganizationId, SecretId, UserId},
     key::{Environment, Labels, Rotation},
-    network::Network,
 };
 use tokio::task::JoinSet;
 
 use super::{
     key_changes, transfer,
     values::{self, Moment},
+    wanted::Wanted,
 };
 use crate::{
     backend::{Backend, Place},
@@ -81,33 +81,11 @@ pub(super) enum Keys {
 
 #[derive(Debug, Args)]
 pub(super) struct Create {
-    /// Which API it opens
-    #[arg(long)]
-    api: ApiName,
-    /// Whose it is
-    #[arg(long)]
-    organization: OrganizationId,
-    /// What people will call it
-    #[arg(long)]
-    name: String,
-    /// What it is used for [default: the preset's, else production]
-    #[arg(long)]
-    environment: Option<Environment>,
-    /// A permission of the API's profile; may be given several times
-    #[arg(long = "permission", value_name = "PERMISSION")]
-    permissions: Vec<String>,
-    /// A named bundle of permissions of the API's profile
-    #[arg(long)]
-    preset: Option<String>,
+    #[command(flatten)]
+    wanted: Wanted,
     /// From when on it is refused: 90d, or 2027-01-31T00:00:00Z [default: never]
     #[arg(long, value_parser = values::moment, value_name = "WHEN")]
     expires: Option<Moment>,
-    /// A network it may be used from; may be given several times [default: everywhere]
-    #[arg(long = "allow-network", value_name = "CIDR")]
-    allowed_networks: Vec<Network>,
-    /// A model it may ask for; may be given several times [default: every model]
-    #[arg(long = "allow-model", value_name = "MODEL")]
-    allowed_models: Vec<String>,
     /// The member who answers for it [default: oneself; nobody on a data folder]
     #[arg(long, value_name = "USER")]
     owner: Option<UserId>,
@@ -204,17 +182,17 @@ impl Keys {
 
 impl Create {
     fn new_key(&self, name: String) -> anyhow::Result<NewKey> {
-        let models = &self.allowed_models;
+        let wanted = &self.wanted;
         Ok(NewKey {
-            api: self.api.clone(),
-            organization: self.organization.clone(),
+            api: wanted.api.clone(),
+            organization: wanted.organization.clone(),
             name,
-            environment: self.environment.clone(),
-            permissions: self.permissions.clone(),
-            preset: self.preset.clone(),
+            environment: wanted.environment.clone(),
+            permissions: wanted.permissions.clone(),
+            preset: wanted.preset.clone(),
             expires_at: self.expires.map(|moment| moment.after(operator().now)),
-            allowed_networks: self.allowed_networks.clone(),
-            allowed_models: (!models.is_empty()).then(|| models.clone()),
+            allowed_networks: wanted.allowed_networks.clone(),
+            allowed_models: wanted.allowed_models(),
             labels: Labels::new(self.tags.clone(), self.metadata.iter().cloned().collect())?,
             rotation: self
                 .rotate_after_days
@@ -230,7 +208,7 @@ impl Create {
                 bail!("many keys at once are made on a data folder only: leave out `--count`")
             }
             (None, backend) => {
-                let new = backend.create_key(self.new_key(self.name.clone())?).await?;
+                let new = backend.create_key(self.new_key(self.wanted.name.clone())?).await?;
                 output.show(&new.created, |created| made(created, new.example.as_deref()))
             }
         }
@@ -241,7 +219,7 @@ impl Create {
         let (mut next, mut making) = (1, JoinSet::new());
         while next <= count || !making.is_empty() {
             while next <= count && making.len() < AT_ONCE {
-                let new = self.new_key(format!("{}-{next}", self.name))?;
+                let new = self.new_key(format!("{}-{next}", self.wanted.name))?;
                 let control = control.clone();
                 making.spawn(async move { control.create_key(&operator(), new).await });
                 next += 1;
@@ -422,6 +400,7 @@ fn on(key: &KeyView) -> Vec<(&'static str, String)> {
         ("state", key.state.as_str().to_owned()),
         ("created", key.created_at.clone()),
         ("expires", key.expires_at.clone().unwrap_or_else(|| "never".to_owned())),
+        ("revision", key.revision.to_string()),
     ]
 }
 

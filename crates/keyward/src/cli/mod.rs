@@ -26,6 +26,7 @@ mod sessions;
 mod transfer;
 mod upstreams;
 mod values;
+mod wanted;
 
 use std::{path::PathBuf, process::ExitCode};
 

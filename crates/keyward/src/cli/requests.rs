@@ -7,12 +7,11 @@ use clap::{Args, Subcommand, ValueEnum};
 use keyward_api::{CreateKeyRequestInput, KeyRequestStateView, KeyRequestView, KeyTermsView, Page};
 use keyward_control::app::key_requests::{Grant, KeyRequestQuery};
 use keyward_core::{
-    id::{ApiName, KeyRequestId, OrganizationId},
-    key::Environment,
+    id::{KeyRequestId, OrganizationId},
     network::Network,
 };
 
-use super::{keys, values};
+use super::{keys, values, wanted::Wanted};
 use crate::{
     backend::{Backend, Place},
     output::{Output, facts, table},
@@ -66,36 +65,14 @@ pub(super) struct List {
 
 #[derive(Debug, Args)]
 pub(super) struct Ask {
-    /// Which API the key shall open
-    #[arg(long)]
-    api: ApiName,
-    /// Whose it will be
-    #[arg(long)]
-    organization: OrganizationId,
-    /// What people will call it
-    #[arg(long)]
-    name: String,
+    #[command(flatten)]
+    wanted: Wanted,
     /// Why it is needed, for those who decide
     #[arg(long)]
     reason: String,
-    /// What it is used for [default: the preset's, else production]
-    #[arg(long)]
-    environment: Option<Environment>,
-    /// A permission of the API's profile; may be given several times
-    #[arg(long = "permission", value_name = "PERMISSION")]
-    permissions: Vec<String>,
-    /// A named bundle of permissions of the API's profile
-    #[arg(long)]
-    preset: Option<String>,
     /// How long it shall be good from its claim on [default: without an end]
     #[arg(long, value_parser = values::duration, value_name = "DURATION")]
     lifetime: Option<Duration>,
-    /// A network it will be used from; may be given several times [default: everywhere]
-    #[arg(long = "allow-network", value_name = "CIDR")]
-    allowed_networks: Vec<Network>,
-    /// A model it will ask for; may be given several times [default: every model]
-    #[arg(long = "allow-model", value_name = "MODEL")]
-    allowed_models: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -226,20 +203,20 @@ async fn denied(
 
 impl Ask {
     async fn run(self, place: &Place, output: Output) -> anyhow::Result<()> {
-        let models = self.allowed_models;
+        let wanted = self.wanted;
         let input = CreateKeyRequestInput {
-            api: self.api.to_string(),
-            name: self.name,
-            environment: self.environment.map(|environment| environment.to_string()),
-            permissions: self.permissions,
-            preset: self.preset,
+            api: wanted.api.to_string(),
+            allowed_networks: wanted.allowed_networks.iter().map(ToString::to_string).collect(),
+            allowed_models: wanted.allowed_models(),
+            name: wanted.name,
+            environment: wanted.environment.map(|environment| environment.to_string()),
+            permissions: wanted.permissions,
+            preset: wanted.preset,
             reason: self.reason,
             lifetime_seconds: self.lifetime.map(|lifetime| lifetime.as_secs()),
-            allowed_networks: self.allowed_networks.iter().map(ToString::to_string).collect(),
-            allowed_models: (!models.is_empty()).then_some(models),
         };
         let server = place.server().await?;
-        let view = server.ask_for_key(&self.organization, &input).await?;
+        let view = server.ask_for_key(&wanted.organization, &input).await?;
         let keyward = server.command_line();
         output.show(&view, |request| {
             format!(

@@ -18,7 +18,7 @@ fn a_request_that_would_pass_is_told_step_by_step() {
        CHECK         FOUND
     ✓  path          /v1/run can be read one way only
     ✓  api           `main`, on profile `default`
-    ✓  freshness     revision 2, confirmed by the store 0ns ago
+    ✓  freshness     revision 2, confirmed by the store less than a second ago
     ✓  transport     it came in the clear, which this API takes
     ✓  credential    one credential, in `Authorization: Bearer …`
     ✓  format        `kw_` and 52 characters
@@ -45,7 +45,7 @@ fn a_refusal_is_shown_as_its_client_would_see_it() {
        CHECK         FOUND
     ✓  path          /v1/run can be read one way only
     ✓  api           `main`, on profile `default`
-    ✓  freshness     revision 2, confirmed by the store 0ns ago
+    ✓  freshness     revision 2, confirmed by the store less than a second ago
     ✓  transport     it came in the clear, which this API takes
     ✓  key           key_xxxxxxxxxxxxxxxxxxxxxxxxxx (secret sec_xxxxxxxxxxxxxxxxxxxxxxxxxx)
     ✓  state         active, without an end
@@ -67,7 +67,7 @@ fn a_refusal_is_shown_as_its_client_would_see_it() {
     Note: decided for secret sec_xxxxxxxxxxxxxxxxxxxxxxxxxx (kw_xxxxxxx), without its plaintext: how it is sent was not checked.
     "#);
     place.done(&format!("keys revoke {id}"));
-    assert_snapshot!(same(&place.done(&format!("--json {RUN} --key-id {id}"))), @r#"{"steps":[{"check":"path","passed":true,"what":"/v1/run can be read one way only"},{"check":"api","passed":true,"what":"`main`, on profile `default`"},{"check":"freshness","passed":true,"what":"revision 3, confirmed by the store 0ns ago"},{"check":"transport","passed":true,"what":"it came in the clear, which this API takes"},{"check":"key","passed":true,"what":"key_xxxxxxxxxxxxxxxxxxxxxxxxxx (secret sec_xxxxxxxxxxxxxxxxxxxxxxxxxx)"},{"check":"state","passed":false,"what":"The API key was revoked."}],"verdict":"denial","refusal":{"reason":"revoked_key","status":401,"headers":[{"name":"cache-control","value":"no-store"},{"name":"www-authenticate","value":"Bearer realm=\"keyward\", error=\"invalid_token\""},{"name":"content-type","value":"application/json"},{"name":"x-request-id","value":"req_00000000000000000000000000000000"}],"body":"{\"error\":{\"type\":\"authentication_error\",\"code\":\"revoked_key\",\"message\":\"The API key was revoked; use another.\",\"param\":null,\"key_id\":\"key_xxxxxxxxxxxxxxxxxxxxxxxxxx\",\"request_id\":\"req_00000000000000000000000000000000\"}}"},"notes":["decided for secret sec_xxxxxxxxxxxxxxxxxxxxxxxxxx (kw_xxxxxxx), without its plaintext: how it is sent was not checked"]}"#);
+    assert_snapshot!(same(&place.done(&format!("--json {RUN} --key-id {id}"))), @r#"{"steps":[{"check":"path","passed":true,"what":"/v1/run can be read one way only"},{"check":"api","passed":true,"what":"`main`, on profile `default`"},{"check":"freshness","passed":true,"what":"revision 3, confirmed by the store less than a second ago"},{"check":"transport","passed":true,"what":"it came in the clear, which this API takes"},{"check":"key","passed":true,"what":"key_xxxxxxxxxxxxxxxxxxxxxxxxxx (secret sec_xxxxxxxxxxxxxxxxxxxxxxxxxx)"},{"check":"state","passed":false,"what":"The API key was revoked."}],"verdict":"denial","refusal":{"reason":"revoked_key","status":401,"headers":[{"name":"cache-control","value":"no-store"},{"name":"www-authenticate","value":"Bearer realm=\"keyward\", error=\"invalid_token\""},{"name":"content-type","value":"application/json"},{"name":"x-request-id","value":"req_00000000000000000000000000000000"}],"body":"{\"error\":{\"type\":\"authentication_error\",\"code\":\"revoked_key\",\"message\":\"The API key was revoked; use another.\",\"param\":null,\"key_id\":\"key_xxxxxxxxxxxxxxxxxxxxxxxxxx\",\"request_id\":\"req_00000000000000000000000000000000\"}}"},"notes":["decided for secret sec_xxxxxxxxxxxxxxxxxxxxxxxxxx (kw_xxxxxxx), without its plaintext: how it is sent was not checked"]}"#);
 }
 
 #[test]

@@ -80,6 +80,7 @@ fn a_key_is_shown_with_its_secrets() {
     state         active
     created       20xxxxxxxxxxxxxxxxxx
     expires       never
+    revision      2
 
     SECRET                          HINT        STATE    CREATED               EXPIRES       LAST USED  FROM  REQUESTS
     sec_xxxxxxxxxxxxxxxxxxxxxxxxxx  kw_xxxxxxx  current  20xxxxxxxxxxxxxxxxxx  with the key  never      -     0

@@ -34,7 +34,7 @@ fn who_was_invited_logs_in_with_an_account_elsewhere_and_works_by_a_cookie() {
     let settings = format!(
         "\n[management]\naddress = \"127.0.0.1:0\"\nsign_up = true\n\
          tls = {{ certificate = \"{}\", key = \"{}\" }}\n\n\
-         [[management.openid]]\nname = \"work\"\nissuer = \"{issuer}\"\nclient_id = \"keyward\"\n\
+         [[management.openid]]\nname = \"company\"\nissuer = \"{issuer}\"\nclient_id = \"keyward\"\n\
          client_secret = \"env:OPENID_SECRET\"\n",
         made.certificate.display(),
         made.key.display(),

@@ -37,8 +37,8 @@ impl Meeting {
     async fn with(newcomers: Option<Newcomers>) -> Self {
         let provider = TestProvider::start().await;
         let configured = Provider {
-            name: "work".to_owned(),
-            title: "Work account".to_owned(),
+            name: "company".to_owned(),
+            title: "Company account".to_owned(),
             issuer: provider.issuer.clone(),
             client_id: CLIENT.to_owned(),
             client_secret: Some(Arc::new(keyward_core::key::Plaintext::new(SECRET.to_owned()))),
@@ -82,7 +82,7 @@ impl Meeting {
 
     /// The browser leaves.
     async fn begin(&self) -> Away {
-        let path = "/v1/sessions/openid/work/start?return_to=/keys%3Fa%3Db";
+        let path = "/v1/sessions/openid/company/start?return_to=/keys%3Fa%3Db";
         let (status, headers, body) = self.get(path, "").await;
         assert_eq!(status, StatusCode::SEE_OTHER, "{body}");
         let line = headers["set-cookie"].to_str().unwrap();
@@ -97,7 +97,7 @@ impl Meeting {
             ("response_type", "code"),
             ("client_id", CLIENT),
             ("scope", "openid email"),
-            ("redirect_uri", "http://localhost:8081/v1/sessions/openid/work/callback"),
+            ("redirect_uri", "http://localhost:8081/v1/sessions/openid/company/callback"),
             ("code_challenge_method", "S256"),
         ] {
             assert_eq!(asked[name], value);
@@ -108,7 +108,7 @@ impl Meeting {
 
     /// The browser comes back.
     async fn end(&self, cookie: &str, query: &str) -> (StatusCode, HeaderMap, Value) {
-        self.get(&format!("/v1/sessions/openid/work/callback?{query}"), cookie).await
+        self.get(&format!("/v1/sessions/openid/company/callback?{query}"), cookie).await
     }
 
     /// A whole login: the session's cookie, or the code of its refusal.
@@ -155,7 +155,7 @@ async fn the_providers_are_listed_for_a_login_page() {
     let (_, _, listed) = meeting.get("/v1/sessions/openid", "").await;
     assert_eq!(
         listed["items"],
-        json!([{ "name": "work", "title": "Work account", "start": "/v1/sessions/openid/work/start" }])
+        json!([{ "name": "company", "title": "Company account", "start": "/v1/sessions/openid/company/start" }])
     );
 }
 

@@ -96,8 +96,8 @@ async fn a_login_ends_once_and_in_the_browser_that_began_it() {
     // A cookie's time and provider are its own; what it is good for ends with them.
     let until = (NOW.as_secs() + 600).to_string();
     refused(&away.cookie.replace(&until, "1"), &good).await;
-    refused(&away.cookie.replace(".work.", ".other."), &good).await;
-    for nonsense in ["x", "a.b.c", "....", "a.1.work.Lw"] {
+    refused(&away.cookie.replace(".company.", ".other."), &good).await;
+    for nonsense in ["x", "a.b.c", "....", "a.1.company.Lw"] {
         refused(&format!("__Host-keyward_login={nonsense}"), &good).await;
     }
     let (status, ..) = meeting.end(&away.cookie, &good).await;
@@ -159,7 +159,7 @@ async fn a_browser_is_sent_back_to_a_path_of_ours_and_nowhere_else() {
         "javascript%3Aalert(1)",
         &format!("%2F{}", "a".repeat(512)),
     ] {
-        let path = format!("/v1/sessions/openid/work/start?return_to={foreign}");
+        let path = format!("/v1/sessions/openid/company/start?return_to={foreign}");
         let (status, headers, body) = meeting.get(&path, "").await;
         assert_eq!((status.as_u16(), body["code"].as_str()), (400, Some("invalid")), "{foreign}");
         assert!(!headers.contains_key("set-cookie"));
@@ -172,7 +172,7 @@ async fn a_browser_is_sent_back_to_a_path_of_ours_and_nowhere_else() {
     assert_eq!(text(&body, "/code"), REFUSED);
     assert!(!headers.contains_key("location"));
     // Where it is not known where we are, nobody is sent away to come back to it.
-    let path = "/v1/sessions/openid/work/start";
+    let path = "/v1/sessions/openid/company/start";
     let elsewhere = [("host", "evil.example")];
     let (status, ..) = meeting.world.send("127.0.0.1", "GET", path, &elsewhere, "").await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
@@ -187,7 +187,7 @@ async fn a_provider_that_calls_itself_something_else_is_none() {
     ] {
         let meeting = Meeting::new().await;
         meeting.provider.set(|said| said.metadata[field] = json!(value));
-        let (status, headers, body) = meeting.get("/v1/sessions/openid/work/start", "").await;
+        let (status, headers, body) = meeting.get("/v1/sessions/openid/company/start", "").await;
         assert_eq!((status.as_u16(), body["code"].as_str()), (503, Some("unavailable")), "{field}");
         assert!(!headers.contains_key("set-cookie"));
     }

@@ -161,7 +161,7 @@ async fn token(
     let is_right = headers["authorization"] == format!("Basic {credential}")
         && form["grant_type"] == "authorization_code"
         && form["code"] == "good"
-        && form["redirect_uri"].ends_with("/v1/sessions/openid/work/callback")
+        && form["redirect_uri"].ends_with("/v1/sessions/openid/company/callback")
         && challenge == said.challenge;
     if !is_right {
         return Err(StatusCode::BAD_REQUEST);
