@@ -177,6 +177,7 @@ impl<'w> Exchange<'w> {
             client: self.client,
             secure: self.secure,
             request_id: &self.request_id,
+            limits: &ticket.limits,
         };
         forward::forward(way, permit, upload).await
     }

@@ -33,6 +33,8 @@ pub(crate) struct Way<'w> {
     pub(crate) client: IpAddr,
     pub(crate) secure: bool,
     pub(crate) request_id: &'w HeaderValue,
+    /// Header lines that tell of limits.
+    pub(crate) limits: &'w [u8],
 }
 
 /// An upstream's answer, its head received and its body still coming.
@@ -83,7 +85,7 @@ pub(crate) async fn forward(
     }
     let number = &way.api.profile.request_id.header;
     let mut out = way.worker.buffers.write();
-    let told = headers::toward_client(&mut out, &head, &lines, switches, number);
+    let told = headers::toward_client(&mut out, &head, &lines, switches, number, way.limits);
     if !told.request_id {
         headers::checked_line(&mut out, number, way.request_id.as_bytes());
     }
@@ -231,9 +233,8 @@ fn internal(what: &'static str) -> Box<Denial> {
 impl Forwarding {
     /// The answer for the client.
     pub(crate) fn into_reply(self, mut ticket: Ticket) -> Reply {
-        let Self { status, mut lines, dated, length, call, permit } = self;
+        let Self { status, lines, dated, length, call, permit } = self;
         ticket.answered(status);
-        lines.extend_from_slice(&ticket.limits);
         let (body, tunnel) = match status {
             SWITCHING_PROTOCOLS => {
                 let upstream = call.into_tunnelled();

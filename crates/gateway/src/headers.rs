@@ -15,6 +15,7 @@ use keyward_core::{
     query,
     verdict::Permit,
 };
+use smallvec::SmallVec;
 
 use crate::{
     request::RequestHead,
@@ -329,8 +330,11 @@ pub(crate) fn toward_client(
     lines: &[u8],
     upgraded: bool,
     request_id: &str,
+    limits: &[u8],
 ) -> Told {
     let mut told = Told::default();
+    // What is told of limits is ours or the upstream's, never both.
+    let own: SmallVec<[&[u8]; 8]> = answer::fields(limits).map(|(name, _)| name).collect();
     let named: Vec<&[u8]> = match head.connection {
         true => answer::fields(lines)
             .filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"))
@@ -353,10 +357,14 @@ pub(crate) fn toward_client(
         if is_hop_by_hop(&lowered) || named.iter().any(|named| named.eq_ignore_ascii_case(name)) {
             continue;
         }
+        if own.iter().any(|own| own.len() == name.len() && own.eq_ignore_ascii_case(name)) {
+            continue;
+        }
         told.date |= lowered.whole() == b"date";
         told.request_id |= name.eq_ignore_ascii_case(request_id.as_bytes());
         raw_line(out, name, value);
     }
+    out.extend_from_slice(limits);
     if head.streams {
         // Asks proxies between us and the client not to gather events.
         line(out, "x-accel-buffering", b"no");

@@ -3,7 +3,7 @@
 use keyward_core::limit::Limit;
 
 use crate::world::{
-    World,
+    Minted, World,
     client::Client,
     message::{Message, answer, ok},
     soon,
@@ -14,7 +14,16 @@ fn limits(all: &[&str]) -> Vec<Limit> {
     all.iter().map(|json| serde_json::from_str(json).unwrap()).collect()
 }
 
-const HUNDRED_A_MINUTE: &str = r#"{"name":"requests","kind":"rate","amount":100,"window_seconds":60}"#;
+/// A key that may write, with limits of its own.
+fn mint(world: &World, all: &[&str]) -> Minted {
+    world.mint("limited", |key| {
+        key.permissions = vec!["write".to_owned()];
+        key.limits = limits(all);
+    })
+}
+
+const HUNDRED_A_MINUTE: &str =
+    r#"{"name":"requests","kind":"rate","amount":100,"window_seconds":60}"#;
 
 /// A GET with this key.
 fn get(plaintext: &str) -> String {
@@ -22,7 +31,7 @@ fn get(plaintext: &str) -> String {
 }
 
 fn header<'m>(message: &'m Message, name: &str) -> Option<&'m str> {
-    message.headers(name).into_iter().next()
+    message.head.get(name)
 }
 
 async fn ask(world: &World, plaintext: &str) -> Message {
@@ -33,7 +42,7 @@ async fn ask(world: &World, plaintext: &str) -> Message {
 async fn a_hundred_requests_a_minute_count_down_and_the_next_is_told_how_long_to_wait() {
     let upstream = Upstream::answering(|_| ok("four")).await;
     let world = World::start(&upstream).await;
-    let key = world.mint("limited", |key| key.limits = limits(&[HUNDRED_A_MINUTE]));
+    let key = mint(&world, &[HUNDRED_A_MINUTE]);
     let mut client: Client = world.client().await;
     for left in (0..100).rev() {
         let answer = client.ask(&get(&key.plaintext)).await;
@@ -48,7 +57,145 @@ async fn a_hundred_requests_a_minute_count_down_and_the_next_is_told_how_long_to
     assert_eq!((refused.status(), header(&refused, "x-remaining")), (429, Some("0")));
     let wait: u64 = header(&refused, "retry-after").unwrap().parse().unwrap();
     assert!((59..=61).contains(&wait), "{wait}");
-    assert_eq!(upstream.requests().len(), 100, "what is refused does not reach the upstream");
-    let other = ask(&world, &world.mint("limited", |_| ()).plaintext).await;
+    let reached = upstream.received().windows(4).filter(|bytes| *bytes == b"GET ").count();
+    assert_eq!(reached, 100, "what is refused does not reach the upstream");
+    let other = ask(&world, &mint(&world, &[]).plaintext).await;
     assert_eq!((other.status(), header(&other, "x-limit")), (200, None), "another key has its own");
+}
+
+#[tokio::test]
+async fn who_waits_as_told_is_let_pass() {
+    let upstream = Upstream::answering(|_| ok("four")).await;
+    let world = World::start(&upstream).await;
+    let three_a_second = r#"{"name":"requests","kind":"rate","amount":3,"window_seconds":1}"#;
+    let key = mint(&world, &[three_a_second]);
+    let mut refused = ask(&world, &key.plaintext).await;
+    for _ in 0..100 {
+        if refused.status() == 429 {
+            break;
+        }
+        refused = ask(&world, &key.plaintext).await;
+    }
+    let wait: u64 = header(&refused, "retry-after").unwrap().parse().unwrap();
+    assert!((1..=2).contains(&wait), "{wait}");
+    // What is held to here is time itself.
+    tokio::time::sleep(std::time::Duration::from_secs(wait)).await;
+    assert_eq!(ask(&world, &key.plaintext).await.status(), 200);
+}
+
+#[tokio::test]
+async fn of_many_requests_at_once_on_two_cores_exactly_as_many_pass_as_the_limit_says() {
+    let upstream = Upstream::answering(|_| ok("four")).await;
+    let world = World::with(upstream.address, |setup| setup.workers = 2).await;
+    let two = [HUNDRED_A_MINUTE, r#"{"name":"day","kind":"quota","amount":50,"period":"year"}"#];
+    let key = mint(&world, &two);
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (address, request) = (world.address, get(&key.plaintext));
+        asking.spawn(async move {
+            let mut client = Client::connect(address).await;
+            let mut passed = 0;
+            for _ in 0..20 {
+                passed += u64::from(client.ask(&request).await.status() == 200);
+            }
+            passed
+        });
+    }
+    let passed: u64 = asking.join_all().await.into_iter().sum();
+    assert_eq!(passed, 50);
+    let refused = ask(&world, &key.plaintext).await;
+    assert!(refused.text().contains("quota_exhausted"), "{}", refused.text());
+    assert_eq!(header(&refused, "x-remaining"), Some("0"));
+    let told = header(&refused, "ratelimit").unwrap();
+    assert!(told.contains("\"requests\";r=50;"), "who was refused took nothing: {told}");
+}
+
+#[tokio::test]
+async fn a_place_is_held_until_the_answer_has_ended_or_the_client_is_gone() {
+    let mut upstream = Upstream::scripted().await;
+    let world = World::start(&upstream).await;
+    let one = r#"{"name":"slots","kind":"concurrency","amount":1}"#;
+    let key = mint(&world, &[one]);
+    let mut first = world.client().await;
+    first.send(get(&key.plaintext)).await;
+    let mut connection = upstream.next().await;
+    connection.request().await;
+    connection.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfo").await;
+    assert_eq!(first.head().await.status(), 200);
+    let refused = ask(&world, &key.plaintext).await;
+    assert_eq!((refused.status(), header(&refused, "retry-after")), (429, Some("1")));
+    assert!(refused.text().contains("concurrency_limited"), "{}", refused.text());
+    connection.send("ur").await;
+
+    // The place is free as soon as the answer has been passed on: the next asks until it is.
+    let mut second = world.client().await;
+    for _ in 0..1000 {
+        second.send(get(&key.plaintext)).await;
+        tokio::select! {
+            _ = connection.request() => break,
+            answer = second.answer() => assert_eq!(answer.status(), 429),
+        }
+    }
+    second.reset();
+    let mut third = world.client().await;
+    let mut connections = vec![connection];
+    for attempt in 0..1000 {
+        assert!(attempt < 999, "the place of a client that is gone is not free");
+        third.send(get(&key.plaintext)).await;
+        tokio::select! {
+            connection = upstream.next() => {
+                connections.push(connection);
+                break;
+            }
+            answer = third.answer() => assert_eq!(answer.status(), 429),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_upload_is_read_out_and_the_connection_goes_on() {
+    let upstream = Upstream::answering(|_| ok("four")).await;
+    let world = World::start(&upstream).await;
+    let none = r#"{"name":"none","kind":"rate","amount":0,"window_seconds":60}"#;
+    let key = mint(&world, &[none]);
+    let mut client = world.client().await;
+    let body = "x".repeat(100_000);
+    for framing in [
+        format!("Content-Length: {}\r\n\r\n{body}", body.len()),
+        format!("Transfer-Encoding: chunked\r\n\r\n186a0\r\n{body}\r\n0\r\n\r\n"),
+    ] {
+        let head = get(&key.plaintext).replace("GET", "POST");
+        let request = format!("{}{framing}", head.strip_suffix("\r\n").unwrap());
+        let answer = soon(client.ask(&request)).await;
+        assert_eq!(answer.status(), 429, "{}", answer.text());
+        assert!(answer.text().contains("exceeds_limit"), "{}", answer.text());
+        assert!(header(&answer, "retry-after").is_none(), "waiting does not help");
+    }
+    assert_eq!(upstream.connections(), 0);
+}
+
+#[tokio::test]
+async fn who_is_known_is_told_of_limits_in_every_answer_and_who_is_not_in_none() {
+    let upstream = Upstream::answering(|_| {
+        answer("200 OK", "X-Remaining: 7\r\nX-Other: 1\r\nRateLimit: \"theirs\";r=1\r\n", "four")
+    })
+    .await;
+    let world = World::start(&upstream).await;
+    let key = mint(&world, &[HUNDRED_A_MINUTE]);
+    let passed = ask(&world, &key.plaintext).await;
+    assert_eq!(passed.head.all("x-remaining"), ["99"], "ours in the place of the upstream's");
+    assert_eq!((passed.head.all("x-other"), passed.head.all("ratelimit").len()), (vec!["1"], 1));
+    for (from, to, status) in [
+        ("/v1/x", "/nothing", 404),
+        ("GET /v1/x", "GET /v1/admin", 403),
+        ("GET /v1/x", "PUT /v1/only-get", 405),
+    ] {
+        let answer = world.client().await.ask(&get(&key.plaintext).replace(from, to)).await;
+        assert_eq!((answer.status(), header(&answer, "x-remaining")), (status, Some("99")), "{to}");
+    }
+    let unknown = ask(&world, &key.plaintext.replace("kw_", "kw-")).await;
+    assert_eq!((unknown.status(), header(&unknown, "x-remaining")), (401, None));
+    let unlimited = mint(&world, &[]);
+    let theirs = ask(&world, &unlimited.plaintext).await;
+    assert_eq!(theirs.head.all("x-remaining"), ["7"], "without limits of ours the upstream's pass");
 }

@@ -210,7 +210,8 @@ impl Counters {
             return (Some(held), standings);
         }
         // Nobody has seen it: the tables are still locked.
-        for one in held.0 {
+        for (one, standing) in held.0.into_iter().zip(&mut standings) {
+            standing.left = standing.amount.min(standing.left.saturating_add(one.amount));
             let shard = shard_of(one.counter);
             if let Some((_, shard)) = guards.iter_mut().find(|(number, _)| *number == shard) {
                 shard.settle(&one, 0);

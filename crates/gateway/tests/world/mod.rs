@@ -62,7 +62,7 @@ pub fn millis(millis: u64) -> Duration {
 pub const UPSTREAM_SECRET: &str = "Bearer what-the-upstream-knows";
 
 /// The APIs of the world: name, which is its host's first label, and what its profile says beside the default's words.
-const APIS: [(&str, &str); 9] = [
+const APIS: [(&str, &str); 10] = [
     ("bearer", ""),
     ("header", "[credential]\nslots = [{ header = \"X-API-Key\" }]"),
     ("query", "[credential]\nslots = [{ query = \"key\" }]"),
@@ -79,6 +79,10 @@ const APIS: [(&str, &str); 9] = [
     ),
     ("cookie", "[credential]\nslots = [{ header = \"Cookie\" }]"),
     ("protocol", "[credential]\nslots = [{ header = \"Sec-WebSocket-Protocol\" }]"),
+    (
+        "limited",
+        "[limits]\nrequests = { limit = \"X-Limit\", remaining = \"X-Remaining\", reset = \"X-Reset\" }",
+    ),
     ("numbered", "[request_id]\nheader = \"request-id\"\nprefix = \"num_\""),
 ];
 

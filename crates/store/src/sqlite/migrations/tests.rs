@@ -125,6 +125,10 @@ const ROWS_OF_STEP_8: &str = "
     INSERT INTO answers VALUES ('usr_a', CAST(printf('%032s', 'chosen') AS BLOB), zeroblob(32), 'made', x'5ea1ed',
         9000000000000, 9000000000000);";
 
+/// From the step of counters on: what a limit had counted.
+const ROWS_OF_COUNTERS: &str =
+    "INSERT INTO counters VALUES (zeroblob(16), zeroblob(72), 9000000000000);";
+
 /// The rows of each step behind the chain; a new step has its own here.
 const ROWS: [&str; LATER.len()] = [
     ROWS_OF_STEP_3,
@@ -133,6 +137,7 @@ const ROWS: [&str; LATER.len()] = [
     ROWS_OF_STEP_6,
     ROWS_OF_STEP_7,
     ROWS_OF_STEP_8,
+    ROWS_OF_COUNTERS,
 ];
 
 /// A change was done at a step: its entry, its line in the feed, its revision.
