@@ -13,6 +13,7 @@ mod bcrypt_check;
 mod context;
 mod error;
 pub mod http;
+pub mod limits;
 pub mod mail;
 pub mod management;
 mod mint;

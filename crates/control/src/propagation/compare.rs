@@ -27,11 +27,13 @@ pub(super) const MOST_DIFFERENCES: usize = 10_000;
 pub(super) struct Differences {
     pub(super) keys: Vec<KeyId>,
     pub(super) organizations: HashSet<OrganizationId>,
+    /// Plans or prices.
+    pub(super) terms: bool,
 }
 
 impl Differences {
     pub(super) fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.organizations.is_empty()
+        self.keys.is_empty() && self.organizations.is_empty() && !self.terms
     }
 
     pub(super) const fn are_many(&self) -> bool {
@@ -47,8 +49,11 @@ pub(super) async fn compare(
 ) -> Result<Differences, StoreError> {
     let mut differences = Differences::default();
     let mut organizations: HashMap<OrganizationId, Arc<Organization>> = HashMap::new();
+    let (mut plans, mut prices) = (Vec::new(), Vec::new());
     store
         .load(&mut |item| match item {
+            Loaded::Plan(plan) => plans.push(plan),
+            Loaded::Price(price) => prices.push(price),
             Loaded::Organization(organization) => {
                 organizations.insert(organization.id.clone(), Arc::new(organization));
             }
@@ -67,6 +72,7 @@ pub(super) async fn compare(
             }
         })
         .await?;
+    differences.terms = plans != *directory.plans() || prices != *directory.prices();
     Ok(differences)
 }
 

@@ -8,6 +8,7 @@
 //! Counts are kept by what a limit is called and where it stands, not by what it allows, so that an edit resets nothing
 //! (`counters`).
 
+mod narrowing;
 pub mod period;
 mod source;
 
@@ -287,6 +288,12 @@ impl PartialEq for PlanName {
 }
 
 impl Eq for PlanName {}
+
+impl std::hash::Hash for PlanName {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.folded().hash(state);
+    }
+}
 
 impl fmt::Display for PlanName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,6 +9,7 @@ mod keys;
 mod models;
 mod organizations;
 mod people;
+mod plans;
 mod requests;
 mod transfer;
 

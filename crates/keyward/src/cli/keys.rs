@@ -19,7 +19,9 @@ use keyward_core::{
 use tokio::task::JoinSet;
 
 use super::{
-    key_changes, transfer,
+    key_changes,
+    limits::{self, LimitArguments},
+    transfer,
     values::{self, Moment},
 };
 use crate::{
@@ -123,6 +125,8 @@ pub(super) struct Create {
     /// Refuse a secret that was not replaced in time
     #[arg(long, requires = "rotate_after_days")]
     require_rotation: bool,
+    #[command(flatten)]
+    limits: LimitArguments,
     /// Make so many, called NAME-1, NAME-2, …, as JSON lines
     #[arg(long, hide = true, value_parser = clap::value_parser!(u32).range(1..))]
     count: Option<u32>,
@@ -220,6 +224,7 @@ impl Create {
                 .rotate_after_days
                 .map(|after_days| Rotation { after_days, required: self.require_rotation }),
             owner: self.owner,
+            limits: self.limits.read()?.unwrap_or_default(),
         })
     }
 
@@ -415,6 +420,7 @@ fn on(key: &KeyView) -> Vec<(&'static str, String)> {
                 .as_ref()
                 .map_or("every".to_owned(), |models| or_none(models, "none")),
         ),
+        ("limits", limits::told(&key.limits)),
         ("owner", key.owner_id.clone().unwrap_or_else(|| "nobody".to_owned())),
         ("tags", or_none(&key.tags, "none")),
         ("metadata", written(&key.metadata)),
