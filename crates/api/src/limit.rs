@@ -231,7 +231,7 @@ pub struct PutPlanInput {
 #[schema(example = json!({ "model": "large-2*", "input": "2.50", "cached": "1.25", "output": "10.00" }))]
 pub struct PutPriceInput {
     /// The model's name as requests write it; with a `*` at its end, all that begin so. The longest that fits counts.
-    #[schema(pattern = "^[!-)+-~]{1,127}[!-~]?$")]
+    #[schema(pattern = "^([!-)+-~]{1,128}|[!-)+-~]{0,127}[*])$")]
     pub model: String,
     /// Tokens read; left out, nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,3 +1,5 @@
+//! Plans of profiles and plans that are made; who sees and changes them; limits of keys that others gave out.
+
 use keyward_api::ErrorCode;
 use keyward_core::{limit::Limit, member::Role};
 use keyward_store::{Interface, KeyUpdate, OrganizationUpdate, PlanChoice};
