@@ -5,7 +5,7 @@ use utoipa::{IntoParams, ToSchema};
 
 /// An amount: a whole number of requests or tokens, or money as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "an amount is a whole number, or of money a text like \"12.50\"")]
 pub enum AmountView {
     /// Requests or language-model tokens.
     Count(u64),

@@ -37,6 +37,10 @@ developer = ["fly"]"#,
         "mine.toml:2: `default_plan` is `Silver`, and no plan is called that; name one of `plans`",
     ),
     (
+        "[limits]\nplans = [{ name = \"Gold\", limits = [{ name = \"a\", kind = \"rate\", amount = -1 }] }]",
+        "mine.toml:2: an amount is a whole number, or of money a text like \"12.50\"; correct this line",
+    ),
+    (
         "[limits]\nplans = [{ name = \"Gold\" }, { name = \"gold\" }]",
         "mine.toml:1: two plans are called `gold`; keep one of them",
     ),

@@ -40,6 +40,14 @@ async fn a_plan_is_made_changed_as_it_was_seen_and_put_to_use() {
         (json!([{ "name": "a", "kind": "rate", "amount": 1 }]), "write `window_seconds`"),
         (json!([{ "name": "a", "kind": "budget", "amount": 1 }]), "write its amount as text"),
         (json!([{ "name": "a", "kind": "budget", "amount": "-1" }]), "amount that is none"),
+        (
+            json!([{ "name": "a", "kind": "concurrency", "amount": 1.5 }]),
+            "an amount is a whole number",
+        ),
+        (
+            json!([{ "name": "a", "kind": "concurrency", "amount": -1 }]),
+            "an amount is a whole number",
+        ),
         (json!([{ "name": "a", "kind": "dream", "amount": 1 }]), "unknown variant `dream`"),
         (json!([{ "name": "a", "kind": "concurrency", "amount": 1, "window": 1 }]), "window"),
         (json!((0..21).map(|_| rate(1)).collect::<Vec<_>>()), "at most 20"),
