@@ -77,6 +77,7 @@ macro_rules! every_promise {
                 a_plan_reads_back_and_is_one_in_any_case,
                 what_changes_in_a_plan_is_told,
                 a_plan_that_organizations_are_on_stays,
+                nobody_comes_onto_a_plan_that_goes_meanwhile,
                 a_profiles_plan_need_not_stand_in_the_store,
                 prices_are_kept_replaced_and_forgotten,
                 an_outdated_look_changes_no_plan_and_no_price,

@@ -120,6 +120,19 @@ pub(crate) async fn a_plan_that_organizations_are_on_stays(bed: Bed) {
     assert_eq!(gone, Err(StoreError::NoSuchPlan("premium".parse().unwrap())));
 }
 
+pub(crate) async fn nobody_comes_onto_a_plan_that_goes_meanwhile(bed: Bed) {
+    with_organization(&bed.store).await;
+    for _ in 0..10 {
+        commit(&bed.store, put(plan("Premium", 10))).await.unwrap();
+        commit(&bed.store, on_plan(None, false)).await.unwrap();
+        let (come, go) = tokio::join!(
+            commit(&bed.store, on_plan(Some("Premium"), false)),
+            commit(&bed.second, delete("Premium", false)),
+        );
+        assert!(come.is_ok() != go.is_ok(), "{come:?} {go:?}");
+    }
+}
+
 pub(crate) async fn a_profiles_plan_need_not_stand_in_the_store(bed: Bed) {
     with_organization(&bed.store).await;
     commit(&bed.store, on_plan(Some("Standard"), true)).await.unwrap();
