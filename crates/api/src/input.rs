@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     InvitationView, KeyStateView, OrganizationView, PlaintextView, RotationView, SessionView,
-    UserView,
+    UserView, limit::LimitView,
 };
 
 /// Becoming the first operator.
@@ -218,6 +218,9 @@ pub struct CreateKeyInput {
     pub metadata: BTreeMap<String, String>,
     /// How old its secrets may become; left out, as the API's profile says.
     pub rotation: Option<RotationView>,
+    /// How much it may use, besides what its organization may; at most 20 limits.
+    #[serde(default)]
+    pub limits: Vec<LimitView>,
     /// The member who answers for it; left out, oneself, or nobody where an operator makes it.
     #[schema(pattern = "^usr_[0-7][0-9a-hjkmnp-tv-z]{25}$")]
     pub owner: Option<String>,
@@ -279,6 +282,8 @@ pub struct UpdateKeyInput {
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "2030-01-01T00:00:00Z")]
     pub expires_at: Option<Option<String>>,
+    /// How much it may use, besides what its organization may: in the place of all limits it had.
+    pub limits: Option<Vec<LimitView>>,
     /// Words to sort it by.
     pub tags: Option<Vec<String>>,
     /// Names with a value each.
@@ -344,6 +349,12 @@ pub struct UpdateOrganizationInput {
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     pub allowed_models: Option<Option<Vec<String>>>,
+    /// The plan it is on; `null` means the default plan of each API's profile. It takes who runs this Keyward.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "Premium")]
+    pub plan: Option<Option<String>>,
+    /// Its own limits, in the place of all it had. It takes who runs this Keyward.
+    pub limits: Option<Vec<LimitView>>,
 }
 
 /// A model id for an organization.

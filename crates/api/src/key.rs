@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{ErrorView, UsageView};
+use crate::{ErrorView, UsageView, limit::LimitView};
 
 /// Whether a key may be used, expiry included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -124,6 +124,9 @@ pub struct KeyView {
     /// Names with a value each.
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
+    /// How much it may use, besides what its organization may.
+    #[serde(default)]
+    pub limits: Vec<LimitView>,
     /// How old its secrets may become, where that is its own; `null` means as the API's profile says.
     #[serde(default)]
     pub rotation: Option<RotationView>,

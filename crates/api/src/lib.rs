@@ -10,6 +10,7 @@ mod explanation;
 mod import;
 mod input;
 mod key;
+mod limit;
 mod organization;
 mod people;
 mod profile;
@@ -31,6 +32,10 @@ pub use input::{
 pub use key::{
     BulkItem, BulkView, CreatedKey, KeyDetailsView, KeyStateView, KeyView, NodeView, PlaintextView,
     ReceiptView, RotationView, SecretStateView, SecretView,
+};
+pub use limit::{
+    AmountView, DeletePriceQuery, LimitDimensionView, LimitKindView, LimitPeriodView,
+    LimitUnitView, LimitView, PlanView, PriceView, PutPlanInput, PutPriceInput, RefillView,
 };
 pub use organization::{ModelIdView, OrganizationStateView, OrganizationView};
 pub use people::{

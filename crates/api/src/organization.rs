@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::limit::LimitView;
+
 /// Whether an organization's keys work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -36,6 +38,13 @@ pub struct OrganizationView {
     pub model_ids: Vec<String>,
     /// Models its keys may ask for; `null` means every model.
     pub allowed_models: Option<Vec<String>>,
+    /// The plan it is on; `null` means, at each API, the default plan of that API's profile.
+    #[serde(default)]
+    #[schema(example = "Premium")]
+    pub plan: Option<String>,
+    /// Its own limits, beside the plan's.
+    #[serde(default)]
+    pub limits: Vec<LimitView>,
     /// The revision of the last change to it; told where one organization is asked for.
     #[serde(default, skip_serializing_if = "is_untold")]
     pub revision: u64,

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::limit::LimitView;
+
 /// What became of a request, time included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -75,6 +77,9 @@ pub struct KeyTermsView {
     pub allowed_networks: Vec<String>,
     /// Models it may ask for; `null` means every model.
     pub allowed_models: Option<Vec<String>>,
+    /// How much it may use, besides what its organization may.
+    #[serde(default)]
+    pub limits: Vec<LimitView>,
 }
 
 /// How a request was decided.
@@ -157,6 +162,9 @@ pub struct CreateKeyRequestInput {
     pub allowed_networks: Vec<String>,
     /// Models it will ask for; left out, every model.
     pub allowed_models: Option<Vec<String>>,
+    /// How much it will use at most, besides what its organization may.
+    #[serde(default)]
+    pub limits: Vec<LimitView>,
 }
 
 /// An approval. What is left out is granted as asked; what is given is at most that.
@@ -173,6 +181,8 @@ pub struct ApproveKeyRequestInput {
     pub allowed_networks: Option<Vec<String>>,
     /// Models it may ask for.
     pub allowed_models: Option<Vec<String>>,
+    /// How much it may use: the limits that were asked for, no higher, and others beside them.
+    pub limits: Option<Vec<LimitView>>,
     /// A word to whoever asked: 1 to 500 characters.
     #[schema(example = "Writing is enough for this")]
     pub note: Option<String>,

@@ -105,6 +105,8 @@ impl ControlError {
                 | S::NoSuchMember { .. }
                 | S::NoSuchInvitation(_)
                 | S::NoSuchKeyRequest(_)
+                | S::NoSuchPlan(_)
+                | S::NoSuchPrice(_)
                 | S::UnknownToken,
             ) => ErrorCode::NotFound,
             Self::WrongPassword | Self::Store(S::PasswordChanged) => ErrorCode::Unauthenticated,
@@ -144,6 +146,7 @@ impl ControlError {
                 | S::AlreadyAccepted(_)
                 | S::NewcomerExpected(_)
                 | S::KeyRequestClosed { .. }
+                | S::PlanInUse { .. }
                 | S::LastOwner(_),
             ) => ErrorCode::Conflict,
             Self::Store(

@@ -41,6 +41,16 @@ prefix = "staff_"
 mode = "staff"
 keys_per_organization = 1
 rotate_after_days = 90
+[limits]
+default_plan = "Standard"
+plans = [
+  { name = "Standard", limits = [{ name = "requests", kind = "rate", amount = 100, window_seconds = 60 }] },
+  { name = "Premium", limits = [{ name = "requests", kind = "rate", amount = 1000, window_seconds = 60 }] },
+]
+[[routes]]
+methods = ["POST"]
+path = "/v1/speak"
+permission = "speak"
 "#;
 
 /// Keys are asked for and approved; `admin` implies the rest.
@@ -173,5 +183,6 @@ pub(crate) fn new_key(name: &str) -> NewKey {
         labels: Labels::default(),
         rotation: None,
         owner: None,
+        limits: vec![],
     }
 }

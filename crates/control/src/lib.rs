@@ -14,6 +14,7 @@ mod context;
 mod error;
 pub mod http;
 pub mod keeper;
+pub mod limits;
 pub mod mail;
 pub mod management;
 mod mint;

@@ -20,6 +20,8 @@ use keyward_store::{
     KeyRequestState, KeyTerms, SecretUse, Session, UsageTotal, UserRecord,
 };
 
+use crate::limits;
+
 const SECONDS_PER_MINUTE: u64 = 60;
 
 pub(crate) fn key_state(key: &Key, now: Timestamp) -> KeyStateView {
@@ -50,6 +52,7 @@ pub(crate) fn key(record: &KeyRecord, uses: &[SecretUse], now: Timestamp) -> Key
         allowed_networks: key.allowed_networks.iter().map(ToString::to_string).collect(),
         allowed_models: key.allowed_models.clone(),
         owner_id: key.owner.map(|owner| owner.to_string()),
+        limits: limits::views(&key.limits),
         tags: key.labels.tags.clone(),
         metadata: key.labels.metadata.clone(),
         rotation: key
@@ -99,6 +102,8 @@ pub(crate) fn organization(organization: &Organization) -> OrganizationView {
         },
         model_ids: organization.model_ids.iter().map(ToString::to_string).collect(),
         allowed_models: organization.allowed_models.clone(),
+        plan: organization.plan.as_ref().map(ToString::to_string),
+        limits: limits::views(&organization.limits),
         revision: 0,
         created_at: organization.created_at.to_string(),
     }
@@ -186,6 +191,7 @@ fn key_terms(terms: &KeyTerms) -> KeyTermsView {
         lifetime_seconds: terms.lifetime_seconds,
         allowed_networks: terms.allowed_networks.iter().map(ToString::to_string).collect(),
         allowed_models: terms.allowed_models.clone(),
+        limits: limits::views(&terms.limits),
     }
 }
 

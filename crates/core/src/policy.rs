@@ -126,9 +126,9 @@ impl ApiLimits {
     }
 
     /// The limits of the profile's plan of this name.
-    pub(crate) fn plan(&self, folded: &str) -> &[Applied] {
+    pub(crate) fn plan(&self, folded: &str) -> Option<&[Applied]> {
         let found = self.plans.iter().find(|(name, _)| **name == *folded);
-        found.map_or(&[], |(_, limits)| limits)
+        found.map(|(_, limits)| &**limits)
     }
 }
 

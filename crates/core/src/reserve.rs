@@ -14,7 +14,6 @@ use crate::{
         applied::{Applied, Facts},
         counters::{Counters, Moment, Need, Reservation, Standing, Standings, Wait},
         headers,
-        tables::named,
     },
     money::Money,
     policy::Api,
@@ -148,17 +147,19 @@ fn with_needs<R>(
     let Asking { caller, api, route, model } = *asking;
     let of_api = snapshot.policy().limits(api)?;
     snapshot.directory().with_limits(caller.organization, |organization| {
-        let plan = organization.plan.or(of_api.default_plan.as_deref());
-        let of_plan = plan.map_or(&[][..], |name| {
-            organization.plans.limits(name).unwrap_or_else(|| of_api.plan(name))
-        });
+        // As `profile::Limits::plan_of` says it.
+        let named = |name: &str| organization.plans.limits(name).or_else(|| of_api.plan(name));
+        let default = || of_api.default_plan.as_deref().and_then(named);
+        let of_plan = organization.plan.and_then(named).or_else(default).unwrap_or_default();
         let facts = Facts {
             organization: organization.tag,
             key: caller.key,
             api: api.number,
             route,
             model,
-            priced: named(model.and_then(|model| organization.prices.find(model))),
+            priced: model
+                .and_then(|model| organization.prices.find(model))
+                .map(|price| &price.model),
         };
         let mut needs = Needs::new();
         for limit in [&of_api.own, of_plan, organization.own, caller.limits].into_iter().flatten() {

@@ -151,6 +151,7 @@ fn new_key(at: usize) -> anyhow::Result<NewKey> {
         labels: keyward_core::key::Labels::default(),
         rotation: None,
         owner: None,
+        limits: vec![],
     })
 }
 

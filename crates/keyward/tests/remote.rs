@@ -127,6 +127,46 @@ fn text(value: &Value) -> String {
 }
 
 #[test]
+fn plans_prices_and_limits_are_the_same_both_ways() {
+    let world = World::logged_in("ops");
+    world.done("orgs create --id acme --name Acme");
+    world.done("plans set Premium --requests-per-minute 1000");
+    world.done("orgs update acme --plan premium --limit at-once=8/60s");
+    world.done("prices set org/large* --input 2.50 --output 10");
+    let key = world.json(
+        "keys create --api main --organization acme --name a --permission read --limit requests=5/1h",
+    );
+    let key = text(&key["id"]);
+    for command in [
+        "plans list",
+        "plans list --organization acme",
+        "plans show PREMIUM",
+        "prices list",
+        "--json orgs show acme",
+        &format!("keys show {key}"),
+    ] {
+        let (there, here) = (world.done(command), world.locally(command));
+        assert_eq!(there, here, "{command}");
+    }
+    assert!(world.done("plans list").contains("requests=1000 requests/60s"));
+    assert!(world.done(&format!("keys show {key}")).contains("requests=5 requests/3600s"));
+    let in_use = world.refused("plans delete Premium");
+    assert_eq!(
+        in_use,
+        world
+            .run(&format!("--config {} plans delete Premium", world.keyward.config().display()))
+            .stderr
+    );
+    assert!(in_use.contains("1 organization(s) are on plan `Premium`"), "{in_use}");
+    world.done(&format!("keys update {key} --no-limits"));
+    assert_eq!(world.json(&format!("keys show {key}"))["limits"], json!([]));
+    world.done("orgs update acme --no-plan --no-limits");
+    world.done("plans delete Premium");
+    world.done("prices delete org/large*");
+    assert_eq!(world.json("prices list")["items"], json!([]));
+}
+
+#[test]
 fn what_a_server_tells_looks_like_what_the_data_folder_tells() {
     let world = World::logged_in("ops");
     world.done("orgs create --id acme --name Acme");

@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use keyward_core::{
     id::{KeyId, KeyRequestId, ModelId, OrganizationId, SecretId, UserId},
     key::{Digest, Environment, Key, KeyState, PepperVersion, Rotation, Secret},
+    limit::{Limit, ModelPattern, PlanName},
     member::User,
     network::Network,
     organization::{Organization, OrganizationState},
@@ -17,7 +18,12 @@ use keyward_core::{
 
 pub use keyward_core::snapshot::Revision;
 
-use crate::{people::PeopleChange, requests::KeyRequestChange, seal::SealedBytes};
+use crate::{
+    people::PeopleChange,
+    plans::{PlanChange, PlanChoice},
+    requests::KeyRequestChange,
+    seal::SealedBytes,
+};
 
 /// What kind of someone acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +156,7 @@ pub enum Change {
         /// What it shall be.
         state: OrganizationState,
     },
-    /// Its name, and which models its keys may ask for.
+    /// Its name, which models its keys may ask for, its plan and its limits.
     UpdateOrganization {
         /// Which.
         organization: OrganizationId,
@@ -253,6 +259,8 @@ pub enum Change {
     People(PeopleChange),
     /// Requests for keys.
     KeyRequest(KeyRequestChange),
+    /// Plans, and what models cost.
+    Plan(PlanChange),
 }
 
 /// What of a key shall be different; what is `None` stays.
@@ -278,6 +286,8 @@ pub struct KeyUpdate {
     pub rotation: Option<Option<Rotation>>,
     /// Another owner; within, `None` means nobody.
     pub owner: Option<Option<UserId>>,
+    /// Other limits, in the place of all it had.
+    pub limits: Option<Vec<Limit>>,
 }
 
 /// What of an organization shall be different; what is `None` stays.
@@ -287,6 +297,10 @@ pub struct OrganizationUpdate {
     pub name: Option<String>,
     /// Other models; within, `None` means every model.
     pub allowed_models: Option<Option<Vec<String>>>,
+    /// Another plan; within, `None` means none.
+    pub plan: Option<Option<PlanChoice>>,
+    /// Other limits of its own, in the place of all it had.
+    pub limits: Option<Vec<Limit>>,
 }
 
 /// What a change was about: what a reader of the feed has to read again.
@@ -306,6 +320,10 @@ pub enum Subject {
     Setup,
     /// A request for a key.
     KeyRequest(KeyRequestId),
+    /// A plan.
+    Plan(PlanName),
+    /// What a model costs.
+    Price(ModelPattern),
 }
 
 impl Subject {
@@ -319,6 +337,8 @@ impl Subject {
             Self::Member(..) => "member",
             Self::Setup => "setup",
             Self::KeyRequest(_) => "key_request",
+            Self::Plan(_) => "plan",
+            Self::Price(_) => "price",
         }
     }
 
@@ -332,6 +352,8 @@ impl Subject {
             Self::Member(organization, user) => format!("{organization}/{user}"),
             Self::Setup => "keyward".to_owned(),
             Self::KeyRequest(request) => request.to_string(),
+            Self::Plan(plan) => plan.to_string(),
+            Self::Price(model) => model.to_string(),
         }
     }
 
@@ -354,6 +376,8 @@ impl Subject {
             }
             "setup" => Some(Self::Setup),
             "key_request" => id.parse().ok().map(Self::KeyRequest),
+            "plan" => id.parse().ok().map(Self::Plan),
+            "price" => id.parse().ok().map(Self::Price),
             _ => None,
         }
     }

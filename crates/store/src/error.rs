@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use keyward_core::{
     id::{ApiName, InvitationId, KeyId, KeyRequestId, ModelId, OrganizationId, SecretId, UserId},
     key::Unusable,
+    limit::{ModelPattern, PlanName},
     member::{Email, Right},
     snapshot::Revision,
     time::Timestamp,
@@ -186,6 +187,20 @@ pub enum StoreError {
     TooManyKeyRequests {
         /// How many they may have.
         most: u32,
+    },
+    /// No plan of this name.
+    #[error("there is no plan `{0}`: `keyward plans list` shows which there are")]
+    NoSuchPlan(PlanName),
+    /// No price for this model.
+    #[error("there is no price for `{0}`: `keyward prices list` shows which there are")]
+    NoSuchPrice(ModelPattern),
+    /// Organizations are on the plan.
+    #[error("{organizations} organization(s) are on plan `{plan}`: put them on another plan first")]
+    PlanInUse {
+        /// Which.
+        plan: PlanName,
+        /// How many.
+        organizations: u64,
     },
     /// Revoked is final.
     #[error("key {0} is revoked, which is final: make a new key")]

@@ -19,6 +19,7 @@ pub mod error;
 pub mod folder;
 pub mod once;
 pub mod people;
+pub mod plans;
 pub mod query;
 pub mod requests;
 mod rules;
@@ -42,6 +43,7 @@ pub use people::{
     Identity, Invitation, InvitationState, InvitedAs, PasswordHash, PeopleChange, Session,
     TokenDigest, UserRecord,
 };
+pub use plans::{PlanChange, PlanChoice, PlanRecord, PriceRecord};
 pub use query::{
     AuditEntry, AuditFilter, AuditId, Ending, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
     ShownKey, UpstreamCredential, UsageFilter, UsageTotal,

@@ -5,6 +5,7 @@ use std::{borrow::Cow, net::IpAddr};
 use keyward_core::{
     id::{ApiName, KeyId, NodeId, OrganizationId, SecretId, UserId},
     key::{Environment, Key, KeyState, Secret},
+    limit::{Plan, Price},
     member::{Right, Role},
     organization::{Organization, OrganizationState},
     time::Timestamp,
@@ -283,6 +284,10 @@ pub struct UsageTotal {
 /// One item of the full state, in the order a reader needs them: organizations, credentials, keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loaded {
+    /// A plan.
+    Plan(Plan),
+    /// What a model costs.
+    Price(Price),
     /// An organization.
     Organization(Organization),
     /// The credential of an upstream.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use keyward_core::{
     id::{ApiName, KeyId, KeyRequestId, OrganizationId, UserId},
     key::{Environment, Key, Secret},
+    limit::Limit,
     network::Network,
     time::Timestamp,
 };
@@ -29,6 +30,9 @@ pub struct KeyTerms {
     pub allowed_networks: Vec<Network>,
     /// Models it may ask for; `None` means every model.
     pub allowed_models: Option<Vec<String>>,
+    /// How much it may use, besides what its organization may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Limit>,
 }
 
 impl KeyTerms {

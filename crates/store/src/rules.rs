@@ -6,6 +6,7 @@
 pub(crate) mod authority;
 pub(crate) mod imported;
 pub(crate) mod people;
+pub(crate) mod plans;
 pub(crate) mod requests;
 pub(crate) mod updates;
 
@@ -99,6 +100,7 @@ pub(crate) fn name_fits(name: &str) -> Result<(), StoreError> {
 /// May this organization be made?
 pub(crate) fn new_organization(new: &Organization) -> Result<Entry, StoreError> {
     name_fits(&new.name)?;
+    plans::limits_fit(&new.limits)?;
     Ok(Entry {
         action: "organization.create",
         subject: Subject::Organization(new.id.clone()),
@@ -177,6 +179,7 @@ fn shown(secret: &Secret, expires_at: Option<Timestamp>) -> Value {
 /// Is this a key with its first secret?
 pub(crate) fn new_key(key: &Key, secret: &Secret) -> Result<Entry, StoreError> {
     name_fits(&key.name)?;
+    plans::limits_fit(&key.limits)?;
     secret_fits(key.id, secret)?;
     if key.state == KeyState::Revoked {
         return Err(StoreError::invalid(

@@ -22,6 +22,7 @@ mod nodes;
 mod once;
 mod opening;
 mod people;
+mod plans;
 mod readers;
 mod reads;
 mod record;
@@ -56,6 +57,7 @@ use crate::{
     error::StoreError,
     once::{Answered, Once, RequestKey},
     people::{Identity, Invitation, Session, TokenDigest, UserRecord},
+    plans::{PlanRecord, PriceRecord},
     query::{
         AuditEntry, AuditFilter, AuditId, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
         ShownKey, UpstreamCredential, UsageFilter, UsageTotal,
@@ -196,6 +198,14 @@ impl Store for SqliteStore {
     ) -> Result<Option<Revision>, StoreError> {
         let id = id.clone();
         self.readers.ask(move |connection| reads::organization_revision(connection, &id)).await
+    }
+
+    async fn plans(&self) -> Result<Vec<PlanRecord>, StoreError> {
+        self.readers.ask(plans::plans).await
+    }
+
+    async fn prices(&self) -> Result<Vec<PriceRecord>, StoreError> {
+        self.readers.ask(plans::prices).await
     }
 
     async fn upstream_credentials(&self) -> Result<Vec<UpstreamCredential>, StoreError> {

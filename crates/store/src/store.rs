@@ -17,6 +17,7 @@ use crate::{
     error::StoreError,
     once::{Answered, Once, RequestKey},
     people::{Identity, Invitation, Session, TokenDigest, UserRecord},
+    plans::{PlanRecord, PriceRecord},
     query::{
         AuditEntry, AuditFilter, AuditId, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
         ShownKey, UpstreamCredential, UsageFilter, UsageTotal,
@@ -139,6 +140,12 @@ pub trait Store: Send + Sync {
         &self,
         id: &OrganizationId,
     ) -> Result<Option<Revision>, StoreError>;
+
+    /// All plans, by name.
+    async fn plans(&self) -> Result<Vec<PlanRecord>, StoreError>;
+
+    /// What models cost, by model.
+    async fn prices(&self) -> Result<Vec<PriceRecord>, StoreError>;
 
     /// Every upstream credential, by name.
     async fn upstream_credentials(&self) -> Result<Vec<UpstreamCredential>, StoreError>;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use keyward_api::RowFormat;
+use keyward_api::{LimitView, RowFormat};
 use keyward_core::{
     id::{ApiName, KeyId, OrganizationId},
     member::Right,
@@ -13,7 +13,7 @@ use super::Control;
 use crate::{context::Context, error::ControlError, views};
 
 const PAGE: u32 = 500;
-const HEADER: [&str; 18] = [
+const HEADER: [&str; 19] = [
     "id",
     "name",
     "api",
@@ -32,6 +32,7 @@ const HEADER: [&str; 18] = [
     "hints",
     "last_used_at",
     "kept_as",
+    "limits",
 ];
 
 /// Which keys are exported, and how.
@@ -125,6 +126,7 @@ fn csv(context: &Context, records: &[KeyRecord], first: bool) -> Option<Vec<u8>>
             of_secrets(&|secret| secret.hint.clone()),
             last_used.map(|at| at.to_string()).unwrap_or_default(),
             of_secrets(&|secret| secret.form.as_str().to_owned()),
+            limits(&key.limits)?,
         ];
         writer.write_record(cells.map(defused)).ok()?;
     }
@@ -137,6 +139,14 @@ fn metadata(metadata: &BTreeMap<String, String>) -> Option<String> {
         return Some(String::new());
     }
     serde_json::to_string(metadata).ok()
+}
+
+/// The same of limits.
+fn limits(limits: &[LimitView]) -> Option<String> {
+    if limits.is_empty() {
+        return Some(String::new());
+    }
+    serde_json::to_string(limits).ok()
 }
 
 /// A cell that a spreadsheet does not take for a formula (OWASP, CSV injection): names come from people.
@@ -183,6 +193,45 @@ mod tests {
             }
             assert!(!text.contains("digest"), "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn limits_go_out_and_come_in_again() {
+        let fixture = Fixture::with_organizations().await;
+        let limits = r#"[{"name":"spend","kind":"budget","amount":"5","period":"month"},{"name":"n","kind":"rate","amount":9,"window_seconds":1}]"#;
+        let new = crate::app::keys::NewKey {
+            limits: serde_json::from_str(limits).unwrap(),
+            ..new_key("limited")
+        };
+        let key = fixture.control().create_key(&at(NOW), new).await.unwrap().record.key;
+        let text = exported(&fixture, RowFormat::Csv).await;
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let row = reader.records().next().unwrap().unwrap();
+        let cell = row.get(HEADER.len() - 1).unwrap().replace('"', "\"\"");
+        let line: serde_json::Value =
+            serde_json::from_str(exported(&fixture, RowFormat::Jsonl).await.trim()).unwrap();
+        let jsonl = serde_json::json!({
+            "name": "from lines", "plaintext": "sk_live_4eC39HqLyjWDarjtT1zdp7dcX8",
+            "permissions": ["read"], "limits": line["limits"],
+        });
+        let csv = format!(
+            "name,plaintext,permissions,limits\nfrom cells,sk_live_4eC39HqLyjWDarjtT1zdp7dcX9,read,\"{cell}\"\n"
+        );
+        for (format, rows) in [(RowFormat::Csv, csv), (RowFormat::Jsonl, jsonl.to_string())] {
+            let import = crate::app::import::Import {
+                organization: organization("acme"),
+                api: "main".parse().unwrap(),
+                format,
+                dry_run: false,
+            };
+            let control = fixture.control();
+            let report = control.import_keys(&at(NOW), &import, rows.as_bytes()).await.unwrap();
+            assert_eq!((report.imported, report.refused), (1, 0), "{report:?}");
+        }
+        let store = fixture.folder.store();
+        let all = store.keys(&KeyFilter::default(), Page::first(9)).await.unwrap();
+        assert_eq!(all.len(), 3);
+        assert!(all.iter().all(|record| record.key.limits == key.limits));
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
 //! What can be asked for, a file a resource: [`keys`], [`key_requests`], [`import`], [`export`], [`organizations`], [`people`],
-//! [`models`], [`upstreams`], [`audit`].
+//! [`models`], [`plans`], [`upstreams`], [`audit`].
 //!
 //! The command line calls these functions, and so will the management API: what is allowed and how a mistake is told is
 //! decided here once. Each takes a [`crate::Context`] and makes at most one change of the store.
@@ -13,6 +13,7 @@ pub mod models;
 pub mod once;
 pub mod organizations;
 pub mod people;
+pub mod plans;
 pub mod upstreams;
 
 use std::sync::Arc;

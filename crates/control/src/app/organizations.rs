@@ -9,7 +9,7 @@ use keyward_core::{
 use keyward_store::{Change, OrganizationUpdate, Revision};
 
 use super::{Control, keys::create::check_models};
-use crate::{context::Context, error::ControlError, mint, views};
+use crate::{context::Context, error::ControlError, limits, mint, views};
 
 impl Control {
     /// Makes an organization; without an id, one is made. Without a name it is called by its id.
@@ -106,16 +106,26 @@ impl Control {
         self.show_organization(context, id).await
     }
 
-    /// Changes its name, or which models its keys may ask for; a key's own list narrows them further. Members narrow them, and only who
-    /// runs this Keyward widens them again. With `seen`, an organization that was changed since is left alone.
+    /// Changes its name, which models its keys may ask for, its plan and its limits; a key's own narrow them further. Members narrow the
+    /// models, and only who runs this Keyward widens them again; plan and limits are theirs alone. With `seen`, an organization that was changed since is left alone.
     pub async fn update_organization(
         &self,
         context: &Context,
         id: &OrganizationId,
-        update: OrganizationUpdate,
+        mut update: OrganizationUpdate,
         seen: Option<Revision>,
     ) -> Result<OrganizationView, ControlError> {
         context.require(Right::WriteOrganization, id)?;
+        if update.plan.is_some() || update.limits.is_some() {
+            context.require_operator()?;
+        }
+        if let Some(Some(choice)) = &mut update.plan {
+            choice.of_profile = self.is_of_profile(&choice.name);
+        }
+        if let Some(limits) = &update.limits {
+            limits::check_not_of_plan(limits)?;
+            limits::check(&self.policy, limits)?;
+        }
         if let Some(models) = &update.allowed_models {
             check_models(models.as_deref())?;
         }

@@ -12,10 +12,14 @@ use utoipa::openapi::{
 /// Of ids that are an organization's own choice.
 const TEXT: &str = "^[A-Za-z0-9_.-]{1,64}$";
 
+/// Of the names of plans.
+const PLAN: &str = "^[A-Za-z0-9_.-]([A-Za-z0-9 _.-]{0,38}[A-Za-z0-9_.-])?$";
+
 /// What a parameter of a path looks like, by its name. Names that are not here are any text.
 fn shape(parameter: &str) -> Option<String> {
     let prefix = match parameter {
         "organization" => return Some(TEXT.to_owned()),
+        "plan" => return Some(PLAN.to_owned()),
         "key" => "key",
         "secret" => "sec",
         "user" => "usr",
@@ -80,7 +84,10 @@ fn leave_out_what_cannot_be(method: &str, operation: &mut Operation) {
 mod tests {
     use std::str::FromStr as _;
 
-    use keyward_core::id::{InvitationId, KeyId, OrganizationId, SecretId, UserId};
+    use keyward_core::{
+        id::{InvitationId, KeyId, OrganizationId, SecretId, UserId},
+        limit::PlanName,
+    };
     use proptest::prelude::*;
 
     use super::*;
@@ -89,6 +96,7 @@ mod tests {
     fn fits(parameter: &str, text: &str) -> bool {
         match parameter {
             "organization" => OrganizationId::from_str(text).is_ok(),
+            "plan" => PlanName::from_str(text).is_ok(),
             "key" => KeyId::from_str(text).is_ok(),
             "secret" => SecretId::from_str(text).is_ok(),
             "user" => UserId::from_str(text).is_ok(),
@@ -100,7 +108,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_has_the_described_shape_can_be_read(
-            texts in ["organization", "key", "secret", "user", "invitation"].map(|name| {
+            texts in ["organization", "plan", "key", "secret", "user", "invitation"].map(|name| {
                 let shape = shape(name).unwrap();
                 proptest::string::string_regex(shape.trim_matches(['^', '$'])).unwrap().prop_map(move |text| (name, text))
             })

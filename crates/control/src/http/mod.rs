@@ -25,6 +25,8 @@ mod once;
 mod openid;
 mod organization;
 mod pieces;
+mod plan;
+mod price;
 mod problem;
 mod query;
 mod server;
@@ -234,6 +236,14 @@ fn endpoints() -> OpenApiRouter<Management> {
         .routes(routes!(key_request::deny::deny_key_request))
         .routes(routes!(key_request::withdraw::withdraw_key_request))
         .routes(routes!(key_request::claim::claim_key))
+        .routes(routes!(plan::list::list_plans))
+        .routes(routes!(plan::show::show_plan, plan::put::put_plan, plan::delete::delete_plan))
+        .routes(routes!(plan::list_organization::list_organization_plans))
+        .routes(routes!(
+            price::list::list_prices,
+            price::put::put_price,
+            price::delete::delete_price
+        ))
 }
 
 /// The API's description, as it is served and committed.

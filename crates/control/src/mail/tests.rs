@@ -47,6 +47,7 @@ fn key(name: &str) -> RequestedKey {
             lifetime_seconds: Some(30 * 24 * 3600),
             allowed_networks: vec![],
             allowed_models: None,
+            limits: vec![],
         },
     }
 }

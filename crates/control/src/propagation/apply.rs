@@ -37,6 +37,9 @@ pub(super) async fn apply(
         match subject {
             Subject::Organization(id) => organization(store, directory, id).await?,
             Subject::UpstreamCredential(_) => applied.credentials = true,
+            // Few, and looked through as a whole: they are read as a whole.
+            Subject::Plan(_) => plans(store, directory).await?,
+            Subject::Price(_) => prices(store, directory).await?,
             // Of people, the data plane knows nothing but what their keys are good for.
             Subject::Key(_)
             | Subject::User(_)
@@ -55,6 +58,18 @@ pub(super) async fn apply(
         }
     }
     Ok(applied)
+}
+
+pub(super) async fn plans(store: &dyn Store, directory: &Directory) -> Result<(), StoreError> {
+    let held = store.plans().await?;
+    directory.put_plans(held.into_iter().map(|record| record.plan).collect());
+    Ok(())
+}
+
+pub(super) async fn prices(store: &dyn Store, directory: &Directory) -> Result<(), StoreError> {
+    let held = store.prices().await?;
+    directory.put_prices(held.into_iter().map(|record| record.price).collect());
+    Ok(())
 }
 
 /// A member's role changed, or they left: so did what their keys are good for.

@@ -13,6 +13,7 @@ use keyward_core::{
     directory::{Directory, KeyEntry},
     id::{KeyId, OrganizationId},
     key::Secret,
+    limit::applied::Applied,
     organization::Organization,
     policy::Policy,
     time::Timestamp,
@@ -27,11 +28,13 @@ pub(super) const MOST_DIFFERENCES: usize = 10_000;
 pub(super) struct Differences {
     pub(super) keys: Vec<KeyId>,
     pub(super) organizations: HashSet<OrganizationId>,
+    /// Plans or prices.
+    pub(super) terms: bool,
 }
 
 impl Differences {
     pub(super) fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.organizations.is_empty()
+        self.keys.is_empty() && self.organizations.is_empty() && !self.terms
     }
 
     pub(super) const fn are_many(&self) -> bool {
@@ -47,8 +50,11 @@ pub(super) async fn compare(
 ) -> Result<Differences, StoreError> {
     let mut differences = Differences::default();
     let mut organizations: HashMap<OrganizationId, Arc<Organization>> = HashMap::new();
+    let (mut plans, mut prices) = (Vec::new(), Vec::new());
     store
         .load(&mut |item| match item {
+            Loaded::Plan(plan) => plans.push(plan),
+            Loaded::Price(price) => prices.push(price),
             Loaded::Organization(organization) => {
                 organizations.insert(organization.id.clone(), Arc::new(organization));
             }
@@ -67,6 +73,7 @@ pub(super) async fn compare(
             }
         })
         .await?;
+    differences.terms = plans != directory.plans().all() || prices != directory.prices().all();
     Ok(differences)
 }
 
@@ -100,6 +107,7 @@ fn agrees(
         Some(restrictions) => (&*restrictions.networks, restrictions.models.as_deref()),
         None => (&[][..], None),
     };
+    let limits = entry.restrictions.iter().flat_map(|own| &own.limits).map(Applied::limit);
     let models_agree = match (models, &key.allowed_models) {
         (None, None) => true,
         (Some(known), Some(stored)) => known.iter().map(|m| &**m).eq(stored.iter().map(|m| &**m)),
@@ -113,5 +121,6 @@ fn agrees(
         && entry.expires_at == ends.unwrap_or(Timestamp::NEVER)
         && networks == key.allowed_networks.as_slice()
         && models_agree
+        && limits.eq(key.limits.iter())
         && directory.organization(entry.organization).is_some_and(|o| o.id == key.organization)
 }

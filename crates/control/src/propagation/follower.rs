@@ -398,6 +398,10 @@ impl Follower {
 
     async fn read_again(&self, found: Differences) -> Result<(), StoreError> {
         let store: &dyn Store = &*self.source.store;
+        if found.terms {
+            apply::plans(store, &self.directory).await?;
+            apply::prices(store, &self.directory).await?;
+        }
         for id in &found.organizations {
             apply::organization(store, &self.directory, id).await?;
         }

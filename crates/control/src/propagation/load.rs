@@ -52,10 +52,12 @@ pub async fn load(
     // Keys are compiled by vocabularies alone, so they need not wait for credentials.
     let bare = Arc::new(plan.policy(&Credentials::new())?);
     let mut builder = Directory::builder(bare.clone(), expected);
-    let mut sealed = Vec::new();
+    let (mut sealed, mut plans, mut prices) = (Vec::new(), Vec::new(), Vec::new());
     let revision = source
         .store
         .load(&mut |item| match item {
+            Loaded::Plan(plan) => plans.push(plan),
+            Loaded::Price(price) => prices.push(price),
             Loaded::Organization(organization) => builder.organization(organization),
             Loaded::UpstreamCredential(credential) => sealed.push(credential),
             Loaded::Key(record) => {
@@ -65,6 +67,8 @@ pub async fn load(
             }
         })
         .await?;
+    builder.plans(plans);
+    builder.prices(prices);
     let credentials = open_all(sealed, plan, &source.sealer, &Credentials::new());
     let policy = Arc::new(plan.policy(&credentials)?);
     Ok(State { policy, directory: Arc::new(builder.build()), credentials, revision })

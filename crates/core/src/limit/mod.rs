@@ -12,6 +12,7 @@ pub mod applied;
 mod balance;
 pub mod counters;
 pub mod headers;
+mod narrowing;
 pub mod period;
 mod rate;
 mod saved;
@@ -319,6 +320,12 @@ impl PartialEq for PlanName {
 }
 
 impl Eq for PlanName {}
+
+impl std::hash::Hash for PlanName {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.folded().hash(state);
+    }
+}
 
 impl fmt::Display for PlanName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,7 +9,7 @@ use crate::money::Money;
 
 /// An amount: a whole number, or money as text (`"12.50"`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "an amount is a whole number, or of money a text like \"12.50\"")]
 pub enum AmountSource {
     /// Requests or tokens.
     Count(u64),

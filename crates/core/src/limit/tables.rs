@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use hashbrown::HashMap;
 
 use super::{
-    ModelPattern, Plan, Price,
+    Plan, Price,
     applied::{Applied, Place},
 };
 use crate::{money::Money, usage::Tokens};
@@ -107,11 +107,6 @@ impl Price {
             .plus(output_price.per_million(output))
             .plus(rounding)
     }
-}
-
-/// Which of the models that a limit counts apart a request names.
-pub(crate) fn named(price: Option<&Price>) -> Option<&ModelPattern> {
-    price.map(|price| &price.model)
 }
 
 #[cfg(test)]

@@ -385,6 +385,15 @@ fn check_plans(limits: &Limits) -> Result<(), (String, &'static str)> {
         if let Err(error) = Limit::check_together(&plan.limits) {
             return Err((format!("plan `{}`: {error}", plan.name), "mend its limits"));
         }
+        if let Some(limit) = plan.limits.iter().find(|limit| !limit.only.apis.is_empty()) {
+            return Err((
+                format!(
+                    "the limit `{}` of plan `{}` names APIs, which a profile does not know",
+                    limit.name, plan.name
+                ),
+                "leave `apis` out: it holds at every API of this profile",
+            ));
+        }
     }
     match &limits.default_plan {
         Some(name) if limits.plans.iter().all(|plan| plan.name != *name) => Err((

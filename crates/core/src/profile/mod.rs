@@ -5,6 +5,7 @@
 //! to load and says file, line, and what would be right. Nothing about a vendor stands in code.
 
 mod compile;
+mod plan;
 pub mod refusal;
 mod source;
 pub mod template;

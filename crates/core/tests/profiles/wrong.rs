@@ -37,6 +37,14 @@ developer = ["fly"]"#,
         "mine.toml:2: `default_plan` is `Silver`, and no plan is called that; name one of `plans`",
     ),
     (
+        "[limits]\nplans = [{ name = \"Gold\", limits = [{ name = \"a\", kind = \"rate\", amount = -1 }] }]",
+        "mine.toml:2: an amount is a whole number, or of money a text like \"12.50\"; correct this line",
+    ),
+    (
+        "[limits]\nplans = [{ name = \"Gold\", limits = [{ name = \"a\", kind = \"concurrency\", amount = 1, apis = [\"main\"] }] }]",
+        "mine.toml:1: the limit `a` of plan `Gold` names APIs, which a profile does not know; leave `apis` out: it holds at every API of this profile",
+    ),
+    (
         "[limits]\nplans = [{ name = \"Gold\" }, { name = \"gold\" }]",
         "mine.toml:1: two plans are called `gold`; keep one of them",
     ),

@@ -7,7 +7,10 @@ use keyward_api::{
     BulkAction, BulkItem, BulkKeysInput, BulkView, ErrorCode, ErrorView, KeyView, ReceiptView,
     RotationView, UpdateKeyInput,
 };
-use keyward_control::app::keys::{Action, many::MOST_AT_ONCE};
+use keyward_control::{
+    app::keys::{Action, many::MOST_AT_ONCE},
+    limits,
+};
 use keyward_core::{
     id::{KeyId, OrganizationId},
     key::Rotation,
@@ -139,5 +142,6 @@ fn input(update: KeyUpdate) -> UpdateKeyInput {
         metadata: update.metadata,
         rotation: update.rotation.map(|rotation| rotation.map(rule)),
         owner: update.owner.map(|owner| owner.map(|owner| owner.to_string())),
+        limits: update.limits.as_deref().map(limits::views),
     }
 }

@@ -8,7 +8,10 @@ use keyward_api::{
     CreateKeyInput, CreatedKey, KeyDetailsView, KeyView, ListKeysQuery, RotateKeyInput,
     RotationView,
 };
-use keyward_control::app::keys::{Issued, KeyQuery, NewKey};
+use keyward_control::{
+    app::keys::{Issued, KeyQuery, NewKey},
+    limits,
+};
 use keyward_core::{
     id::{KeyId, SecretId},
     key::Rotation,
@@ -61,6 +64,7 @@ impl Backend {
                         required,
                     }),
                     owner: new.owner.map(|owner| owner.to_string()),
+                    limits: limits::views(&new.limits),
                 };
                 let created = remote.client.send(Method::POST, &path, &input).await?;
                 Ok(Made { created, example: None })

@@ -10,6 +10,7 @@ mod models;
 mod organizations;
 mod people;
 mod pieces;
+mod plans;
 mod requests;
 mod transfer;
 

@@ -2,6 +2,7 @@
 
 use http::Method;
 use keyward_api::{CreateOrganizationInput, OrganizationView, UpdateOrganizationInput};
+use keyward_control::limits;
 use keyward_core::id::OrganizationId;
 use keyward_store::{OrganizationUpdate, Revision};
 
@@ -57,8 +58,10 @@ impl Backend {
                 Ok(site.control().update_organization(&operator(), id, update, seen).await?)
             }
             Self::Remote(remote) => {
-                let OrganizationUpdate { name, allowed_models } = update;
-                let input = UpdateOrganizationInput { name, allowed_models };
+                let OrganizationUpdate { name, allowed_models, plan, limits } = update;
+                let plan = plan.map(|choice| choice.map(|choice| choice.name.to_string()));
+                let limits = limits.as_deref().map(limits::views);
+                let input = UpdateOrganizationInput { name, allowed_models, plan, limits };
                 Ok(remote.client.change(&format!("/v1/organizations/{id}"), &input, seen).await?)
             }
         }

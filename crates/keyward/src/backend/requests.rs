@@ -5,7 +5,10 @@ use keyward_api::{
     ApproveKeyRequestInput, CreateKeyRequestInput, CreatedKey, DenyKeyRequestInput, KeyRequestView,
     ListKeyRequestsQuery,
 };
-use keyward_control::app::key_requests::{Grant, KeyRequestQuery};
+use keyward_control::{
+    app::key_requests::{Grant, KeyRequestQuery},
+    limits,
+};
 use keyward_core::id::{KeyRequestId, OrganizationId};
 
 use super::{Backend, Remote};
@@ -76,6 +79,7 @@ impl Backend {
                     allowed_networks: networks
                         .map(|all| all.iter().map(ToString::to_string).collect()),
                     allowed_models: grant.allowed_models,
+                    limits: grant.limits.as_deref().map(limits::views),
                     note: grant.note,
                 };
                 let path = format!("/v1/key-requests/{id}/approve");

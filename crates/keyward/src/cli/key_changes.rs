@@ -9,7 +9,10 @@ use keyward_core::{
 };
 use keyward_store::KeyUpdate;
 
-use super::values::{self, Moment};
+use super::{
+    limits::LimitArguments,
+    values::{self, Moment},
+};
 use crate::{
     backend::Backend,
     output::{Output, table},
@@ -17,7 +20,7 @@ use crate::{
 };
 
 /// What can be said of a key.
-const CHANGES: [&str; 17] = [
+const CHANGES: [&str; 20] = [
     "name",
     "environment",
     "permissions",
@@ -35,6 +38,9 @@ const CHANGES: [&str; 17] = [
     "rotate_as_profile",
     "owner",
     "no_owner",
+    "limits",
+    "limits_file",
+    "no_limits",
 ];
 
 /// What is not said stays. What is said several times takes the place of all that was there.
@@ -100,6 +106,11 @@ pub(super) struct Update {
     /// Let nobody answer for it
     #[arg(long, conflicts_with = "owner")]
     no_owner: bool,
+    #[command(flatten)]
+    limits: LimitArguments,
+    /// Let it have no limits of its own
+    #[arg(long, conflicts_with_all = ["limits", "limits_file"])]
+    no_limits: bool,
 }
 
 impl Update {
@@ -115,6 +126,7 @@ impl Update {
         let networks = self.allowed_networks;
         let rule = |after_days| Rotation { after_days, required: self.require_rotation };
         let models = self.allowed_models;
+        let limits = self.limits.read()?;
         Ok(KeyUpdate {
             name: self.name,
             environment: self.environment,
@@ -129,6 +141,7 @@ impl Update {
             metadata: metadata.map(|_| labels.metadata),
             rotation: or_none(self.rotate_after_days.map(rule), self.rotate_as_profile),
             owner: or_none(self.owner, self.no_owner),
+            limits: if self.no_limits { Some(vec![]) } else { limits },
         })
     }
 }

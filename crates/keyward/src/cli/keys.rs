@@ -18,7 +18,7 @@ use keyward_core::{
 use tokio::task::JoinSet;
 
 use super::{
-    key_changes, transfer,
+    key_changes, limits, transfer,
     values::{self, Moment},
     wanted::Wanted,
 };
@@ -198,6 +198,7 @@ impl Create {
                 .rotate_after_days
                 .map(|after_days| Rotation { after_days, required: self.require_rotation }),
             owner: self.owner,
+            limits: self.wanted.limits.read()?.unwrap_or_default(),
         })
     }
 
@@ -393,6 +394,7 @@ fn on(key: &KeyView) -> Vec<(&'static str, String)> {
                 .as_ref()
                 .map_or("every".to_owned(), |models| or_none(models, "none")),
         ),
+        ("limits", limits::told(&key.limits)),
         ("owner", key.owner_id.clone().unwrap_or_else(|| "nobody".to_owned())),
         ("tags", or_none(&key.tags, "none")),
         ("metadata", written(&key.metadata)),

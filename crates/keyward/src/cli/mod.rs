@@ -14,10 +14,13 @@ mod explain;
 mod invitations;
 mod key_changes;
 mod keys;
+mod limits;
 mod login;
 mod members;
 mod models;
 mod orgs;
+mod plans;
+mod prices;
 mod profiles;
 mod requests;
 mod routes;
@@ -100,6 +103,12 @@ enum Command {
     /// Assign model ids, and say which models an organization may use
     #[command(subcommand)]
     Models(models::Models),
+    /// List, show, set and delete plans: limits that organizations can be on
+    #[command(subcommand)]
+    Plans(plans::Plans),
+    /// List, set and delete what models cost
+    #[command(subcommand)]
+    Prices(Box<prices::Prices>),
     /// List upstreams, and set the credentials they are called with
     #[command(subcommand)]
     Upstreams(upstreams::Upstreams),
@@ -166,6 +175,8 @@ fn dispatch(place: &Place, output: Output, command: Command) -> anyhow::Result<(
             Command::Sessions(command) => command.run(place, output).await,
             Command::Requests(command) => command.run(place, output).await,
             Command::Models(command) => command.run(place, output).await,
+            Command::Plans(command) => command.run(place, output).await,
+            Command::Prices(command) => command.run(place, output).await,
             Command::Upstreams(command) => command.run(place.local()?, output).await,
             Command::Profiles(command) => command.run(place.local()?, output),
             Command::Config(command) => command.run(place.local()?, output),

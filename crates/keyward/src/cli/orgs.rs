@@ -2,9 +2,10 @@
 
 use clap::{ArgGroup, Args, Subcommand};
 use keyward_api::{OrganizationView, Page};
-use keyward_core::id::OrganizationId;
-use keyward_store::OrganizationUpdate;
+use keyward_core::{id::OrganizationId, limit::PlanName};
+use keyward_store::{OrganizationUpdate, PlanChoice};
 
+use super::limits::{self, LimitArguments};
 use crate::{
     backend::Place,
     output::{Output, facts, table},
@@ -21,8 +22,8 @@ pub(super) enum Orgs {
         /// The organization's id
         id: OrganizationId,
     },
-    /// Change an organization's name, or the models its keys may ask for
-    Update(Update),
+    /// Change an organization's name, the models its keys may ask for, its plan or its limits
+    Update(Box<Update>),
     /// Let none of its keys work until it is resumed
     Suspend {
         /// The organization's id
@@ -47,7 +48,7 @@ pub(super) struct Create {
 }
 
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("what").required(true).multiple(true).args(["name", "models", "every_model"])))]
+#[command(group(ArgGroup::new("what").required(true).multiple(true).args(["name", "models", "every_model", "plan", "no_plan", "limits", "limits_file", "no_limits"])))]
 pub(super) struct Update {
     /// The organization's id
     id: OrganizationId,
@@ -60,18 +61,33 @@ pub(super) struct Update {
     /// Let its keys ask for every model
     #[arg(long, conflicts_with = "models")]
     every_model: bool,
+    /// The plan it is on, one that was made here or that a profile brings
+    #[arg(long)]
+    plan: Option<PlanName>,
+    /// Let it be on the default plan of each API's profile
+    #[arg(long, conflicts_with = "plan")]
+    no_plan: bool,
+    #[command(flatten)]
+    limits: LimitArguments,
+    /// Let it have no limits of its own
+    #[arg(long, conflicts_with_all = ["limits", "limits_file"])]
+    no_limits: bool,
     /// Only if nobody changed it since it had this revision, as `--json orgs show` tells it
     #[arg(long, value_name = "REVISION")]
     if_revision: Option<u64>,
 }
 
 impl Update {
-    fn update(&self) -> OrganizationUpdate {
+    fn update(&self) -> anyhow::Result<OrganizationUpdate> {
         let models = (!self.models.is_empty()).then(|| Some(self.models.clone()));
-        OrganizationUpdate {
+        let plan = self.plan.clone().map(|name| Some(PlanChoice::named(name)));
+        let limits = self.limits.read()?;
+        Ok(OrganizationUpdate {
             name: self.name.clone(),
             allowed_models: if self.every_model { Some(None) } else { models },
-        }
+            plan: if self.no_plan { Some(None) } else { plan },
+            limits: if self.no_limits { Some(vec![]) } else { limits },
+        })
     }
 }
 
@@ -92,7 +108,7 @@ impl Orgs {
             Self::Show { id } => output.show(&backend.show_organization(&id).await?, shown),
             Self::Update(update) => {
                 let seen = update.if_revision;
-                let view = backend.update_organization(&update.id, update.update(), seen).await?;
+                let view = backend.update_organization(&update.id, update.update()?, seen).await?;
                 output.show(&view, shown)
             }
             Self::Suspend { id } => {
@@ -146,6 +162,8 @@ fn shown(organization: &OrganizationView) -> String {
         ("state", organization.state.as_str().to_owned()),
         ("model ids", model_ids),
         ("models", models(organization)),
+        ("plan", organization.plan.clone().unwrap_or_else(|| "the default one".to_owned())),
+        ("limits", limits::told(&organization.limits)),
         ("created", organization.created_at.clone()),
     ])
 }

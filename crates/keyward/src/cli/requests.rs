@@ -5,13 +5,21 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use keyward_api::{CreateKeyRequestInput, KeyRequestStateView, KeyRequestView, KeyTermsView, Page};
-use keyward_control::app::key_requests::{Grant, KeyRequestQuery};
+use keyward_control::{
+    app::key_requests::{Grant, KeyRequestQuery},
+    limits,
+};
 use keyward_core::{
     id::{KeyRequestId, OrganizationId},
     network::Network,
 };
 
-use super::{keys, values, wanted::Wanted};
+use super::{
+    keys,
+    limits::{self as typed, LimitArguments},
+    values,
+    wanted::Wanted,
+};
 use crate::{
     backend::{Backend, Place},
     output::{Output, facts, table},
@@ -91,6 +99,8 @@ pub(super) struct Approve {
     /// A model it may ask for; may be given several times [default: as asked]
     #[arg(long = "allow-model", value_name = "MODEL")]
     allowed_models: Vec<String>,
+    #[command(flatten)]
+    limits: LimitArguments,
     /// A word to whoever asked
     #[arg(long)]
     note: Option<String>,
@@ -139,7 +149,7 @@ impl Requests {
             }
             Self::Approve(approve) => {
                 let mut backend = place.open().await?;
-                let decision = Decision::Approve(approve.id, approve.grant());
+                let decision = Decision::Approve(approve.id, approve.grant()?);
                 decided(&mut backend, decision, output).await
             }
             Self::Deny { id, reason } => {
@@ -214,6 +224,7 @@ impl Ask {
             preset: wanted.preset,
             reason: self.reason,
             lifetime_seconds: self.lifetime.map(|lifetime| lifetime.as_secs()),
+            limits: limits::views(&wanted.limits.read()?.unwrap_or_default()),
         };
         let server = place.server().await?;
         let view = server.ask_for_key(&wanted.organization, &input).await?;
@@ -229,15 +240,17 @@ impl Ask {
 }
 
 impl Approve {
-    fn grant(self) -> Grant {
-        let Self { permissions, lifetime, allowed_networks, allowed_models, note, .. } = self;
-        Grant {
+    fn grant(self) -> anyhow::Result<Grant> {
+        let Self { permissions, lifetime, allowed_networks, allowed_models, limits, note, .. } =
+            self;
+        Ok(Grant {
             permissions: (!permissions.is_empty()).then_some(permissions),
             lifetime_seconds: lifetime.map(|lifetime| lifetime.as_secs()),
             allowed_networks: (!allowed_networks.is_empty()).then_some(allowed_networks),
             allowed_models: (!allowed_models.is_empty()).then_some(allowed_models),
+            limits: limits.read()?,
             note,
-        }
+        })
     }
 }
 
@@ -317,10 +330,11 @@ fn terms(terms: &KeyTermsView) -> String {
     let models =
         terms.allowed_models.as_ref().map_or("every".to_owned(), |models| or_none(models, "none"));
     format!(
-        "{}; lifetime {}; networks {}; models {models}",
+        "{}; lifetime {}; networks {}; models {models}; limits {}",
         or_none(&terms.permissions, "no permission"),
         lifetime(terms),
         or_none(&terms.allowed_networks, "everywhere"),
+        typed::told(&terms.limits),
     )
 }
 
@@ -350,6 +364,7 @@ mod tests {
                 lifetime_seconds: None,
                 allowed_networks: vec![],
                 allowed_models: None,
+                limits: vec![],
             },
             state: KeyRequestStateView::Open,
             created_at: "2027-01-15T08:00:00Z".to_owned(),
@@ -374,6 +389,7 @@ mod tests {
                 lifetime_seconds: Some(7 * 86_400),
                 allowed_networks: vec!["10.0.0.0/8".to_owned()],
                 allowed_models: Some(vec!["small".to_owned()]),
+                limits: vec![],
             }),
             claim_until: Some("2027-01-22T09:00:00Z".to_owned()),
             key_id: Some("key_1".to_owned()),
@@ -399,7 +415,7 @@ mod tests {
         reason        batch of summaries
         state         open
         asked         2027-01-15T08:00:00Z
-        asked for     read, write; lifetime without an end; networks everywhere; models every
+        asked for     read, write; lifetime without an end; networks everywhere; models every; limits none
         ");
         assert_snapshot!(shown(&claimed()), @r"
         request       krq_1
@@ -411,8 +427,8 @@ mod tests {
         reason        batch of summaries
         state         claimed
         asked         2027-01-15T08:00:00Z
-        asked for     read, write; lifetime without an end; networks everywhere; models every
-        granted       write; lifetime 7d; networks 10.0.0.0/8; models small
+        asked for     read, write; lifetime without an end; networks everywhere; models every; limits none
+        granted       write; lifetime 7d; networks 10.0.0.0/8; models small; limits none
         decided       2027-01-15T09:00:00Z by adm@example.com
         note          writing is enough
         key           key_1

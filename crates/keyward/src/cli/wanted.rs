@@ -7,6 +7,8 @@ use keyward_core::{
     network::Network,
 };
 
+use super::limits::LimitArguments;
+
 /// See the module.
 #[derive(Debug, Args)]
 pub(super) struct Wanted {
@@ -34,6 +36,8 @@ pub(super) struct Wanted {
     /// A model it may ask for; may be given several times [default: every model]
     #[arg(long = "allow-model", value_name = "MODEL")]
     allowed_models: Vec<String>,
+    #[command(flatten)]
+    pub(super) limits: LimitArguments,
 }
 
 impl Wanted {

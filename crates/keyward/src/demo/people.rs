@@ -80,6 +80,7 @@ async fn key(
         labels: Labels::default(),
         rotation: None,
         owner: None,
+        limits: vec![],
     };
     Ok(control.create_key(&operator(), new).await?)
 }

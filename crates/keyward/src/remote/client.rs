@@ -291,7 +291,7 @@ impl Client {
 }
 
 /// What of the query is `None` is left out.
-fn with_query(path: &str, query: &impl Serialize) -> String {
+pub(crate) fn with_query(path: &str, query: &impl Serialize) -> String {
     let query = serde_urlencoded::to_string(query).unwrap_or_default();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }

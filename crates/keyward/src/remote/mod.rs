@@ -3,7 +3,7 @@
 //! One connection, one request after the other: a command asks a handful of things and ends. Rejected was a client with a pool
 //! and redirects: nothing here is asked twice, and a login is shown to nobody but the address it was made for.
 
-mod client;
+pub(crate) mod client;
 mod connection;
 pub mod logins;
 

@@ -28,7 +28,7 @@ fn a_created_key_is_printed_once_with_how_to_use_it() {
 fn json_has_the_key_and_its_secret() {
     let place = Place::with_organization();
     let made = place.done("--json keys create --api main --organization acme --name a --permission read --permission write --environment staging --allow-network 10.0.0.0/8 --allow-model m1 --expires 2100-01-01T00:00:00Z");
-    assert_snapshot!(same(&made), @r#"{"secret":"kw_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx","secret_id":"sec_xxxxxxxxxxxxxxxxxxxxxxxxxx","id":"key_xxxxxxxxxxxxxxxxxxxxxxxxxx","name":"a","api":"main","organization_id":"acme","environment":"staging","permissions":["read","write"],"allowed_networks":["10.0.0.0/8"],"allowed_models":["m1"],"owner_id":null,"tags":[],"metadata":{},"rotation":null,"state":"active","revision":2,"created_at":"20xxxxxxxxxxxxxxxxxx","expires_at":"2100-01-01T00:00:00Z","secrets":[{"id":"sec_xxxxxxxxxxxxxxxxxxxxxxxxxx","hint":"kw_xxxxxxx","state":"current","created_at":"20xxxxxxxxxxxxxxxxxx","expires_at":null,"last_used_at":null,"last_used_from":null}]}"#);
+    assert_snapshot!(same(&made), @r#"{"secret":"kw_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx","secret_id":"sec_xxxxxxxxxxxxxxxxxxxxxxxxxx","id":"key_xxxxxxxxxxxxxxxxxxxxxxxxxx","name":"a","api":"main","organization_id":"acme","environment":"staging","permissions":["read","write"],"allowed_networks":["10.0.0.0/8"],"allowed_models":["m1"],"owner_id":null,"tags":[],"metadata":{},"limits":[],"rotation":null,"state":"active","revision":2,"created_at":"20xxxxxxxxxxxxxxxxxx","expires_at":"2100-01-01T00:00:00Z","secrets":[{"id":"sec_xxxxxxxxxxxxxxxxxxxxxxxxxx","hint":"kw_xxxxxxx","state":"current","created_at":"20xxxxxxxxxxxxxxxxxx","expires_at":null,"last_used_at":null,"last_used_from":null}]}"#);
 }
 
 #[test]
@@ -73,6 +73,7 @@ fn a_key_is_shown_with_its_secrets() {
     permissions   write
     networks      everywhere
     models        every
+    limits        none
     owner         nobody
     tags          none
     metadata      none
@@ -87,7 +88,7 @@ fn a_key_is_shown_with_its_secrets() {
 
     No requests yet.
     ");
-    assert_snapshot!(same(&place.done(&format!("--json keys show {id}"))), @r#"{"id":"key_xxxxxxxxxxxxxxxxxxxxxxxxxx","name":"shown","api":"main","organization_id":"acme","environment":"production","permissions":["write"],"allowed_networks":[],"allowed_models":null,"owner_id":null,"tags":[],"metadata":{},"rotation":null,"state":"active","revision":2,"created_at":"20xxxxxxxxxxxxxxxxxx","expires_at":null,"secrets":[{"id":"sec_xxxxxxxxxxxxxxxxxxxxxxxxxx","hint":"kw_xxxxxxx","state":"current","created_at":"20xxxxxxxxxxxxxxxxxx","expires_at":null,"last_used_at":null,"last_used_from":null,"requests":0}],"usage":[],"notes":[]}"#);
+    assert_snapshot!(same(&place.done(&format!("--json keys show {id}"))), @r#"{"id":"key_xxxxxxxxxxxxxxxxxxxxxxxxxx","name":"shown","api":"main","organization_id":"acme","environment":"production","permissions":["write"],"allowed_networks":[],"allowed_models":null,"owner_id":null,"tags":[],"metadata":{},"limits":[],"rotation":null,"state":"active","revision":2,"created_at":"20xxxxxxxxxxxxxxxxxx","expires_at":null,"secrets":[{"id":"sec_xxxxxxxxxxxxxxxxxxxxxxxxxx","hint":"kw_xxxxxxx","state":"current","created_at":"20xxxxxxxxxxxxxxxxxx","expires_at":null,"last_used_at":null,"last_used_from":null,"requests":0}],"usage":[],"notes":[]}"#);
 }
 
 #[test]

@@ -14,3 +14,4 @@ mod explain;
 mod keys;
 mod others;
 mod place;
+mod plans;

@@ -25,6 +25,8 @@ fn organizations_are_made_listed_shown_suspended_and_resumed() {
     state         suspended
     model ids     none
     models        every
+    plan          the default one
+    limits        none
     created       20xxxxxxxxxxxxxxxxxx
     ");
     assert_snapshot!(place.done("orgs resume acme"), @r"Organization `acme` is active.");

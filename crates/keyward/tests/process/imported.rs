@@ -59,7 +59,7 @@ fn kept_as(keyward: &Keyward) -> BTreeMap<String, String> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     let cells = |line: &str| {
-        (line.split(',').nth(1).unwrap().to_owned(), line.rsplit(',').next().unwrap().to_owned())
+        (line.split(',').nth(1).unwrap().to_owned(), line.rsplit(',').nth(1).unwrap().to_owned())
     };
     text.lines().skip(1).map(cells).collect()
 }

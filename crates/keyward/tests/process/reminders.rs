@@ -34,6 +34,7 @@ async fn make_old_key(config: &Path, name: &str) {
         labels: Labels::default(),
         rotation: None,
         owner: Some(members[0].user.id.parse().unwrap()),
+        limits: vec![],
     };
     control.create_key(&machine, new).await.unwrap();
 }

@@ -21,7 +21,7 @@ use crate::{
 pub(crate) enum Asked {
     /// All of Keyward.
     Everything,
-    /// An organization's name and models, as they shall be.
+    /// An organization's name, models, plan and limits, as they shall be.
     ToUpdate(OrganizationId, OrganizationUpdate),
     /// A key: the right to write all keys of its organization, or one's own.
     Key(KeyId),
@@ -57,7 +57,8 @@ pub(crate) fn asked(change: &Change) -> Asked {
         | Change::SetUpstreamCredential { .. }
         | Change::RemoveUpstreamCredential { .. }
         | Change::UpgradeSecret { .. }
-        | Change::MarkKeyExposed { .. } => Asked::Everything,
+        | Change::MarkKeyExposed { .. }
+        | Change::Plan(_) => Asked::Everything,
         Change::UpdateOrganization { organization, update, .. } => {
             Asked::ToUpdate(organization.clone(), update.clone())
         }
@@ -195,7 +196,8 @@ pub(crate) fn hand_over(
 }
 
 /// Whether somebody in this place may change an organization so: its members narrow which models its keys may ask for, and only who
-/// runs this Keyward widens them, or their own narrowing would bind nobody.
+/// runs this Keyward widens them, or their own narrowing would bind nobody. Its plan and its limits are what was agreed with it: its
+/// members see them, and do not change them.
 pub(crate) fn organization_as_changed(
     place: Option<&Place>,
     before: &Organization,
@@ -208,7 +210,8 @@ pub(crate) fn organization_as_changed(
         (Some(_), Some(None)) => true,
         (Some(before), Some(Some(after))) => after.iter().any(|model| !before.contains(model)),
     };
-    match is_wider && !operates {
+    let is_agreed = update.plan.is_some() || update.limits.is_some();
+    match (is_wider || is_agreed) && !operates {
         true => Err(StoreError::NotAllowed(Some(Right::Operate))),
         false => Ok(()),
     }
@@ -318,8 +321,10 @@ pub(crate) fn missing(subject: &Subject) -> StoreError {
         Subject::KeyRequest(request) => StoreError::NoSuchKeyRequest(*request),
         Subject::Organization(organization) => StoreError::NoSuchOrganization(organization.clone()),
         Subject::Member(organization, _) => StoreError::NoSuchOrganization(organization.clone()),
-        Subject::UpstreamCredential(_) | Subject::User(_) | Subject::Setup => {
-            StoreError::NotAllowed(None)
-        }
+        Subject::UpstreamCredential(_)
+        | Subject::User(_)
+        | Subject::Setup
+        | Subject::Plan(_)
+        | Subject::Price(_) => StoreError::NotAllowed(None),
     }
 }

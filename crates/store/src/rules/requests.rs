@@ -5,12 +5,13 @@ use std::time::Duration;
 use keyward_core::{
     id::UserId,
     key::{Key, Secret},
+    limit::Limit,
     member::{Membership, Right},
     time::Timestamp,
 };
 use serde_json::{Value, json};
 
-use super::{Entry, authority::Place, name_fits, shown};
+use super::{Entry, authority::Place, name_fits, plans::limits_fit, shown};
 use crate::{
     change::{Actor, Subject},
     error::StoreError,
@@ -65,6 +66,7 @@ pub(crate) fn request(
 ) -> Result<Entry, StoreError> {
     name_fits(&new.name)?;
     note_fits("reason", &new.reason)?;
+    limits_fit(&new.asked.limits)?;
     may_hold(new, place)?;
     let is_new = new.state == KeyRequestState::Open
         && new.decision.is_none()
@@ -142,6 +144,10 @@ fn within(granted: &KeyTerms, asked: &KeyTerms) -> Result<(), StoreError> {
     };
     if more_models {
         return Err(wider("more models"));
+    }
+    limits_fit(&granted.limits)?;
+    if !Limit::only_narrows(&asked.limits, &granted.limits) {
+        return Err(wider("without a limit, or with a higher one"));
     }
     Ok(())
 }
@@ -231,6 +237,7 @@ fn is_as_granted(held: &KeyRequest, granted: &KeyTerms, key: &Key, at: Timestamp
         && key.permissions == granted.permissions
         && key.allowed_networks == granted.allowed_networks
         && key.allowed_models == granted.allowed_models
+        && key.limits == granted.limits
         && key.expires_at == granted.expires_at(at)
 }
 

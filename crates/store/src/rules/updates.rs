@@ -6,7 +6,7 @@ use keyward_core::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Entry, name_fits};
+use super::{Entry, name_fits, plans::limits_fit};
 use crate::{
     change::{KeyUpdate, OrganizationUpdate, Revision, Subject},
     error::StoreError,
@@ -21,7 +21,7 @@ pub(crate) fn seen_as_it_is(seen: Option<Revision>, is: Revision) -> Result<(), 
 }
 
 /// What of the JSON of a thing was different before, and is after. `None` where nothing is.
-fn differences(before: &Value, after: &Value) -> Option<(Value, Value)> {
+pub(super) fn differences(before: &Value, after: &Value) -> Option<(Value, Value)> {
     let (Value::Object(old), Value::Object(new)) = (before, after) else { return None };
     let (mut were, mut are) = (Map::new(), Map::new());
     for name in old.keys().chain(new.keys().filter(|name| !old.contains_key(*name))) {
@@ -53,9 +53,11 @@ pub(crate) fn key(before: &Key, update: KeyUpdate) -> Result<Option<(Key, Entry)
         },
         rotation: update.rotation.unwrap_or(was.rotation),
         owner: update.owner.unwrap_or(was.owner),
+        limits: update.limits.unwrap_or(was.limits),
         ..was
     };
     name_fits(&after.name)?;
+    limits_fit(&after.limits)?;
     let Some((before, differing)) = differences(&json!(before), &json!(after)) else {
         return Ok(None);
     };
@@ -77,9 +79,12 @@ pub(crate) fn organization(
     let after = Organization {
         name: update.name.unwrap_or(was.name),
         allowed_models: update.allowed_models.unwrap_or(was.allowed_models),
+        plan: update.plan.map_or(was.plan, |choice| choice.map(|choice| choice.name)),
+        limits: update.limits.unwrap_or(was.limits),
         ..was
     };
     name_fits(&after.name)?;
+    limits_fit(&after.limits)?;
     let Some((before, differing)) = differences(&json!(before), &json!(after)) else {
         return Ok(None);
     };

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use keyward_core::{
     id::{ApiName, KeyId, ModelId, OrganizationId, SecretId, UserId},
     key::{Key, KeyState, Secret},
+    limit::PlanName,
     organization::{Organization, OrganizationState},
     time::Timestamp,
 };
@@ -16,7 +17,7 @@ use super::{
     audit::{self, Done},
     authority,
     faults::{fault, is_collision},
-    imported, people,
+    imported, people, plans,
     reads::{self, Held},
     requests,
     rows::{self, millis},
@@ -26,6 +27,7 @@ use crate::{
     chain::ChainKey,
     change::{Actor, Change, Revision, Subject},
     error::StoreError,
+    plans::PlanChoice,
     query::KeyRecord,
     rules::{self, Entry},
     seal::SealedBytes,
@@ -109,6 +111,14 @@ fn note(
             "UPDATE organizations SET revision = ?2 WHERE id = ?1",
             Value::Text(id.as_str().to_owned()),
         ),
+        Subject::Plan(name) => (
+            "UPDATE plans SET revision = ?2 WHERE name = ?1",
+            Value::Text(name.as_str().to_owned()),
+        ),
+        Subject::Price(model) => (
+            "UPDATE prices SET revision = ?2 WHERE model = ?1",
+            Value::Text(model.as_str().to_owned()),
+        ),
         _ => return Ok(Revision::new(revision.unsigned_abs())),
     };
     write(connection, sql, params![id, revision])?;
@@ -128,7 +138,11 @@ fn concerned(
         Subject::KeyRequest(request) => {
             ("SELECT organization FROM key_requests WHERE id = ?1", request.bits())
         }
-        Subject::UpstreamCredential(_) | Subject::User(_) | Subject::Setup => return Ok(None),
+        Subject::UpstreamCredential(_)
+        | Subject::User(_)
+        | Subject::Setup
+        | Subject::Plan(_)
+        | Subject::Price(_) => return Ok(None),
     };
     let found: Option<String> =
         connection.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?;
@@ -178,6 +192,7 @@ fn apply(
         }
         Change::People(change) => people::apply(connection, at, change),
         Change::KeyRequest(change) => requests::apply(connection, actor, at, change),
+        Change::Plan(change) => plans::apply(connection, change),
     }
 }
 
@@ -204,17 +219,22 @@ pub(super) fn create_organization(
     new: &Organization,
 ) -> Result<Entry, StoreError> {
     let entry = rules::new_organization(new)?;
+    if let Some(name) = new.plan.clone() {
+        plans::plan_stands(connection, &PlanChoice { name, of_profile: false })?;
+    }
     let models = new.allowed_models.as_ref().map(rows::json).transpose()?;
     write(
         connection,
-        "INSERT INTO organizations (id, name, state, allowed_models, created_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO organizations (id, name, state, allowed_models, created_at, plan, limits) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
             new.id.as_str(),
             new.name,
             rules::organization_state_word(new.state),
             models,
-            millis(new.created_at)
+            millis(new.created_at),
+            new.plan.as_ref().map(PlanName::as_str),
+            plans::limits(&new.limits)?,
         ],
     )
     .map_err(|error| match is_collision(&error) {
@@ -307,8 +327,8 @@ pub(super) fn create_key(
         connection,
         "INSERT INTO keys (id, organization, api, name, environment, permissions, \
          allowed_networks, allowed_models, state, created_at, expires_at, owner, tags, metadata, \
-         rotate_after_days, rotation_required) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+         rotate_after_days, rotation_required, limits) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         params![
             key.id.bits(),
             key.organization.as_str(),
@@ -326,6 +346,7 @@ pub(super) fn create_key(
             rows::json(&key.labels.metadata)?,
             key.rotation.map(|rotation| rotation.after_days),
             key.rotation.is_some_and(|rotation| rotation.required),
+            plans::limits(&key.limits)?,
         ],
     )
     .map_err(fault)?;

@@ -6,19 +6,25 @@
 use keyward_core::{id::KeyId, key::Secret};
 use rusqlite::{Connection, Rows};
 
-use super::{faults::fault, readers::Handing, reads, rows, rows::Cells};
+use super::{faults::fault, plans, readers::Handing, reads, rows, rows::Cells};
 use crate::{
     change::Revision,
     error::StoreError,
     query::{KeyRecord, Loaded},
 };
 
-/// Gives everything to `handing`: organizations, upstream credentials, keys. Returns whose revision it is.
+/// Gives everything to `handing`: plans, prices, organizations, upstream credentials, keys. Returns whose revision it is.
 pub(super) fn everything(
     connection: &Connection,
     handing: &mut Handing,
 ) -> Result<Revision, StoreError> {
     let revision = reads::revision(connection)?;
+    for record in plans::plans(connection)? {
+        handing.give(Loaded::Plan(record.plan))?;
+    }
+    for record in plans::prices(connection)? {
+        handing.give(Loaded::Price(record.price))?;
+    }
     for organization in reads::organizations(connection)? {
         handing.give(Loaded::Organization(organization))?;
     }

@@ -186,7 +186,7 @@ impl<'r> Cells<'r> {
 }
 
 /// The cells that [`organization`] reads; its model ids are rows of their own.
-pub(super) const ORGANIZATION: &str = "id, name, state, allowed_models, created_at";
+pub(super) const ORGANIZATION: &str = "id, name, state, allowed_models, created_at, plan, limits";
 
 pub(super) fn organization(row: &Row<'_>) -> Result<Organization, StoreError> {
     let cells = Cells::of("organizations", row);
@@ -201,8 +201,11 @@ pub(super) fn organization(row: &Row<'_>) -> Result<Organization, StoreError> {
         model_ids: Vec::new(),
         allowed_models: cells.optional_json_of(3, "allowed_models")?,
         created_at: cells.moment(4, "created_at")?,
-        limits: vec![],
-        plan: None,
+        plan: match cells.optional_text(5, "plan")? {
+            Some(_) => Some(cells.parsed(5, "plan")?),
+            None => None,
+        },
+        limits: cells.optional_json_of(6, "limits")?.unwrap_or_default(),
     })
 }
 
@@ -211,7 +214,7 @@ pub(super) const KEY: &str = "id, organization, api, name, environment, permissi
     allowed_networks, allowed_models, state, created_at, expires_at, seq, exposed_at, owner, \
     CASE WHEN owner IS NOT NULL THEN (SELECT role FROM memberships \
     WHERE memberships.organization = keys.organization AND user = owner) END, \
-    tags, metadata, rotate_after_days, rotation_required, revision";
+    tags, metadata, rotate_after_days, rotation_required, revision, limits";
 /// Where [`KEY`] has the key's place in the order of keys.
 pub(super) const KEY_SEQ: usize = 11;
 /// Where [`KEY`] has the role that the key's owner has now.
@@ -241,7 +244,7 @@ pub(super) fn key(row: &Row<'_>) -> Result<Key, StoreError> {
             metadata: cells.json_of(16, "metadata")?,
         },
         rotation: rotation(&cells)?,
-        limits: vec![],
+        limits: cells.optional_json_of(20, "limits")?.unwrap_or_default(),
     })
 }
 

@@ -3,13 +3,14 @@
 use keyward_core::{
     id::{KeyId, OrganizationId, UserId},
     key::Key,
+    limit::PlanName,
 };
 use rusqlite::{Connection, params};
 
 use super::{
     apply::{self, write},
     faults::fault,
-    reads,
+    plans, reads,
     rows::{self, Cells, millis},
 };
 use crate::{
@@ -39,7 +40,7 @@ pub(super) fn key(
         connection,
         "UPDATE keys SET name = ?2, environment = ?3, permissions = ?4, allowed_networks = ?5, \
          allowed_models = ?6, expires_at = ?7, owner = ?8, tags = ?9, metadata = ?10, \
-         rotate_after_days = ?11, rotation_required = ?12 WHERE seq = ?1",
+         rotate_after_days = ?11, rotation_required = ?12, limits = ?13 WHERE seq = ?1",
         params![
             held.seq,
             key.name,
@@ -53,6 +54,7 @@ pub(super) fn key(
             rows::json(&key.labels.metadata)?,
             key.rotation.map(|rotation| rotation.after_days),
             key.rotation.is_some_and(|rotation| rotation.required),
+            plans::limits(&key.limits)?,
         ],
     )
     .map_err(fault)?;
@@ -70,10 +72,23 @@ pub(super) fn organization(
     let before = apply::organization(connection, id)?;
     let is = reads::organization_revision(connection, id)?.unwrap_or(Revision::ZERO);
     rules::seen_as_it_is(seen, is)?;
+    if let Some(Some(choice)) = &update.plan {
+        plans::plan_stands(connection, choice)?;
+    }
     let Some((after, entry)) = rules::organization(&before, update)? else { return Ok(None) };
-    let models = after.allowed_models.as_ref().map(rows::json).transpose()?;
-    let sql = "UPDATE organizations SET name = ?2, allowed_models = ?3 WHERE id = ?1";
-    write(connection, sql, params![id.as_str(), after.name, models]).map_err(fault)?;
+    write(
+        connection,
+        "UPDATE organizations SET name = ?2, allowed_models = ?3, plan = ?4, limits = ?5 \
+         WHERE id = ?1",
+        params![
+            id.as_str(),
+            after.name,
+            after.allowed_models.as_ref().map(rows::json).transpose()?,
+            after.plan.as_ref().map(PlanName::as_str),
+            plans::limits(&after.limits)?,
+        ],
+    )
+    .map_err(fault)?;
     Ok(Some(entry))
 }
 
@@ -89,7 +104,8 @@ pub(super) fn write_words(connection: &Connection, seq: i64, key: &Key) -> Resul
 
 /// The words of keys from before there were words.
 pub(super) fn gather_words(connection: &Connection) -> Result<(), StoreError> {
-    let sql = format!("SELECT {} FROM keys", rows::KEY);
+    // They stand at a step at which keys had no limits, which hold no words.
+    let sql = format!("SELECT {} FROM keys", rows::KEY.replace("limits", "NULL"));
     reads::each(connection, &sql, [], |row| {
         let seq = Cells::of("keys", row).integer(rows::KEY_SEQ, "seq")?;
         write_words(connection, seq, &rows::key(row)?)

@@ -126,7 +126,7 @@ pub(crate) async fn members_narrow_models_and_widen_none(bed: Bed) {
         organization: organization_id("org"),
         update: OrganizationUpdate {
             allowed_models: Some(models.map(|all| all.iter().map(|one| (*one).into()).collect())),
-            name: None,
+            ..OrganizationUpdate::default()
         },
         seen: None,
     };

@@ -16,6 +16,7 @@ pub(crate) mod nodes;
 pub(crate) mod once;
 pub(crate) mod organizations;
 pub(crate) mod people;
+pub(crate) mod plans;
 pub(crate) mod requests;
 pub(crate) mod taken_away;
 pub(crate) mod updates;
@@ -73,6 +74,17 @@ macro_rules! every_promise {
                 state_and_models_change_and_the_same_again_leaves_no_trace,
                 changes_to_nobody_are_refused,
                 an_upstream_credential_is_kept_replaced_and_forgotten;
+            plans:
+                a_plan_reads_back_and_is_one_in_any_case,
+                what_changes_in_a_plan_is_told,
+                a_plan_that_organizations_are_on_stays,
+                nobody_comes_onto_a_plan_that_goes_meanwhile,
+                a_profiles_plan_need_not_stand_in_the_store,
+                prices_are_kept_replaced_and_forgotten,
+                an_outdated_look_changes_no_plan_and_no_price,
+                limits_stand_at_organizations_and_keys,
+                plans_and_prices_are_loaded_before_all_else,
+                members_change_no_plan_and_no_limit_of_their_organization;
             feed:
                 revisions_have_no_gap_under_concurrent_commits,
                 the_feed_tells_every_change_in_order,
@@ -125,6 +137,7 @@ macro_rules! every_promise {
                 a_request_ends_in_one_way,
                 requests_and_approvals_grow_too_old,
                 nothing_is_granted_that_was_not_asked,
+                who_decides_adds_limits_and_takes_none_away,
                 a_claimed_key_is_exactly_what_was_granted,
                 who_may_ask_decide_and_claim,
                 a_request_that_contradicts_itself_is_refused,

@@ -91,6 +91,7 @@ fn terms() -> KeyTerms {
         lifetime_seconds: Some(30 * DAY),
         allowed_networks: vec!["10.0.0.0/8".parse().unwrap()],
         allowed_models: Some(vec!["small".to_owned(), "large".to_owned()]),
+        limits: vec![],
     }
 }
 
@@ -119,6 +120,7 @@ fn grant() -> KeyGrant {
         lifetime_seconds: Some(DAY),
         allowed_networks: vec!["10.1.0.0/16".parse().unwrap()],
         allowed_models: Some(vec!["small".to_owned()]),
+        limits: vec![],
     };
     KeyGrant { terms, claim_until: later(7 * DAY) }
 }
@@ -301,6 +303,42 @@ pub(crate) async fn nothing_is_granted_that_was_not_asked(bed: Bed) {
     let approve = KeyRequestChange::Approve { request: id(1), granted, note: None };
     by(store, &people.admin, approve).await.unwrap();
     assert_eq!(store.key_request(id(1)).await.unwrap().unwrap().granted.unwrap().terms, terms());
+}
+
+pub(crate) async fn who_decides_adds_limits_and_takes_none_away(bed: Bed) {
+    let store = &*bed.store;
+    let people = people(store).await;
+    let limits = |amounts: &[u64]| -> Vec<keyward_core::limit::Limit> {
+        let one = |(at, amount): (usize, &u64)| {
+            format!(r#"{{"name":"l{at}","kind":"concurrency","amount":{amount}}}"#)
+        };
+        let all: Vec<String> = amounts.iter().enumerate().map(one).collect();
+        serde_json::from_str(&format!("[{}]", all.join(","))).unwrap()
+    };
+    let request = KeyRequest {
+        asked: KeyTerms { limits: limits(&[5]), ..terms() },
+        ..request(1, &people.dev)
+    };
+    by(store, &people.dev, KeyRequestChange::Ask(request)).await.unwrap();
+    let approve = |limits| {
+        let terms = KeyTerms { limits, ..grant().terms };
+        let granted = KeyGrant { terms, ..grant() };
+        KeyRequestChange::Approve { request: id(1), granted, note: None }
+    };
+    for wider in [vec![], limits(&[6])] {
+        let refused = by(store, &people.admin, approve(wider)).await;
+        assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{refused:?}");
+    }
+    by(store, &people.admin, approve(limits(&[4, 2]))).await.unwrap();
+    let granted = granted_key(1, &people.dev, NOW);
+    for other in [vec![], limits(&[4]), limits(&[5, 2])] {
+        let other = Key { limits: other, ..granted.clone() };
+        let refused = by(store, &people.dev, claim(1, other)).await;
+        assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{refused:?}");
+    }
+    let key = Key { limits: limits(&[4, 2]), ..granted };
+    by(store, &people.dev, claim(1, key.clone())).await.unwrap();
+    assert_eq!(store.key(key.id).await.unwrap().unwrap().key.limits, limits(&[4, 2]));
 }
 
 pub(crate) async fn a_claimed_key_is_exactly_what_was_granted(bed: Bed) {

@@ -40,6 +40,7 @@ pub(crate) async fn what_is_changed_of_a_key_reads_back_and_the_rest_stays(bed: 
         metadata: Some(BTreeMap::from([("team".to_owned(), "billing".to_owned())])),
         rotation: Some(Some(Rotation { after_days: 90, required: true })),
         owner: None,
+        limits: None,
     };
     let revision = commit(&bed.store, update(whole.clone())).await.unwrap();
     let now = bed.second.key(key_id(1)).await.unwrap().unwrap();

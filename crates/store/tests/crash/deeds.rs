@@ -14,7 +14,7 @@ use keyward_core::{
 };
 use keyward_store::{
     Actor, Change, Invitation, InvitedAs, KeyRequestChange, Once, PasswordHash, PeopleChange,
-    RequestKey, Revision, SealedBytes, Session, Store, StoreError, Subject,
+    PlanChange, RequestKey, Revision, SealedBytes, Session, Store, StoreError, Subject,
 };
 
 /// When everything happens: the store asks no clock, so neither must this.
@@ -116,6 +116,10 @@ kinds! {
     "approve": Commit(C::KeyRequest(R::Approve { .. })),
     "deny": Commit(C::KeyRequest(R::Deny { .. })),
     "claim": Commit(C::KeyRequest(R::Claim { .. })),
+    "put plan": Commit(C::Plan(PlanChange::Put { .. })),
+    "delete plan": Commit(C::Plan(PlanChange::Delete { .. })),
+    "put price": Commit(C::Plan(PlanChange::PutPrice { .. })),
+    "delete price": Commit(C::Plan(PlanChange::DeletePrice { .. })),
 }
 
 impl Step {

@@ -14,12 +14,14 @@ use keyward_core::{
     usage::{LastUse, UsageBatch, UsageScope, UsageSums},
 };
 use keyward_store::{
-    Actor, Change, Interface, KeyUpdate, OrganizationUpdate, PasswordHash, SealedBytes, Subject,
+    Actor, Change, Interface, KeyUpdate, OrganizationUpdate, PasswordHash, PlanChoice, SealedBytes,
+    Subject,
 };
 
 use crate::deeds::{
     Deed, HOUR, NOW, Step, exposure_of, hex, of_key, of_organization, request_for, words_of,
 };
+use crate::plans::limits;
 
 /// SplitMix64: numbers from a seed, the same on every machine.
 pub(crate) struct Random(u64);
@@ -94,7 +96,7 @@ impl Lane {
             if let Some(step) = self.steps.pop_front() {
                 return step;
             }
-            match self.random.below(12) {
+            match self.random.below(14) {
                 0 => self.an_organization(),
                 1 => self.a_credential(),
                 2..=4 => self.a_key(),
@@ -103,6 +105,8 @@ impl Lane {
                 7 => self.logins(),
                 8 => self.members(),
                 9 => self.accounts_elsewhere(),
+                12 => self.a_plan(),
+                13 => self.a_price(),
                 10 if self.is_first => self.operators(),
                 _ => self.requests(),
             }
@@ -150,11 +154,15 @@ impl Lane {
         let update = OrganizationUpdate {
             name: Some(format!("renamed {}", self.random.number())),
             allowed_models: Some(Some(vec!["small".to_owned()])),
+            plan: Some(Some(PlanChoice { name: "Standard".parse().unwrap(), of_profile: true })),
+            limits: Some(limits(self.random.below(1_000_000))),
         };
         // Taken apart without a rest: a new field has to be named here.
-        let OrganizationUpdate { name, allowed_models } = update.clone();
+        let OrganizationUpdate { name, allowed_models, plan, limits } = update.clone();
         held.name = name.unwrap();
         held.allowed_models = allowed_models.unwrap();
+        held.plan = plan.unwrap().map(|choice| choice.name);
+        held.limits = limits.unwrap();
         let change = Change::UpdateOrganization { organization: id.clone(), update, seen: None };
         self.push(operator(), change, "organization.update", subject(), told(&held));
         held.model_ids.retain(|one| *one != model);
@@ -251,6 +259,7 @@ impl Lane {
             metadata: Some(BTreeMap::from([("cost".to_owned(), "centre 7".to_owned())])),
             rotation: Some(Some(Rotation { after_days: 90, required: true })),
             owner: Some(Some(self.owner.id)),
+            limits: Some(limits(self.random.below(1_000_000))),
         };
         // Taken apart without a rest: a new field has to be named here.
         let KeyUpdate {
@@ -264,6 +273,7 @@ impl Lane {
             metadata,
             rotation,
             owner,
+            limits,
         } = update.clone();
         held.key = Key {
             name: name.unwrap(),
@@ -275,6 +285,7 @@ impl Lane {
             labels: Labels { tags: tags.unwrap(), metadata: metadata.unwrap() },
             rotation: rotation.unwrap(),
             owner: owner.unwrap(),
+            limits: limits.unwrap(),
             ..held.key.clone()
         };
         let change = Change::UpdateKey { key: held.key.id, update: Box::new(update), seen: None };

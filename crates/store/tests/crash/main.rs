@@ -21,6 +21,7 @@
 mod deeds;
 mod lane;
 mod people;
+mod plans;
 mod truth;
 
 use std::{

@@ -11,6 +11,7 @@ use keyward_store::{
     PeopleChange, Session, Subject, TokenDigest,
 };
 
+use crate::plans::limits;
 use crate::{
     deeds::{Deed, HOUR, NOW, hex, of_invitation, of_organization, of_password, of_session},
     lane::{Held, Lane, in_an_hour, operator, organization, user},
@@ -344,6 +345,7 @@ impl Lane {
                 lifetime_seconds: Some(3600),
                 allowed_networks: vec![],
                 allowed_models: None,
+                limits: limits(7),
             },
             created_at: NOW,
             decide_until: in_an_hour(),
@@ -406,6 +408,7 @@ impl Lane {
             permissions: terms.permissions,
             allowed_networks: terms.allowed_networks,
             allowed_models: terms.allowed_models,
+            limits: terms.limits,
             owner: Some(asking.id),
             labels: Labels::default(),
             ..key

@@ -8,6 +8,7 @@ use keyward_store::{
     Page, Revision, Store, Subject, UsageFilter,
 };
 use rusqlite::Connection;
+use serde_json::json;
 
 use crate::deeds::{
     exposure_of, hex, of_invitation, of_key, of_organization, of_password, of_session,
@@ -129,6 +130,12 @@ async fn loaded(store: &dyn Store, audit: &[AuditEntry]) -> Facts {
         audit.iter().map(|entry| (&entry.subject, entry.revision)).collect();
     let (mut facts, mut organizations, mut keys) = (Facts::new(), vec![], vec![]);
     let load = &mut |item| match item {
+        Loaded::Plan(plan) => {
+            facts.insert(format!("plan {}", plan.name), json!(plan).to_string());
+        }
+        Loaded::Price(price) => {
+            facts.insert(format!("price {}", price.model), json!(price).to_string());
+        }
         Loaded::Organization(organization) => organizations.push(organization),
         Loaded::UpstreamCredential(held) => {
             let thing = format!("credential {}", held.upstream);
@@ -137,6 +144,14 @@ async fn loaded(store: &dyn Store, audit: &[AuditEntry]) -> Facts {
         Loaded::Key(record) => keys.push(record),
     };
     store.load(load).await.unwrap();
+    for held in store.plans().await.unwrap() {
+        let told = latest.get(&Subject::Plan(held.plan.name.clone()));
+        assert_eq!(told, Some(&Some(held.revision)), "{}", held.plan.name);
+    }
+    for held in store.prices().await.unwrap() {
+        let told = latest.get(&Subject::Price(held.price.model.clone()));
+        assert_eq!(told, Some(&Some(held.revision)), "{}", held.price.model);
+    }
     for organization in organizations {
         let id = &organization.id;
         let told = store.organization_revision(id).await.unwrap();

@@ -326,6 +326,7 @@ fn new_key(import: &Import, members: &Members, row: Row) -> Result<NewKey, Strin
         owner: owner.transpose()?,
         labels: Labels::default(),
         rotation: None,
+        limits: row.limits,
     })
 }
 

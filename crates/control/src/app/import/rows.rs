@@ -5,9 +5,11 @@
 
 use std::{collections::HashSet, iter, str};
 
-use keyward_api::RowFormat;
-use keyward_core::key::Plaintext;
+use keyward_api::{LimitView, RowFormat};
+use keyward_core::{key::Plaintext, limit::Limit};
 use serde::Deserialize;
+
+use crate::limits;
 
 /// Longer than any row of keys.
 const LONGEST_ROW: usize = 64 * 1024;
@@ -28,6 +30,7 @@ const COLUMNS: &[&str] = &[
     "allowed_networks",
     "allowed_models",
     "owner",
+    "limits",
 ];
 
 /// A row as it was written. What was left out or empty is `None`.
@@ -45,6 +48,7 @@ pub(crate) struct Row {
     pub(crate) allowed_networks: Vec<String>,
     pub(crate) allowed_models: Option<Vec<String>>,
     pub(crate) owner: Option<String>,
+    pub(crate) limits: Vec<Limit>,
 }
 
 /// A row, with the line it begins at.
@@ -155,10 +159,19 @@ fn cells(columns: &[&'static str], record: &csv::ByteRecord) -> Result<Row, Stri
             "expires_at" => row.expires_at = one(),
             "allowed_networks" => row.allowed_networks = list(),
             "allowed_models" => row.allowed_models = Some(list()),
+            "limits" => row.limits = limits_in(text)?,
             _ => row.owner = one(),
         }
     }
     Ok(row)
+}
+
+/// A cell with a JSON array.
+fn limits_in(text: &str) -> Result<Vec<Limit>, String> {
+    let read: Vec<LimitView> = serde_json::from_str(text).map_err(|_| {
+        "`limits` is no JSON array of limits: write it as an export does".to_owned()
+    })?;
+    limits::read(read).map_err(|error| format!("`limits`: {error}"))
 }
 
 fn too_long() -> String {
@@ -182,6 +195,8 @@ struct JsonRow {
     allowed_networks: Vec<String>,
     allowed_models: Option<Vec<String>>,
     owner: Option<String>,
+    #[serde(default)]
+    limits: Vec<LimitView>,
 }
 
 fn json_lines(bytes: &[u8]) -> impl Iterator<Item = Read> + Send {
@@ -225,5 +240,6 @@ fn json_line(line: &[u8]) -> Result<Row, String> {
         allowed_networks: read.allowed_networks,
         allowed_models: read.allowed_models,
         owner: some(read.owner),
+        limits: limits::read(read.limits).map_err(|error| format!("`limits`: {error}"))?,
     })
 }

@@ -6,6 +6,7 @@ use keyward_api::KeyRequestView;
 use keyward_core::{
     id::{ApiName, KeyRequestId, OrganizationId},
     key::Environment,
+    limit::Limit,
     member::Right,
     network::Network,
     policy::Api,
@@ -17,7 +18,7 @@ use super::super::{
     Control,
     keys::create::{LONGEST_LIFE, check_models, permissions, preset, preset_environment},
 };
-use crate::{context::Context, error::ControlError, mail::Mail, mint};
+use crate::{context::Context, error::ControlError, limits::check_of_key, mail::Mail, mint};
 
 /// How long somebody may decide.
 const TO_DECIDE: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -48,6 +49,8 @@ pub struct NewKeyRequest {
     pub allowed_networks: Vec<Network>,
     /// Models it will ask for; `None` means every model.
     pub allowed_models: Option<Vec<String>>,
+    /// How much it will use at most, besides what its organization may.
+    pub limits: Vec<Limit>,
 }
 
 impl Control {
@@ -67,6 +70,7 @@ impl Control {
         self.check_ceilings(context, api, &new.organization, Some(requester), &permissions).await?;
         check_lifetime(new.lifetime_seconds)?;
         check_models(new.allowed_models.as_deref())?;
+        check_of_key(api, &new.limits)?;
         let environment = match new.environment {
             Some(environment) => environment,
             None => preset_environment(preset)?,
@@ -84,6 +88,7 @@ impl Control {
                 lifetime_seconds: new.lifetime_seconds,
                 allowed_networks: new.allowed_networks,
                 allowed_models: new.allowed_models,
+                limits: new.limits,
             },
             created_at: context.now,
             decide_until: context.now.plus(TO_DECIDE),

@@ -49,7 +49,7 @@ impl Control {
             owner,
             labels: Labels::default(),
             rotation: None,
-            limits: vec![],
+            limits: terms.limits,
         };
         let minted = self.mint_secret(&key, api, context.now)?;
         let (key_id, secret) = (key.id, minted.secret.id);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keyward_api::KeyRequestView;
-use keyward_core::{id::KeyRequestId, member::Right, network::Network, policy::Api};
+use keyward_core::{id::KeyRequestId, limit::Limit, member::Right, network::Network, policy::Api};
 use keyward_store::{Change, KeyGrant, KeyRequest, KeyRequestChange, KeyTerms, StoreError};
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     context::{Caller, Context},
     error::ControlError,
+    limits::check_of_key,
     mail::Mail,
 };
 
@@ -33,6 +34,8 @@ pub struct Grant {
     pub allowed_networks: Option<Vec<Network>>,
     /// Of what was asked for.
     pub allowed_models: Option<Vec<String>>,
+    /// Those that were asked for, no higher, and others beside them.
+    pub limits: Option<Vec<Limit>>,
     /// A word to whoever asked.
     pub note: Option<String>,
 }
@@ -47,15 +50,18 @@ impl Control {
     ) -> Result<KeyRequestView, ControlError> {
         let request = self.decidable_request(context, id).await?;
         let api = self.api(&request.api)?;
-        let Grant { permissions, lifetime_seconds, allowed_networks, allowed_models, note } = grant;
+        let Grant { permissions, lifetime_seconds, allowed_networks, allowed_models, limits, note } =
+            grant;
         check_lifetime(lifetime_seconds)?;
         check_models(allowed_models.as_deref())?;
+        check_of_key(api, limits.as_deref().unwrap_or_default())?;
         let asked = &request.asked;
         let terms = KeyTerms {
             permissions: granted_permissions(api, asked, permissions)?,
             lifetime_seconds: lifetime_seconds.or(asked.lifetime_seconds),
             allowed_networks: allowed_networks.unwrap_or_else(|| asked.allowed_networks.clone()),
             allowed_models: allowed_models.or_else(|| asked.allowed_models.clone()),
+            limits: limits.unwrap_or_else(|| asked.limits.clone()),
         };
         let requester = Some(request.requester);
         let organization = &request.organization;

@@ -32,6 +32,7 @@ fn new_request(organization: &OrganizationId, name: &str) -> NewKeyRequest {
         lifetime_seconds: Some(30 * DAY),
         allowed_networks: vec!["10.0.0.0/8".parse().unwrap()],
         allowed_models: Some(vec!["small".to_owned(), "large".to_owned()]),
+        limits: vec![],
     }
 }
 
@@ -82,6 +83,7 @@ async fn a_key_is_asked_for_granted_in_part_and_claimed_by_who_asked() {
         allowed_networks: Some(vec!["10.1.2.3".parse().unwrap()]),
         allowed_models: Some(vec!["small".to_owned()]),
         note: Some("for a day".to_owned()),
+        limits: None,
     };
     let approved = control.approve_key_request(&cid, id(&asked), grant).await.unwrap();
     let decision = approved.decision.clone().unwrap();

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use keyward_core::{
     id::{ApiName, KeyId, OrganizationId, UserId},
     key::{Environment, Key, KeyState, Labels, Rotation},
+    limit::Limit,
     network::Network,
     policy::Api,
     profile::{IssuanceMode, Preset},
@@ -13,7 +14,7 @@ use keyward_core::{
 use keyward_store::{Change, KeyRecord, Revision};
 
 use super::{super::Control, Issued, right_to};
-use crate::{context::Context, error::ControlError, mint};
+use crate::{context::Context, error::ControlError, limits::check_of_key, mint};
 
 const LONGEST_MODEL_NAME: usize = 200;
 /// The gateway looks through these lists at each request.
@@ -47,6 +48,8 @@ pub struct NewKey {
     pub labels: Labels,
     /// How old its secrets may become; left out, as the profile says.
     pub rotation: Option<Rotation>,
+    /// How much it may use, besides what its organization may.
+    pub limits: Vec<Limit>,
     /// The member who answers for it; left out, the member who makes it, or nobody where an operator does.
     pub owner: Option<UserId>,
 }
@@ -87,6 +90,7 @@ impl Control {
         check_expiry(new.expires_at, context.now)?;
         check_models(new.allowed_models.as_deref())?;
         check_networks(&new.allowed_networks)?;
+        check_of_key(api, &new.limits)?;
         let environment = match new.environment {
             Some(environment) => environment,
             None => preset_environment(preset)?,
@@ -106,7 +110,7 @@ impl Control {
             owner,
             labels: new.labels,
             rotation: new.rotation,
-            limits: vec![],
+            limits: new.limits,
         };
         context.require_within(&key)?;
         context.require_in_own_name(&key)?;

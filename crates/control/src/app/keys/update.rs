@@ -1,13 +1,15 @@
 //! Changing what is written on a key and what it may. Its secrets stay as they are.
 
-use keyward_core::{id::KeyId, key::Key, member::Right, policy::Api, profile::IssuanceMode};
+use keyward_core::{
+    id::KeyId, key::Key, limit::Limit, member::Right, policy::Api, profile::IssuanceMode,
+};
 use keyward_store::{Change, KeyUpdate, Revision};
 
 use super::{
     super::Control,
     create::{check_expiry, check_models, check_networks, check_rotation, permissions},
 };
-use crate::{context::Context, error::ControlError, views};
+use crate::{context::Context, error::ControlError, limits::check_of_key, views};
 
 impl Control {
     /// Changes a key; what `update` does not name stays. With `seen`, a key that was changed since is left alone.
@@ -53,6 +55,9 @@ impl Control {
         if let Some(models) = &update.allowed_models {
             check_models(models.as_deref())?;
         }
+        if let Some(limits) = &update.limits {
+            check_of_key(self.api(&key.api)?, limits)?;
+        }
         if let Some(rotation) = update.rotation {
             check_rotation(context, self.api(&key.api)?, rotation)?;
         }
@@ -66,13 +71,14 @@ impl Control {
     }
 }
 
-/// Whether what a key may, from where, how long and for whom would be different.
+/// Whether what a key may, from where, how long, how much and for whom would be different.
 const fn touches_terms(update: &KeyUpdate) -> bool {
     update.permissions.is_some()
         || update.allowed_networks.is_some()
         || update.allowed_models.is_some()
         || update.expires_at.is_some()
         || update.owner.is_some()
+        || update.limits.is_some()
 }
 
 /// What was approved, or given out by staff, is not widened after: that would make the approval worth nothing. Nor is it handed over
@@ -99,9 +105,11 @@ fn check_terms(api: &Api, key: &Key, update: &KeyUpdate) -> Result<(), ControlEr
         (Some(_), Some(None)) => true,
         (Some(end), Some(Some(later))) => later > end,
     };
+    let uses_more =
+        update.limits.as_ref().is_some_and(|limits| !Limit::only_narrows(&key.limits, limits));
     let mode = api.profile.issuance.mode;
     let handed_over = mode == IssuanceMode::Request && update.owner.is_some();
-    match may_more || from_more || for_more || for_longer || handed_over {
+    match may_more || from_more || for_more || for_longer || uses_more || handed_over {
         true => Err(super::create::given_otherwise(api)),
         false => Ok(()),
     }

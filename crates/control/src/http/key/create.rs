@@ -10,7 +10,7 @@ use super::super::{
     once::Once,
     problem::{Refusal, Refusals},
 };
-use crate::app::keys::NewKey;
+use crate::{app::keys::NewKey, limits};
 
 /// Make a key. Its secret stands in this answer, and nowhere else ever again.
 #[utoipa::path(
@@ -43,6 +43,7 @@ pub(in crate::http) async fn create_key(
         allowed_models: input.allowed_models,
         labels: Labels::new(input.tags, input.metadata).map_err(invalid)?,
         rotation: input.rotation.map(super::update::rule),
+        limits: limits::read(input.limits)?,
         owner: input.owner.map(|owner| read("owner", &owner)).transpose()?,
     };
     let issued = management.control().create_key(&caller.context, new).await?;

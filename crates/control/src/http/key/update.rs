@@ -12,6 +12,7 @@ use super::super::{
     problem::{Refusal, Refusals},
     state::{InState, Seen},
 };
+use crate::limits;
 
 /// Change what is written on a key and what it may. What is left out stays.
 #[utoipa::path(
@@ -51,6 +52,7 @@ pub(in crate::http) async fn update_key(
         metadata: (!is_left_out.1).then_some(labels.metadata),
         rotation: input.rotation.map(|rotation| rotation.map(rule)),
         owner: optional(input.owner, |owner| read("owner", &owner))?,
+        limits: input.limits.map(limits::read).transpose()?,
     };
     let view = control.update_key(&caller.context, key, update, seen).await?;
     Ok(InState(view.revision, view))

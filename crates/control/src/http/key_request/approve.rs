@@ -9,7 +9,7 @@ use super::super::{
     input::{Body, Segments, id, read},
     problem::{Refusal, Refusals},
 };
-use crate::app::key_requests::Grant;
+use crate::{app::key_requests::Grant, limits};
 
 /// Approve a key request: for all that was asked, or less.
 ///
@@ -38,6 +38,7 @@ pub(in crate::http) async fn approve_key_request(
         lifetime_seconds: input.lifetime_seconds,
         allowed_networks: networks.transpose()?,
         allowed_models: input.allowed_models,
+        limits: input.limits.map(limits::read).transpose()?,
         note: input.note,
     };
     let key_request = id(&key_request)?;

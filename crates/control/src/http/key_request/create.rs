@@ -9,7 +9,7 @@ use super::super::{
     once::Once,
     problem::{Refusal, Refusals},
 };
-use crate::app::key_requests::NewKeyRequest;
+use crate::{app::key_requests::NewKeyRequest, limits};
 
 /// Ask for a key, at an API whose keys are asked for and approved.
 ///
@@ -43,6 +43,7 @@ pub(in crate::http) async fn create_key_request(
         lifetime_seconds: input.lifetime_seconds,
         allowed_networks: networks.collect::<Result<_, _>>()?,
         allowed_models: input.allowed_models,
+        limits: limits::read(input.limits)?,
     };
     let asked = management.control().request_key(&caller.context, new).await?;
     Ok((StatusCode::CREATED, Json(asked)))

@@ -115,4 +115,17 @@ pub(super) const OPERATIONS: &[(&str, &str, &str, May)] = &[
     ("POST", "/v1/key-requests/{key_request}/deny", r#"{"reason":"R"}"#, Hidden),
     ("POST", "/v1/key-requests/{key_request}/withdraw", "", Hidden),
     ("POST", "/v1/key-requests/{key_request}/claim", "", Hidden),
+    ("GET", "/v1/plans", "", Operators),
+    ("GET", "/v1/plans/{plan}", "", Operators),
+    (
+        "PUT",
+        "/v1/plans/{plan}",
+        r#"{"limits":[{"name":"a","kind":"concurrency","amount":4}]}"#,
+        Operators,
+    ),
+    ("DELETE", "/v1/plans/{plan}", "", Operators),
+    ("GET", "/v1/organizations/{organization}/plans", "", From(Viewer)),
+    ("GET", "/v1/prices", "", Operators),
+    ("PUT", "/v1/prices", r#"{"model":"large*","input":"2.50"}"#, Operators),
+    ("DELETE", "/v1/prices", "", Operators),
 ];

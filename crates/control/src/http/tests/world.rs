@@ -257,6 +257,7 @@ impl Things {
             ("{session}", format!("ses_{none}")),
             ("{model}", "000000000x00000000".to_owned()),
             ("{key_request}", format!("krq_{none}")),
+            ("{plan}", "Nowhere".to_owned()),
         ])
     }
 }
@@ -294,6 +295,7 @@ pub(super) async fn ours(world: &World) -> Ours {
         ("{session}", text(&sessions, "/items/0/id")),
         ("{model}", "123456789x12345678".to_owned()),
         ("{key_request}", text(&asked, "/id")),
+        ("{plan}", "Premium".to_owned()),
     ]);
     Ours { owner, viewer, developer, administrator, things }
 }

@@ -154,6 +154,57 @@ async fn a_key_follows_its_owners_role() {
 }
 
 #[tokio::test]
+async fn plans_prices_and_limits_reach_the_directory_and_leave_it() {
+    let fixture = Fixture::with_organizations().await;
+    let control = fixture.control();
+    let limits = |amount: u64| -> Vec<keyward_core::limit::Limit> {
+        let json = format!(r#"[{{"name":"a","kind":"concurrency","amount":{amount}}}]"#);
+        serde_json::from_str(&json).unwrap()
+    };
+    let name = || "Gold".parse::<keyward_core::limit::PlanName>().unwrap();
+    let propagation = start(&fixture, BY_HINT).await;
+    let known = |propagation: &Propagation| {
+        let directory = propagation.snapshot().load().directory().clone();
+        (directory.plans().all().to_vec(), directory.prices().all().to_vec())
+    };
+    assert_eq!(known(&propagation), (vec![], vec![]));
+    control.put_plan(&at(NOW), name(), limits(1), None).await.unwrap();
+    let price = || -> keyward_core::limit::Price {
+        serde_json::from_str(r#"{"model":"large*","input":"2.50"}"#).unwrap()
+    };
+    control.put_price(&at(NOW), price(), None).await.unwrap();
+    let plan = |amount| keyward_core::limit::Plan { name: name(), limits: limits(amount) };
+    until(|| known(&propagation) == (vec![plan(1)], vec![price()])).await;
+    control.put_plan(&at(NOW), name(), limits(2), None).await.unwrap();
+    until(|| known(&propagation).0 == vec![plan(2)]).await;
+    // A start finds the same.
+    assert_eq!(known(&start(&fixture, BY_HINT).await), (vec![plan(2)], vec![price()]));
+    // And a comparison mends what got lost.
+    let eager = Timing { compare: Duration::from_millis(5), ..BY_HINT };
+    let comparing = start(&fixture, eager).await;
+    comparing.snapshot().load().directory().put_plans(vec![]);
+    until(|| known(&comparing).0 == vec![plan(2)]).await;
+    control.delete_plan(&at(NOW), name(), None).await.unwrap();
+    control.delete_price(&at(NOW), "large*", None).await.unwrap();
+    until(|| known(&propagation) == (vec![], vec![])).await;
+
+    let issued = control.create_key(&at(NOW), new_key("a")).await.unwrap();
+    let slot = || entry(&propagation, &digest_of(&issued)).map(|found| found.organization);
+    until(|| slot().is_some()).await;
+    let update = keyward_store::OrganizationUpdate {
+        limits: Some(limits(3)),
+        ..keyward_store::OrganizationUpdate::default()
+    };
+    let acme = "acme".parse().unwrap();
+    control.update_organization(&at(NOW), &acme, update, None).await.unwrap();
+    let of_organization = || {
+        let directory = propagation.snapshot().load().directory().clone();
+        directory.organization(slot().unwrap()).unwrap().limits.clone()
+    };
+    until(|| of_organization() == limits(3)).await;
+}
+
+#[tokio::test]
 async fn a_receipt_tells_when_each_gateway_had_applied_a_revocation() {
     let fixture = Fixture::with_organizations().await;
     let control = fixture.control();
@@ -165,11 +216,14 @@ async fn a_receipt_tells_when_each_gateway_had_applied_a_revocation() {
     let revoked = control.revoke_key(&at(NOW), key).await.unwrap();
     let receipt = async || control.key_receipt(&at(NOW), key).await.unwrap();
     let begun = tokio::time::Instant::now();
-    while !(receipt().await.everywhere && receipt().await.nodes.len() == 2) {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", receipt().await);
+    let told = loop {
+        let told = receipt().await;
+        if told.everywhere && told.nodes.len() == 2 {
+            break told;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{told:?}");
         tokio::task::yield_now().await;
-    }
-    let told = receipt().await;
+    };
     assert_eq!(told.revision, revoked.revision);
     assert!(told.nodes.iter().all(|node| node.following && node.applied_at.is_some()));
     assert!(told.nodes.iter().all(|node| node.name == "test"));

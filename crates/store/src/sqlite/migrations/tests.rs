@@ -125,6 +125,17 @@ const ROWS_OF_STEP_8: &str = "
     INSERT INTO answers VALUES ('usr_a', CAST(printf('%032s', 'chosen') AS BLOB), zeroblob(32), 'made', x'5ea1ed',
         9000000000000, 9000000000000);";
 
+/// From the step of plans on: a plan, a price, and limits where they stand.
+const ROWS_OF_PLANS: &str = "
+    INSERT INTO plans VALUES ('Premium', '[{\"name\":\"a\",\"kind\":\"concurrency\",\"amount\":4}]', 21);
+    INSERT INTO prices VALUES ('large*', '{\"model\":\"large*\",\"input\":\"2.5\"}', 22);
+    UPDATE organizations SET plan = 'premium', limits = '[{\"name\":\"b\",\"kind\":\"concurrency\",\"amount\":3}]'
+        WHERE id = 'org';
+    UPDATE keys SET limits = '[{\"name\":\"c\",\"kind\":\"concurrency\",\"amount\":2}]' WHERE name = 'Owned by Ada';";
+
+/// The step of plans.
+const PLANS: i64 = 9;
+
 /// From the step of counters on: what a limit had counted.
 const ROWS_OF_COUNTERS: &str =
     "INSERT INTO counters VALUES (zeroblob(16), zeroblob(72), 9000000000000);";
@@ -137,6 +148,7 @@ const ROWS: [&str; LATER.len()] = [
     ROWS_OF_STEP_6,
     ROWS_OF_STEP_7,
     ROWS_OF_STEP_8,
+    ROWS_OF_PLANS,
     ROWS_OF_COUNTERS,
 ];
 
@@ -299,6 +311,27 @@ async fn the_later_rows_read_back(store: &SqliteStore, step: i64) {
     }
 }
 
+/// Where limits stand, from the step of plans on; before it there are none.
+async fn limits_read_back(store: &SqliteStore, has_plans: bool) {
+    let named = |limits: &[keyward_core::limit::Limit]| -> Vec<String> {
+        limits.iter().map(|limit| limit.name.to_string()).collect()
+    };
+    let expected = |name: &str| if has_plans { vec![name.to_owned()] } else { vec![] };
+    let organization = store.organization(&"org".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(organization.plan.is_some(), has_plans);
+    assert_eq!(named(&organization.limits), expected("b"));
+    let owned = KeyId::from_bits(0xad00_0000_0000_0000_0000_0000_0000_00ad_u128.to_be_bytes());
+    if let Some(record) = store.key(owned).await.unwrap() {
+        assert_eq!(named(&record.key.limits), expected("c"));
+    }
+    let plans = store.plans().await.unwrap();
+    assert_eq!(plans.len(), usize::from(has_plans));
+    if let Some(held) = plans.first() {
+        assert_eq!((named(&held.plan.limits), held.organizations), (expected("a"), 1));
+        assert_eq!(store.prices().await.unwrap()[0].price.input.to_string(), "2.50");
+    }
+}
+
 /// Who showed that they read their mail is known from what was accepted.
 fn addresses_are_proven_as_they_were(database: &Path, step: i64) {
     let connection = Connection::open(database).unwrap();
@@ -340,6 +373,7 @@ async fn is_sound(database: &Path, step: i64, many: u32) {
     let store = opened(database, step);
     the_first_rows_read_back(&store, many).await;
     the_later_rows_read_back(&store, step).await;
+    limits_read_back(&store, step >= PLANS).await;
     the_history_is_whole(&store).await;
     addresses_are_proven_as_they_were(database, step);
     let once = everything_in(database);
