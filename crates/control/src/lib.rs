@@ -22,6 +22,7 @@ pub mod plan;
 pub mod propagation;
 pub mod recorder;
 pub mod reminders;
+pub mod retention;
 mod throttle;
 mod token;
 mod views;
@@ -34,6 +35,7 @@ pub use plan::{Plan, StoredCredential};
 pub use propagation::{Propagation, PropagationError};
 pub use recorder::Recorder;
 pub use reminders::Reminders;
+pub use retention::Retention;
 
 #[cfg(test)]
 mod fixture;

@@ -197,7 +197,7 @@ impl<'w> Exchange<'w> {
                 caller
             }
         };
-        ticket.caller(caller.key());
+        ticket.caller(caller.key(), Some(caller.organization()), self.snapshot);
         let most = route.and_then(|route| route.body_limit).or(self.settings.limits.body_bytes);
         let mut whole = None;
         let mut progress = decide::authorize(self.snapshot, &facts, &caller, Body::NotRead, now);
@@ -229,7 +229,7 @@ impl<'w> Exchange<'w> {
                     }
                     (None, None) => return Err(undecided()),
                 };
-                ticket.accepted(permit.key(), permit.secret(), self.client, now);
+                ticket.accepted(permit.key(), permit.secret(), None, self.client, now);
                 if let Some(upgrade) = decide::upgrade(self.snapshot, &facts, &caller) {
                     self.worker.recorder.borrow_mut().upgraded(upgrade);
                 }
@@ -372,7 +372,10 @@ impl<'w> Exchange<'w> {
         self.worker.recorder.borrow_mut().exposed(exposure);
     }
 
-    fn refuse(&self, denial: &Denial, unread: bool, ticket: Ticket) -> Reply {
+    fn refuse(&self, denial: &Denial, unread: bool, mut ticket: Ticket) -> Reply {
+        if let Some(key) = denial.known_key {
+            ticket.caller(key, denial.known_organization, self.snapshot);
+        }
         let refused = Refused {
             request_id: self.request_id_text(),
             // What stands in for a request is nothing the client sent.

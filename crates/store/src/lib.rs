@@ -25,6 +25,7 @@ mod rules;
 pub mod seal;
 pub mod sqlite;
 mod store;
+mod usage;
 mod words;
 
 pub use chain::{AuditBreak, AuditHash, AuditHead, AuditProof, ChainKeys, NotAHead};
@@ -44,7 +45,7 @@ pub use people::{
 };
 pub use query::{
     AuditEntry, AuditFilter, AuditId, Ending, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
-    ShownKey, UpstreamCredential, UsageFilter, UsageTotal,
+    ShownKey, UpstreamCredential,
 };
 pub use requests::{
     KeyGrant, KeyRequest, KeyRequestChange, KeyRequestDecision, KeyRequestFilter, KeyRequestState,
@@ -53,4 +54,5 @@ pub use requests::{
 pub use seal::{SealContext, SealedBytes, Sealer};
 pub use sqlite::{Chaining, Opening, SqliteStore, copy::Beyond};
 pub use store::{MaterialCheck, MaterialKind, Store};
+pub use usage::{UsageBy, UsageFilter, UsageGrain, UsageGroup, UsageTotal};
 pub use words::Word;

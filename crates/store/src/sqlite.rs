@@ -26,6 +26,7 @@ mod record;
 mod requests;
 mod rows;
 mod updates;
+mod usage;
 mod writer;
 
 use std::{fs::File, path::Path, sync::Arc};
@@ -55,10 +56,11 @@ use crate::{
     people::{Identity, Invitation, Session, TokenDigest, UserRecord},
     query::{
         AuditEntry, AuditFilter, AuditId, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
-        ShownKey, UpstreamCredential, UsageFilter, UsageTotal,
+        ShownKey, UpstreamCredential,
     },
     requests::{KeyRequest, KeyRequestFilter},
     store::Store,
+    usage::{UsageFilter, UsageGrain, UsageTotal},
 };
 
 /// How many feed entries are removed in one transaction: some milliseconds in which no change gets in.
@@ -215,7 +217,12 @@ impl Store for SqliteStore {
 
     async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageTotal>, StoreError> {
         let filter = filter.clone();
-        self.readers.ask(move |connection| reads::usage(connection, &filter)).await
+        self.readers.ask(move |connection| usage::totals(connection, &filter)).await
+    }
+
+    async fn clear_usage(&self, grain: UsageGrain, before: u64) -> Result<Option<u64>, StoreError> {
+        let work = move |connection: &_| usage::clear_piece(connection, grain, before);
+        self.writer.run(Tell::Nobody, work).await
     }
 
     async fn changes_since(&self, known: Revision, limit: u32) -> Result<Feed, StoreError> {

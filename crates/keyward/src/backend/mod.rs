@@ -11,6 +11,7 @@ mod organizations;
 mod people;
 mod requests;
 mod transfer;
+mod usage;
 
 use std::path::{Path, PathBuf};
 

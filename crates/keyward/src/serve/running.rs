@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use keyward_control::{
-    BcryptCheck, Propagation, Recorder, Reminders, http::Server, propagation::Timing,
+    BcryptCheck, Propagation, Recorder, Reminders, Retention, http::Server, propagation::Timing,
 };
 use keyward_core::key::Plaintext;
 use keyward_gateway::Gateway;
@@ -28,6 +28,7 @@ pub struct Running {
     /// For the console, once: how the first operator comes.
     setup: Option<Plaintext>,
     reminders: Option<Reminders>,
+    retention: Retention,
     recorder: Recorder,
     propagation: Propagation,
     site: Site,
@@ -49,6 +50,7 @@ impl Running {
         let propagation = Propagation::start(site.source(), plan, Timing::default()).await?;
         let recorder = Recorder::start(site.folder.store(), Arc::new(clock::now))
             .context("usage cannot be recorded")?;
+        site.progress = Some(recorder.progress());
         let gateway = Gateway::start(
             site.config.gateway.clone(),
             propagation.snapshot().clone(),
@@ -68,7 +70,8 @@ impl Running {
             None => (None, None),
         };
         let reminders = site.start_reminders()?;
-        Ok(Self { gateway, management, setup, reminders, recorder, propagation, site })
+        let retention = site.start_retention()?;
+        Ok(Self { gateway, management, setup, reminders, retention, recorder, propagation, site })
     }
 
     /// Where the management API listens.
@@ -109,12 +112,14 @@ impl Running {
         if let Some(reminders) = &self.reminders {
             reminders.replace(self.site.policy.clone());
         }
+        self.retention.replace(self.site.config.usage.keep);
         Ok(needs_restart)
     }
 
     /// Takes no more requests, lets those in flight end, writes what was counted. Blocking.
     pub fn stop(self) {
-        let Self { gateway, management, reminders, recorder, propagation, site, .. } = self;
+        let Self { gateway, management, reminders, retention, recorder, propagation, site, .. } =
+            self;
         if let Some(server) = management {
             server.stop();
         }
@@ -122,6 +127,7 @@ impl Running {
         if let Some(reminders) = reminders {
             reminders.finish();
         }
+        retention.finish();
         recorder.finish();
         propagation.stop();
         site.mailer.finish(MAIL);

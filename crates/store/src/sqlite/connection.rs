@@ -10,7 +10,7 @@ use std::{
 use nix::fcntl::{Flock, FlockArg};
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
-use super::faults::fault;
+use super::{faults::fault, usage};
 use crate::error::StoreError;
 
 /// How long a write waits for another process's: longer than any group takes.
@@ -32,6 +32,7 @@ fn open(database: &Path) -> Result<Connection, StoreError> {
     set("trusted_schema", &false)?;
     set("cell_size_check", &true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(fault)?;
+    usage::functions(&connection)?;
     Ok(connection)
 }
 
