@@ -93,7 +93,10 @@ pub struct UsageParameters {
     #[param(inline)]
     pub grain: Option<UsageGrainView>,
     /// A sum for each of these, with commas between them: organization, key, api, route, model, status, reason.
-    #[param(example = "key,model")]
+    #[param(
+        example = "key,model",
+        pattern = "^(organization|key|api|route|model|status|reason)(,(organization|key|api|route|model|status|reason))*$"
+    )]
     pub group_by: Option<String>,
     /// Only at this API.
     pub api: Option<String>,

@@ -1,8 +1,8 @@
 //! Usage is kept for as long as the operator chose: what is older goes, off everybody's way.
 //!
-//! A thread of its own looks soon after the start and then every ten minutes. It removes one organization's usage of one minute, hour or
-//! day at a time, and rests ten times as long as that took: no change and no request waits for it. Of several servers on one data folder
-//! each does it; what is gone is gone.
+//! A thread of its own looks soon after the start and then every ten minutes. It removes a thousand rows or so at a time, and rests ten
+//! times as long as that took: no change and no request waits for it. Of several servers on one data folder each does it; what is gone
+//! is gone.
 
 use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
 
@@ -88,11 +88,10 @@ async fn clear(
 ) -> Result<(), StoreError> {
     for grain in UsageGrain::ALL {
         let before = keep.begin(grain, clock());
-        loop {
+        let mut next = Some(String::new());
+        while let Some(from) = next {
             let began = Instant::now();
-            if store.clear_usage(grain, before).await?.is_none() {
-                break;
-            }
+            (_, next) = store.clear_usage(grain, before, &from).await?;
             if stops_within(stopping, began.elapsed() * REST).await {
                 return Ok(());
             }

@@ -220,8 +220,14 @@ impl Store for SqliteStore {
         self.readers.ask(move |connection| usage::totals(connection, &filter)).await
     }
 
-    async fn clear_usage(&self, grain: UsageGrain, before: u64) -> Result<Option<u64>, StoreError> {
-        let work = move |connection: &_| usage::clear_piece(connection, grain, before);
+    async fn clear_usage(
+        &self,
+        grain: UsageGrain,
+        before: u64,
+        from: &str,
+    ) -> Result<(u64, Option<String>), StoreError> {
+        let from = from.to_owned();
+        let work = move |connection: &_| usage::clear_piece(connection, grain, before, &from);
         self.writer.run(Tell::Nobody, work).await
     }
 

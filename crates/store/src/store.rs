@@ -157,9 +157,14 @@ pub trait Store: Send + Sync {
     /// Totals over a range of minutes, by whatever the filter tells them apart by, in the order of their groups.
     async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageTotal>, StoreError>;
 
-    /// Forgets the oldest usage of a grain from before the minute `before`: one organization's at one time, so that nobody waits long.
-    /// Answers how many rows went, `None` where nothing is that old.
-    async fn clear_usage(&self, grain: UsageGrain, before: u64) -> Result<Option<u64>, StoreError>;
+    /// Forgets some of the oldest usage of a grain from before the minute `before`, of organizations from `from` on, so that nobody waits
+    /// long. Answers how many rows went, and the organization to go on with; `None` behind the last.
+    async fn clear_usage(
+        &self,
+        grain: UsageGrain,
+        before: u64,
+        from: &str,
+    ) -> Result<(u64, Option<String>), StoreError>;
 
     /// What changed after `known`, at most `limit` (1 to 100,000) entries.
     async fn changes_since(&self, known: Revision, limit: u32) -> Result<Feed, StoreError>;

@@ -238,10 +238,10 @@ mod tests {
 
         #[test]
         fn a_range_by_a_grain_is_one_walk(from in 0..20_000_u64, length in 1..20_000_u64, grain in 0..3_usize) {
-            let grain = Some(UsageGrain::ALL[grain]);
-            let filter = UsageFilter { grain, ..filter(from, from + length, UsageGrain::Minute) };
+            let grain = UsageGrain::ALL[grain];
+            let filter = UsageFilter { grain: Some(grain), ..filter(from, from + length, UsageGrain::Minute) };
             let (from, until) = filter.covered();
-            prop_assert_eq!(filter.walks(), vec![Walk { grain: grain.unwrap(), from, until }]);
+            prop_assert_eq!(filter.walks(), vec![Walk { grain, from, until }]);
         }
     }
 }

@@ -121,6 +121,12 @@ impl Pending {
             let rows = self.rows.drain();
             let row = |(scope, (sums, latencies))| UsageRow { scope, sums, latencies };
             writing.rows.extend(rows.map(row));
+            // In the table's order: a handful of neighbours is a few pages to write, one of strangers is hundreds.
+            let place = |row: &UsageRow| (row.scope.minute, row.scope.key.map(KeyId::bits));
+            writing.rows.sort_unstable_by(|one, other| {
+                let organizations = one.scope.organization.cmp(&other.scope.organization);
+                organizations.then_with(|| place(one).cmp(&place(other)))
+            });
             writing.last_uses.extend(self.last_uses.drain().map(|(_, last)| last));
         }
     }

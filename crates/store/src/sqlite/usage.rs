@@ -53,6 +53,10 @@ const CELLS: &str = "organization, start, key, api, route, model, status, reason
     tokens_input, tokens_cached, tokens_cache_written, tokens_output, tokens_reasoning, estimated, cost_billionths, \
     first_minute, last_minute, latencies";
 
+/// What is removed in one transaction: some milliseconds in which no change gets in.
+const ROWS_AT_ONCE: u64 = 1000;
+const ORGANIZATIONS_AT_ONCE: u32 = 200;
+
 /// The functions that statements on this table use.
 pub(super) fn functions(connection: &Connection) -> Result<(), StoreError> {
     let flags = FunctionFlags::SQLITE_UTF8
@@ -294,21 +298,28 @@ impl Totals<'_> {
 
 /// The organizations that have rows of a grain, the one that stands for "none" among them.
 fn organizations(connection: &Connection, grain: UsageGrain) -> Result<Vec<String>, StoreError> {
-    let sql =
-        "SELECT 'usage', min(organization) FROM usage_sums WHERE grain = ?1 AND organization > ?2";
-    let next = |after: &str| {
-        let params: [&dyn ToSql; 2] = [&number(grain), &after];
-        let found = reads::first(connection, sql, params, |row| {
-            let cells = Cells::of("usage_sums", row);
-            cells.optional_text(1, "organization").map(|text| text.map(str::to_owned))
-        });
-        found.map(Option::flatten)
-    };
     let mut all = vec![String::new()];
-    while let Some(one) = next(all.last().map_or("", String::as_str))? {
+    while let Some(one) =
+        next_organization(connection, grain, all.last().map_or("", String::as_str))?
+    {
         all.push(one);
     }
     Ok(all)
+}
+
+fn next_organization(
+    connection: &Connection,
+    grain: UsageGrain,
+    after: &str,
+) -> Result<Option<String>, StoreError> {
+    let sql =
+        "SELECT 'usage', min(organization) FROM usage_sums WHERE grain = ?1 AND organization > ?2";
+    let params: [&dyn ToSql; 2] = [&number(grain), &after];
+    let found = reads::first(connection, sql, params, |row| {
+        let cells = Cells::of("usage_sums", row);
+        cells.optional_text(1, "organization").map(|text| text.map(str::to_owned))
+    });
+    found.map(Option::flatten)
 }
 
 /// The first and the last time that an organization has rows of.
@@ -400,24 +411,50 @@ fn walk_key(
     Ok(())
 }
 
-/// Removes the rows of one organization and time that are the oldest of a grain before `before`. Answers how many went, or `None` where
-/// there is nothing older.
+/// Removes some of the oldest rows of a grain from before `before`, of organizations from `from` on. Answers how many went, and the
+/// organization to go on with; `None` behind the last.
 pub(super) fn clear_piece(
     connection: &Connection,
     grain: UsageGrain,
     before: u64,
-) -> Result<Option<u64>, StoreError> {
-    for organization in organizations(connection, grain)? {
-        let Some((first, _)) = extent(connection, grain, &organization)? else { continue };
-        if first >= before {
-            continue;
+    from: &str,
+) -> Result<(u64, Option<String>), StoreError> {
+    let (mut gone, mut at) = (0, from.to_owned());
+    for _ in 0..ORGANIZATIONS_AT_ONCE {
+        gone += clear_of(connection, grain, before, &at)?;
+        if gone >= ROWS_AT_ONCE {
+            return Ok((gone, Some(at)));
         }
-        let sql = "DELETE FROM usage_sums WHERE grain = ?1 AND organization = ?2 AND start = ?3";
-        let gone = connection
-            .prepare_cached(sql)
-            .and_then(|mut one| one.execute(params![number(grain), organization, count(first)]))
-            .map_err(fault)?;
-        return Ok(Some(u64::try_from(gone).unwrap_or(u64::MAX)));
+        match next_organization(connection, grain, &at)? {
+            Some(next) => at = next,
+            None => return Ok((gone, None)),
+        }
     }
-    Ok(None)
+    Ok((gone, Some(at)))
+}
+
+/// Removes an organization's oldest rows: whole times, and beyond the first no more than [`ROWS_AT_ONCE`] rows.
+fn clear_of(
+    connection: &Connection,
+    grain: UsageGrain,
+    before: u64,
+    organization: &str,
+) -> Result<u64, StoreError> {
+    let Some((first, _)) = extent(connection, grain, organization)? else { return Ok(0) };
+    if first >= before {
+        return Ok(0);
+    }
+    let sql = "SELECT start FROM usage_sums WHERE grain = ?1 AND organization = ?2 AND start < ?3 \
+        ORDER BY start LIMIT 1 OFFSET ?4";
+    let params: [&dyn ToSql; 4] =
+        [&number(grain), &organization, &count(before), &count(ROWS_AT_ONCE)];
+    let read = |row: &Row<'_>| Cells::of("usage_sums", row).number(0, "start");
+    let beyond: Option<u64> = reads::first(connection, sql, params, read)?;
+    let end = beyond.map_or(before, |beyond| beyond.max(first.saturating_add(1)));
+    let sql = "DELETE FROM usage_sums WHERE grain = ?1 AND organization = ?2 AND start < ?3";
+    let gone = connection
+        .prepare_cached(sql)
+        .and_then(|mut one| one.execute(params![number(grain), organization, count(end)]))
+        .map_err(fault)?;
+    Ok(u64::try_from(gone).unwrap_or(u64::MAX))
 }

@@ -376,10 +376,11 @@ pub(crate) async fn old_usage_is_cleared_grain_by_grain(bed: Bed) {
         bed.store.usage(&filter).await.unwrap().iter().map(|total| total.sums.requests).sum()
     };
     let clear = async |grain, before| -> u64 {
-        let mut gone = 0;
-        while let Some(rows) = bed.second.clear_usage(grain, DAY + before).await.unwrap() {
-            assert!(rows > 0 && rows <= 4, "a piece is one organization's at one time: {rows}");
-            gone += rows;
+        let (mut gone, mut next) = (0, Some(String::new()));
+        while let Some(from) = next {
+            let (rows, goes_on) = bed.second.clear_usage(grain, DAY + before, &from).await.unwrap();
+            assert!(rows <= 1100, "a piece is no more than some thousand rows: {rows}");
+            (gone, next) = (gone + rows, goes_on);
         }
         gone
     };
@@ -387,6 +388,7 @@ pub(crate) async fn old_usage_is_cleared_grain_by_grain(bed: Bed) {
     assert_eq!(clear(UsageGrain::Minute, 120).await, 122);
     assert_eq!(requests(UsageGrain::Minute, 2880).await, 2928 - 122);
     assert_eq!(requests(UsageGrain::Hour, 2880).await, 2928);
+    assert_eq!(clear(UsageGrain::Minute, 2880).await, 2928 - 122);
     assert_eq!(clear(UsageGrain::Hour, 1440).await, 48 + 24);
     assert_eq!(clear(UsageGrain::Day, 1440).await, 4);
     assert_eq!(requests(UsageGrain::Day, 2880).await, 1464);

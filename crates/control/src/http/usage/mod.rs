@@ -40,6 +40,9 @@ fn asked(query: &UsageQuery) -> Result<UsageAsked, Refusal> {
             invalid(format!("`reason` is none that there is: use one of {}", known.join(", ")))
         })
     };
+    if let Some(status @ 1000..) = query.status {
+        return Err(invalid(format!("`status` is {status}: a status has three digits")));
+    }
     Ok(UsageAsked {
         organization: query
             .organization
