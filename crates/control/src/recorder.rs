@@ -1,7 +1,7 @@
 //! The recorder: what the data plane tells of requests reaches the store, off the requests' way.
 //!
 //! The data plane never waits: a queue takes its batches, which are merged while others are written. A round of writing takes all that was
-//! told, a handful at a time, and pauses after each for as long as that took; then it rests ten times as long as the writing took, five
+//! told, a handful at a time, and pauses after each for as long as that took; then it rests ten times as long as the writing took, three
 //! seconds at most. A few keys are recorded within the second, ten thousand busy ones cost requests less than a tenth of a core, and never
 //! so long at once that requests notice.
 //!
@@ -9,7 +9,7 @@
 //! requests are counted without their route, then without their key, and stay counted ([`pending`]).
 //!
 //! What a kill -9 loses is what was not yet written: cores tell once a second, so that is [`ORDINARY_LOSS`] where a round of
-//! writing takes 50 ms at most (some thousand sums), and where it takes longer 6.1 s and three times the round. Rejected:
+//! writing takes 50 ms at most (about a thousand sums), and where it takes longer 4.1 s and three times the round. Rejected:
 //! a journal beside the database, which would bound that at any load, for a second format that must be whole after a crash.
 
 mod pending;
@@ -50,7 +50,7 @@ const RETRY: Duration = Duration::from_secs(1);
 const HANDFUL: usize = 256;
 /// How often as long as the writing of a round took it rests, and the longest rest.
 const REST: u32 = 10;
-const LONGEST_REST: Duration = Duration::from_secs(5);
+const LONGEST_REST: Duration = Duration::from_secs(3);
 /// Secrets that are known not to be kept as ours.
 const MOST_NOT_UPGRADED: usize = 200_000;
 /// Of how long a time a kill -9 loses the counts, in ordinary load. See the module.

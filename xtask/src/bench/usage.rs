@@ -24,11 +24,11 @@ use crate::{wait, workspace};
 
 const CONNECTIONS: usize = 32;
 const ROUTES: usize = 8;
-/// What Keyward states for ordinary load, and a second for who reads the clock here.
-const LOSS: Duration = Duration::from_secs(3);
+/// What Keyward states where a round of writing takes a second, as it may beside a load on the same cores.
+const LOSS: Duration = Duration::from_millis(7_100);
 const TIME_TO_START: Duration = Duration::from_secs(30);
 /// Before a kill there is this much load, and up to a second more.
-const BEFORE_KILL: Duration = Duration::from_secs(8);
+const BEFORE_KILL: Duration = Duration::from_secs(12);
 
 #[derive(Args)]
 pub(crate) struct Options {
