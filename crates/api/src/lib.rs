@@ -46,7 +46,11 @@ pub use request::{
     ApproveKeyRequestInput, CreateKeyRequestInput, DenyKeyRequestInput, KeyRequestDecisionView,
     KeyRequestStateView, KeyRequestView, KeyTermsView, ListKeyRequestsQuery, PersonView,
 };
-pub use usage::UsageView;
+pub use usage::{
+    LatencyView, TokensView, UsageExportParameter, UsageGrainView, UsageKeyParameter,
+    UsageOrganizationParameter, UsagePage, UsagePageParameters, UsageParameters, UsageQuery,
+    UsageSumView, UsageView,
+};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

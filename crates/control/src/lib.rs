@@ -24,6 +24,7 @@ pub mod plan;
 pub mod propagation;
 pub mod recorder;
 pub mod reminders;
+pub mod retention;
 mod thread;
 mod throttle;
 mod token;
@@ -38,6 +39,7 @@ pub use plan::{Plan, StoredCredential};
 pub use propagation::{Propagation, PropagationError};
 pub use recorder::Recorder;
 pub use reminders::Reminders;
+pub use retention::Retention;
 
 #[cfg(test)]
 mod fixture;

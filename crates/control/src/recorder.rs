@@ -1,11 +1,18 @@
 //! The recorder: what the data plane tells of requests reaches the store, off the requests' way.
 //!
-//! The data plane never waits: a queue takes its batches, and what does not fit is counted as dropped and told of. One
-//! task merges them and writes a handful at a time. After a write it rests a hundred times as long as the write took, half a minute at most:
-//! a few keys are recorded within the second, ten thousand busy ones cost requests a hundredth of a core, not a quarter, and
-//! never so long at once that requests notice.
-//! What a kill -9 loses is what was gathered in that time. A batch that cannot be written stays and is tried again.
+//! The data plane never waits: a queue takes its batches, which are merged while others are written. A round of writing takes all that was
+//! told, a handful at a time, and pauses after each for as long as that took; then it rests ten times as long as the writing took, three
+//! seconds at most. A few keys are recorded within the second, ten thousand busy ones cost requests less than a tenth of a core, and never
+//! so long at once that requests notice.
+//!
+//! Nothing that was told is dropped. What cannot be written stays and is tried again; where more is told apart than memory is for,
+//! requests are counted without their route, then without their key, and stay counted ([`pending`]).
+//!
+//! What a kill -9 loses is what was not yet written: cores tell once a second, so that is [`ORDINARY_LOSS`] where a round of
+//! writing takes 50 ms at most (about a thousand sums), and where it takes longer 4.1 s and three times the round. Rejected:
+//! a journal beside the database, which would bound that at any load, for a second format that must be whole after a crash.
 
+mod pending;
 #[cfg(test)]
 mod tests;
 
@@ -20,77 +27,105 @@ use std::{
 
 use keyward_core::{
     id::{KeyId, SecretId},
-    usage::{Exposure, LastUse, Upgrade, UsageBatch, UsageScope, UsageSink, UsageSums},
+    time::Timestamp,
+    usage::{Exposure, LastUse, Upgrade, UsageBatch, UsageRow, UsageSink},
 };
 use keyward_store::{Actor, Change, Interface, Store, StoreError};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
+use self::pending::Pending;
 use crate::{
     Clock,
     thread::{Stopping, Thread},
 };
 
-/// Batches that may wait: each core sends about one a second.
-const QUEUE: usize = 1024;
+/// A core tells once a second; so late it may be with that, and with what its queue holds.
+const TOLD_WITHIN: Duration = Duration::from_millis(1_200);
 /// After a batch, others are waited for so long, to be written with it.
 const LINGER: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(1);
 /// Sums that are written at once: some milliseconds, on a core that may have requests to serve.
 const HANDFUL: usize = 256;
-/// How often as long as a write took it rests, and the longest rest.
-const REST: u32 = 100;
-const LONGEST_REST: Duration = Duration::from_secs(30);
-/// What cannot be written stays in memory up to so many sums.
-const MOST_SCOPES: usize = 200_000;
+/// How often as long as the writing of a round took it rests, and the longest rest.
+const REST: u32 = 10;
+const LONGEST_REST: Duration = Duration::from_secs(3);
+/// Secrets that are known not to be kept as ours.
+const MOST_NOT_UPGRADED: usize = 200_000;
+/// Of how long a time a kill -9 loses the counts, in ordinary load. See the module.
+pub const ORDINARY_LOSS: Duration = Duration::from_secs(2);
 /// At the end the store gets so long to take the last of it.
 const LAST_WRITE: Duration = Duration::from_secs(10);
 
 /// Where the data plane tells what happened.
 pub struct Recorder {
     sink: Arc<Sink>,
+    progress: Arc<Progress>,
     thread: Thread,
 }
 
+/// How far usage is recorded.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// When the oldest was told that is not written, in milliseconds since the Unix epoch; 0 where all is.
+    oldest: AtomicU64,
+}
+
+impl Progress {
+    /// Up to when requests that had ended are counted in the store, as far as the gateway of this process answered them.
+    pub fn recorded_until(&self, now: Timestamp) -> Timestamp {
+        let told = match self.oldest.load(Ordering::Acquire) {
+            0 => now,
+            oldest => Timestamp::from_millis(oldest).min(now),
+        };
+        told.minus(TOLD_WITHIN)
+    }
+
+    fn note(&self, oldest: Option<Timestamp>) {
+        self.oldest.store(oldest.map_or(0, Timestamp::as_millis), Ordering::Release);
+    }
+}
+
 struct Sink {
-    queue: mpsc::Sender<UsageBatch>,
-    dropped: AtomicU64,
+    queue: mpsc::UnboundedSender<UsageBatch>,
 }
 
 impl UsageSink for Sink {
     fn submit(&self, batch: UsageBatch) {
-        let Err(refused) = self.queue.try_send(batch) else { return };
-        let batch = refused.into_inner();
-        let requests = batch.rows.iter().map(|(_, sums)| sums.requests).sum();
-        self.dropped.fetch_add(requests, Ordering::Relaxed);
+        // It is refused only when the recorder has ended, after the data plane has.
+        let _ = self.queue.send(batch);
     }
 }
 
 impl Recorder {
     /// Starts the writing.
     pub fn start(store: Arc<dyn Store>, clock: Clock) -> Result<Self, std::io::Error> {
-        let (queue, waiting) = mpsc::channel(QUEUE);
-        let sink = Arc::new(Sink { queue, dropped: AtomicU64::new(0) });
+        let (queue, waiting) = mpsc::unbounded_channel();
+        let (sink, progress) = (Arc::new(Sink { queue }), Arc::<Progress>::default());
         let writer = Writer {
             store,
-            sink: sink.clone(),
-            pending: Pending::default(),
-            writing: Usage::default(),
+            progress: progress.clone(),
+            writing: Writing::default(),
             is_away: false,
             not_upgraded: HashSet::new(),
             clock,
         };
         let run = move |stopping| writer.run(waiting, stopping);
         let thread = Thread::start("recorder", "recording usage", run)?;
-        Ok(Self { sink, thread })
+        Ok(Self { sink, progress, thread })
     }
 
     /// What the data plane is given.
     pub fn sink(&self) -> Arc<dyn UsageSink> {
         self.sink.clone()
+    }
+
+    /// How far it has come.
+    pub fn progress(&self) -> Arc<Progress> {
+        self.progress.clone()
     }
 
     /// Writes what waits, and ends. Blocking, for ten seconds at most.
@@ -99,69 +134,24 @@ impl Recorder {
     }
 }
 
-/// What waits to be written, merged.
+/// What is being written, a handful at a time.
 #[derive(Default)]
-struct Pending {
-    rows: HashMap<UsageScope, UsageSums>,
-    last_uses: HashMap<SecretId, LastUse>,
+struct Writing {
+    /// When the first of the usage was told.
+    told_at: Option<Timestamp>,
+    rows: Vec<UsageRow>,
+    last_uses: Vec<LastUse>,
     exposures: HashMap<KeyId, Exposure>,
     upgrades: HashMap<SecretId, Upgrade>,
 }
 
-impl Pending {
+impl Writing {
     fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-            && self.last_uses.is_empty()
-            && self.exposures.is_empty()
-            && self.upgrades.is_empty()
+        !self.has_usage() && self.exposures.is_empty() && self.upgrades.is_empty()
     }
 
-    /// Takes a batch in. Answers how many requests found no room.
-    fn add(&mut self, batch: UsageBatch) -> u64 {
-        let mut dropped = 0;
-        for (scope, sums) in batch.rows {
-            if self.rows.len() >= MOST_SCOPES && !self.rows.contains_key(&scope) {
-                dropped += sums.requests;
-                continue;
-            }
-            self.rows.entry(scope).or_default().add(&sums);
-        }
-        for last in batch.last_uses {
-            let known =
-                self.last_uses.entry(last.secret).or_insert(LastUse { requests: 0, ..last });
-            let requests = known.requests.saturating_add(last.requests);
-            let newest = if known.at <= last.at { last } else { *known };
-            *known = LastUse { requests, ..newest };
-        }
-        for seen in batch.exposures {
-            let known = self.exposures.entry(seen.key).or_insert(seen);
-            known.disable |= seen.disable;
-        }
-        // Told anew as long as the secret is used: what finds no room is not lost.
-        let room = MOST_SCOPES.saturating_sub(self.upgrades.len());
-        self.upgrades.extend(batch.upgrades.into_iter().take(room).map(|one| (one.secret, one)));
-        dropped
-    }
-
-    /// All that there is of usage, which then is no more here.
-    fn take_usage(&mut self) -> Usage {
-        Usage {
-            last_uses: self.last_uses.drain().map(|(_, last)| last).collect(),
-            rows: self.rows.drain().collect(),
-        }
-    }
-}
-
-/// Usage on its way into the store, a handful at a time. What comes meanwhile waits its turn, so that nothing is overtaken for ever.
-#[derive(Default)]
-struct Usage {
-    rows: Vec<(UsageScope, UsageSums)>,
-    last_uses: Vec<LastUse>,
-}
-
-impl Usage {
-    fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.last_uses.is_empty()
+    fn has_usage(&self) -> bool {
+        !self.rows.is_empty() || !self.last_uses.is_empty()
     }
 
     fn handful(&self) -> UsageBatch {
@@ -176,15 +166,16 @@ impl Usage {
     fn forget_handful(&mut self) {
         self.rows.truncate(self.rows.len().saturating_sub(HANDFUL));
         self.last_uses.truncate(self.last_uses.len().saturating_sub(HANDFUL));
+        if !self.has_usage() {
+            self.told_at = None;
+        }
     }
 }
 
 struct Writer {
     store: Arc<dyn Store>,
-    sink: Arc<Sink>,
-    pending: Pending,
-    /// What is being written.
-    writing: Usage,
+    progress: Arc<Progress>,
+    writing: Writing,
     is_away: bool,
     /// Imported secrets that cannot be kept as ours, because another has the same digest.
     not_upgraded: HashSet<SecretId>,
@@ -192,67 +183,100 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self, mut waiting: mpsc::Receiver<UsageBatch>, mut stopping: Stopping) {
+    async fn run(
+        mut self,
+        mut waiting: mpsc::UnboundedReceiver<UsageBatch>,
+        mut stopping: Stopping,
+    ) {
         let mut due = Instant::now();
+        let mut pending = Pending::default();
         loop {
+            let has_work = !pending.is_empty() || !self.writing.is_empty();
             tokio::select! {
                 () = stopping.asked() => break,
                 batch = waiting.recv() => {
                     let Some(batch) = batch else { break };
-                    if !self.has_work() {
+                    if !has_work {
                         due = due.max(Instant::now() + LINGER);
                     }
-                    self.add(batch);
-                    if !self.pending.exposures.is_empty() && !self.is_away {
+                    self.take(&mut pending, batch);
+                    if pending.is_urgent() && !self.is_away {
                         // A key that was seen in the clear may have to be disabled: that does not rest.
                         due = due.min(Instant::now());
                     }
                 }
-                () = sleep_until(due), if self.has_work() => {
-                    self.take_waiting(&mut waiting);
-                    let began = Instant::now();
-                    self.write().await;
-                    let rest = (began.elapsed() * REST).min(LONGEST_REST);
+                () = sleep_until(due), if has_work => {
+                    self.take_waiting(&mut pending, &mut waiting);
+                    pending.hand_over(&mut self.writing);
+                    let rest = self.round(&mut pending, &mut waiting).await;
                     due = Instant::now() + if self.is_away { RETRY } else { rest };
                 }
             }
         }
         waiting.close();
-        self.take_waiting(&mut waiting);
         let last = timeout(LAST_WRITE, async {
-            while self.has_work() {
+            loop {
+                self.take_waiting(&mut pending, &mut waiting);
+                pending.hand_over(&mut self.writing);
+                if self.writing.is_empty() {
+                    break;
+                }
                 self.write().await;
                 if self.is_away {
                     break;
                 }
             }
         });
-        if last.await.is_err() || self.has_work() {
+        if last.await.is_err() || !self.writing.is_empty() || !pending.is_empty() {
             tracing::error!(
                 "the last usage could not be written: the counts of this time are lost"
             );
         }
     }
 
-    fn has_work(&self) -> bool {
-        !self.pending.is_empty() || !self.writing.is_empty()
-    }
-
-    fn take_waiting(&mut self, waiting: &mut mpsc::Receiver<UsageBatch>) {
-        while let Ok(batch) = waiting.try_recv() {
-            self.add(batch);
+    /// Writes all that was handed over, and takes in what is told meanwhile. Answers for how long to rest.
+    async fn round(
+        &mut self,
+        pending: &mut Pending,
+        waiting: &mut mpsc::UnboundedReceiver<UsageBatch>,
+    ) -> Duration {
+        let clock = self.clock.clone();
+        let rest = {
+            let round = async {
+                let mut worked = Duration::ZERO;
+                loop {
+                    let began = Instant::now();
+                    self.write().await;
+                    let took = began.elapsed();
+                    worked += took;
+                    if self.is_away || self.writing.is_empty() {
+                        return (worked * REST).min(LONGEST_REST);
+                    }
+                    sleep(took).await;
+                }
+            };
+            tokio::pin!(round);
+            loop {
+                tokio::select! {
+                    rest = &mut round => break rest,
+                    Some(batch) = waiting.recv() => pending.add(batch, clock()),
+                }
+            }
+        };
+        self.progress.note(self.writing.told_at.or(pending.told_at()));
+        let requests = pending.take_coarsened();
+        if requests > 0 {
+            tracing::warn!(
+                requests,
+                "more usage came than is kept in memory: it is counted without routes and models, or keys"
+            );
         }
-    }
-
-    fn add(&mut self, batch: UsageBatch) {
-        let dropped = self.pending.add(batch);
-        self.sink.dropped.fetch_add(dropped, Ordering::Relaxed);
+        rest
     }
 
     /// Writes what has to be written at once, and a handful of the rest; what fails stays.
     async fn write(&mut self) {
-        let written = self.try_write().await;
-        match written {
+        match self.try_write().await {
             Ok(()) if std::mem::take(&mut self.is_away) => {
                 tracing::info!("usage is recorded again");
             }
@@ -263,32 +287,37 @@ impl Writer {
                 }
             }
         }
-        let dropped = self.sink.dropped.swap(0, Ordering::Relaxed);
-        if dropped > 0 {
-            tracing::warn!(
-                requests = dropped,
-                "usage was dropped, more came than could be written"
-            );
-        }
     }
 
     async fn try_write(&mut self) -> Result<(), StoreError> {
         self.commit_exposures().await?;
         self.commit_upgrades().await?;
-        if self.writing.is_empty() {
-            self.writing = self.pending.take_usage();
-        }
-        if !self.writing.is_empty() {
+        if self.writing.has_usage() {
             self.store.record(self.writing.handful()).await?;
             self.writing.forget_handful();
         }
         Ok(())
     }
 
+    fn take(&self, pending: &mut Pending, batch: UsageBatch) {
+        pending.add(batch, (self.clock)());
+        self.progress.note(self.writing.told_at.or(pending.told_at()));
+    }
+
+    fn take_waiting(
+        &self,
+        pending: &mut Pending,
+        waiting: &mut mpsc::UnboundedReceiver<UsageBatch>,
+    ) {
+        while let Ok(batch) = waiting.try_recv() {
+            self.take(pending, batch);
+        }
+    }
+
     /// Before usage: a key that was seen in the clear may have to be disabled.
     async fn commit_exposures(&mut self) -> Result<(), StoreError> {
         let actor = Actor::system("gateway", Interface::Gateway);
-        let seen: Vec<Exposure> = self.pending.exposures.values().copied().collect();
+        let seen: Vec<Exposure> = self.writing.exposures.values().copied().collect();
         for Exposure { key, at, from, disable } in seen {
             let change = Change::MarkKeyExposed { key, at, from, disable };
             match self.store.commit(&actor, at, change).await {
@@ -298,17 +327,17 @@ impl Writer {
                     tracing::error!(%key, %error, "a key was seen in the clear, and it cannot be marked");
                 }
             }
-            self.pending.exposures.remove(&key);
+            self.writing.exposures.remove(&key);
         }
         Ok(())
     }
 
     /// A handful at once: the store makes them durable together.
     async fn commit_upgrades(&mut self) -> Result<(), StoreError> {
-        let handful: Vec<Upgrade> = self.pending.upgrades.values().take(HANDFUL).copied().collect();
+        let handful: Vec<Upgrade> = self.writing.upgrades.values().take(HANDFUL).copied().collect();
         let mut commits = JoinSet::new();
         for Upgrade { secret, digest, pepper } in handful {
-            self.pending.upgrades.remove(&secret);
+            self.writing.upgrades.remove(&secret);
             if self.not_upgraded.contains(&secret) {
                 continue;
             }
@@ -327,7 +356,7 @@ impl Writer {
                 Ok((_, Err(error))) if error.is_outage() => away = Some(error),
                 Ok((secret, Err(error))) => {
                     tracing::warn!(%secret, %error, "an imported secret was used, and stays kept by its old digest");
-                    if self.not_upgraded.len() < MOST_SCOPES {
+                    if self.not_upgraded.len() < MOST_NOT_UPGRADED {
                         self.not_upgraded.insert(secret);
                     }
                 }

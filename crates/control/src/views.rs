@@ -225,12 +225,12 @@ pub(crate) fn key_request(
 pub(crate) fn usage(total: &UsageTotal) -> UsageView {
     let minute =
         |minute: u64| Timestamp::from_secs(minute.saturating_mul(SECONDS_PER_MINUTE)).to_string();
-    let sums = &total.sums;
+    let (sums, group) = (&total.sums, &total.group);
     UsageView {
-        api: total.api.clone(),
-        route: total.route.clone(),
-        key_id: total.key.map(|key| key.to_string()),
-        status: total.status,
+        api: group.api.clone().unwrap_or_default(),
+        route: group.route.clone().unwrap_or_default(),
+        key_id: group.key.flatten().map(|key| key.to_string()),
+        status: group.status.unwrap_or_default(),
         requests: sums.requests,
         bytes_in: sums.bytes_in,
         bytes_out: sums.bytes_out,

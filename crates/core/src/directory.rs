@@ -239,6 +239,17 @@ impl Directory {
         Some(organizations.in_slots.get(usize::try_from(slot.0).ok()?)?.organization.clone())
     }
 
+    /// What `read` makes of the id of the organization in a slot. It is lent: no count of references is written to.
+    pub fn organization_id<T>(
+        &self,
+        slot: OrganizationSlot,
+        read: impl FnOnce(&OrganizationId) -> T,
+    ) -> Option<T> {
+        let organizations = self.organizations.load();
+        let at = usize::try_from(slot.0).ok();
+        at.and_then(|at| organizations.in_slots.get(at)).map(|one| read(&one.organization.id))
+    }
+
     /// The state of the organization in a slot.
     pub fn organization_state(&self, slot: OrganizationSlot) -> Option<OrganizationState> {
         let organizations = self.organizations.load();

@@ -1,7 +1,9 @@
-//! What happened, as the data plane tells it: coalesced per key, route, status and minute.
+//! What happened, as the data plane tells it: coalesced per key, route, model, status, reason and minute.
 //!
 //! One request is one usage record; records that share all but their figures are added up before they leave the
 //! core's thread, so that a store sees some rows a minute instead of thousands a second.
+
+mod latencies;
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -12,23 +14,35 @@ use crate::{
     key::{Digest, PepperVersion},
     money::Money,
     time::Timestamp,
+    verdict::Reason,
 };
+
+pub use latencies::Latencies;
+
+/// What stands for a model, route or API where there were too many to tell apart: the requests are counted all the same.
+pub const OTHER: &str = "other";
 
 /// What requests must share to be counted together.
 ///
 /// Its texts are shared: of ten thousand scopes, most name one API and one route.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UsageScope {
     /// Whole minutes since the Unix epoch in which the requests ended.
     pub minute: u64,
+    /// The key's organization; empty where no key was recognized.
+    pub organization: Arc<str>,
     /// The API's name; empty where no API was at the address.
     pub api: Arc<str>,
     /// The route's pattern; empty where none matched.
     pub route: Arc<str>,
     /// The key, where one was recognized.
     pub key: Option<KeyId>,
+    /// The model that was asked for; empty where none is named.
+    pub model: Arc<str>,
     /// The status that was answered (499 where the client left before an answer).
     pub status: u16,
+    /// Why Keyward answered itself; `None` where the upstream's answer was passed on.
+    pub reason: Option<Reason>,
 }
 
 /// Language-model tokens.
@@ -94,6 +108,17 @@ impl UsageSums {
     }
 }
 
+/// The requests of one scope.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsageRow {
+    /// What they share.
+    pub scope: UsageScope,
+    /// Their sums.
+    pub sums: UsageSums,
+    /// How long each took.
+    pub latencies: Latencies,
+}
+
 /// When a secret was last accepted, and from where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastUse {
@@ -135,7 +160,7 @@ pub struct Upgrade {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsageBatch {
     /// Coalesced requests.
-    pub rows: Vec<(UsageScope, UsageSums)>,
+    pub rows: Vec<UsageRow>,
     /// The newest use of each secret.
     pub last_uses: Vec<LastUse>,
     /// Keys seen in the clear.
@@ -154,9 +179,8 @@ impl UsageBatch {
     }
 }
 
-/// Where the data plane tells what happened. It never waits: what cannot be taken now is counted by the
-/// receiver as dropped.
+/// Where the data plane tells what happened. It never waits: what cannot be written now is kept by the receiver.
 pub trait UsageSink: Send + Sync {
-    /// Takes a batch, or counts it as dropped.
+    /// Takes a batch.
     fn submit(&self, batch: UsageBatch);
 }

@@ -124,6 +124,8 @@ pub struct Denial {
     pub key_id: Option<KeyId>,
     /// The key that was recognized, if one was: the one whose usage this request counts to.
     pub known_key: Option<KeyId>,
+    /// Its organization.
+    pub known_organization: Option<crate::directory::OrganizationSlot>,
     /// When the key or secret expired.
     pub expired_at: Option<Timestamp>,
     /// The permission that is missing, by name.
@@ -148,6 +150,7 @@ impl Denial {
             detail: detail.into(),
             key_id: None,
             known_key: None,
+            known_organization: None,
             expired_at: None,
             required: None,
             field: None,

@@ -224,7 +224,7 @@ impl<'w> Exchange<'w> {
             Identity::Known(caller) => caller,
             Identity::Unproven(suspect) => Box::pin(self.prove(facts, *suspect)).await?,
         };
-        ticket.caller(caller.key());
+        ticket.caller(caller.key(), Some(caller.organization()), self.snapshot);
         Ok(caller)
     }
 
@@ -262,7 +262,7 @@ impl<'w> Exchange<'w> {
             Progress::Decided(Verdict::Permit(permit)) => {
                 // Who may not is told so, whatever the size of what it sends; who may, before it is taken.
                 body.as_ref().map_or(Ok(()), |body| check_length(body, most))?;
-                ticket.accepted(permit.key(), permit.secret(), self.client, now);
+                ticket.accepted(permit.key(), permit.secret(), None, self.client, now);
                 if let Some(upgrade) = decide::upgrade(self.snapshot, facts, caller) {
                     self.worker.recorder.borrow_mut().upgraded(upgrade);
                 }
@@ -425,7 +425,10 @@ impl<'w> Exchange<'w> {
         self.worker.recorder.borrow_mut().exposed(exposure);
     }
 
-    fn refuse(&self, denial: &Denial, unread: bool, ticket: Ticket) -> Reply {
+    fn refuse(&self, denial: &Denial, unread: bool, mut ticket: Ticket) -> Reply {
+        if let Some(key) = denial.known_key {
+            ticket.caller(key, denial.known_organization, self.snapshot);
+        }
         let refused = Refused {
             request_id: self.request_id_text(),
             // What stands in for a request is nothing the client sent.

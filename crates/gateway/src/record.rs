@@ -1,5 +1,7 @@
 //! One usage record per request, added up on its core and handed on once a second.
 
+mod names;
+
 use std::{
     net::IpAddr,
     rc::Rc,
@@ -9,6 +11,7 @@ use std::{
 
 use hashbrown::HashMap;
 use keyward_core::{
+    directory::OrganizationSlot,
     id::{KeyId, SecretId},
     limit::{
         Unit,
@@ -16,10 +19,16 @@ use keyward_core::{
     },
     policy::Api,
     route::Route,
+    snapshot::Snapshot,
     time::Timestamp,
-    usage::{Exposure, LastUse, Upgrade, UsageBatch, UsageScope, UsageSink, UsageSums},
+    usage::{
+        Exposure, LastUse, Latencies, Upgrade, UsageBatch, UsageRow, UsageScope, UsageSink,
+        UsageSums,
+    },
+    verdict::Reason,
 };
 
+use self::names::{Label, Model, Names, Owner};
 use crate::{body::UploadState, clock, connection::InFlight, request::RequestHead, worker::Worker};
 
 /// The client left before there was an answer; nobody is ever sent this status.
@@ -31,54 +40,76 @@ const MOST_SCOPES: usize = 16_384;
 pub(crate) struct Recorder {
     sink: Arc<dyn UsageSink>,
     minute: u64,
-    label_texts: Vec<(Arc<str>, Arc<str>)>,
+    names: Names,
     counts: HashMap<Scope, Counts>,
     exposures: Vec<Exposure>,
     upgrades: HashMap<SecretId, Upgrade>,
 }
 
-/// API and route of a request, in four bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Label(u32);
-
 /// Whose requests are counted together. Of the two, the secret is known only when the key was accepted.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 struct Scope {
     label: Label,
+    owner: Owner,
+    model: Model,
     key: Option<KeyId>,
     secret: Option<SecretId>,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Outcome {
+    status: u16,
+    reason: Option<Reason>,
+}
+
+/// The requests of a scope that ended alike.
+#[derive(Default)]
+struct Tally {
+    outcome: Outcome,
+    sums: UsageSums,
+    latencies: Latencies,
+}
+
+impl Tally {
+    fn add(&mut self, sums: &UsageSums) {
+        self.sums.add(sums);
+        self.latencies.add(sums.latency_micros);
+    }
 }
 
 /// What is counted of them: one place in memory for a request's begin and its end.
 #[derive(Default)]
 struct Counts {
     used: Option<(Timestamp, IpAddr)>,
-    status: u16,
-    sums: UsageSums,
-    /// The same for other statuses than the first; most keys see one.
-    others: Vec<(u16, UsageSums)>,
+    first: Tally,
+    /// The same for other outcomes than the first; most keys see one.
+    others: Vec<Tally>,
 }
 
 impl Counts {
-    fn add(&mut self, status: u16, sums: &UsageSums) {
-        if self.sums.requests == 0 || self.status == status {
-            self.status = status;
-            self.sums.add(sums);
+    fn add(&mut self, outcome: Outcome, sums: &UsageSums) {
+        if self.first.sums.requests == 0 || self.first.outcome == outcome {
+            self.first.outcome = outcome;
+            self.first.add(sums);
             return;
         }
-        match self.others.iter_mut().find(|(other, _)| *other == status) {
-            Some((_, other)) => other.add(sums),
-            None => self.others.push((status, *sums)),
+        if let Some(known) = self.others.iter_mut().find(|other| other.outcome == outcome) {
+            known.add(sums);
+            return;
         }
+        let mut other = Tally { outcome, ..Tally::default() };
+        other.add(sums);
+        self.others.push(other);
     }
 
     fn requests(&self) -> u64 {
-        let others = self.others.iter().map(|(_, sums)| sums.requests);
-        others.fold(self.sums.requests, u64::saturating_add)
+        let others = self.others.iter().map(|other| other.sums.requests);
+        others.fold(self.first.sums.requests, u64::saturating_add)
     }
 
-    fn by_status(self) -> impl Iterator<Item = (u16, UsageSums)> {
-        let first = Some((self.status, self.sums)).filter(|(_, sums)| sums.requests > 0);
+    fn by_outcome(self) -> impl Iterator<Item = Tally> {
+        let first = Some(self.first).filter(|first| first.sums.requests > 0);
         first.into_iter().chain(self.others)
     }
 }
@@ -88,40 +119,25 @@ impl Recorder {
         Self {
             sink,
             minute: 0,
-            // Label 0: no API was at the address.
-            label_texts: vec![("".into(), "".into())],
+            names: Names::default(),
             counts: HashMap::new(),
             exposures: Vec::new(),
             upgrades: HashMap::new(),
         }
     }
 
-    fn label(&mut self, api: &Api, route: Option<&Route>) -> Label {
-        let pattern = route.map_or("", |route| route.pattern.as_str());
-        // Few routes: a search by borrowed text needs no allocation, which a map's key would.
-        let known = self
-            .label_texts
-            .iter()
-            .position(|(name, text)| **name == *api.name.as_str() && **text == *pattern);
-        if let Some(at) = known.and_then(|at| u32::try_from(at).ok()) {
-            return Label(at);
-        }
-        let at = u32::try_from(self.label_texts.len()).unwrap_or_default();
-        self.label_texts.push((api.name.as_str().into(), pattern.into()));
-        Label(at)
-    }
-
     fn add(
         &mut self,
         scope: Scope,
-        status: u16,
+        outcome: Outcome,
         sums: &UsageSums,
         now: Timestamp,
         used: Option<(Timestamp, IpAddr)>,
     ) {
         self.turn(now);
+        self.names.counted(scope.model, self.minute);
         let counts = self.counts.entry(scope).or_default();
-        counts.add(status, sums);
+        counts.add(outcome, sums);
         // That it was used may have been handed on while it lasted; its request is counted now.
         counts.used = counts.used.or(used);
     }
@@ -135,6 +151,7 @@ impl Recorder {
 
     fn used(&mut self, scope: Scope, from: IpAddr, now: Timestamp) {
         self.turn(now);
+        self.names.counted(scope.model, self.minute);
         self.counts.entry(scope).or_default().used = Some((now, from));
     }
 
@@ -150,19 +167,26 @@ impl Recorder {
     /// Hands on what was gathered; `now` begins the next minute's counts.
     pub(crate) fn flush(&mut self, now: Timestamp) {
         let minute = std::mem::replace(&mut self.minute, now.as_minutes());
-        let texts = &self.label_texts;
-        let nowhere = ("".into(), "".into());
         let mut rows = Vec::with_capacity(self.counts.len());
         let mut last_uses = Vec::new();
-        for (Scope { label, key, secret }, counts) in self.counts.drain() {
-            if let (Some(secret), Some((at, from))) = (secret, counts.used) {
+        for (scope, counts) in self.counts.drain() {
+            if let (Some(secret), Some((at, from))) = (scope.secret, counts.used) {
                 last_uses.push(LastUse { secret, at, from, requests: counts.requests() });
             }
-            let text = usize::try_from(label.0).ok().and_then(|at| texts.get(at));
-            let (api, route) = text.unwrap_or(&nowhere);
-            for (status, sums) in counts.by_status() {
-                let (api, route) = (api.clone(), route.clone());
-                rows.push((UsageScope { minute, api, route, key, status }, sums));
+            let (api, route) = self.names.route(scope.label);
+            let shared = UsageScope {
+                minute,
+                organization: self.names.organization(scope.owner),
+                api,
+                route,
+                key: scope.key,
+                model: self.names.model_text(scope.model),
+                ..UsageScope::default()
+            };
+            for Tally { outcome, sums, latencies } in counts.by_outcome() {
+                let Outcome { status, reason } = outcome;
+                let scope = UsageScope { status, reason, ..shared.clone() };
+                rows.push(UsageRow { scope, sums, latencies });
             }
         }
         let exposures = std::mem::take(&mut self.exposures);
@@ -186,7 +210,7 @@ pub(crate) struct Ticket {
     scope: Scope,
     /// From where a secret was accepted.
     accepted_from: Option<IpAddr>,
-    status: u16,
+    outcome: Outcome,
     pub(crate) sums: UsageSums,
     /// What is set aside of its limits.
     reservation: Reservation,
@@ -210,9 +234,9 @@ impl Ticket {
             upload: Rc::default(),
             started: Instant::now(),
             began: clock::now(),
-            scope: Scope { label: Label(0), key: None, secret: None },
+            scope: Scope::default(),
             accepted_from: None,
-            status: CLIENT_LEFT,
+            outcome: Outcome { status: CLIENT_LEFT, reason: None },
             sums: UsageSums { requests: 1, ..UsageSums::default() },
             reservation: Reservation::default(),
             limits: Vec::new(),
@@ -244,20 +268,43 @@ impl Ticket {
 
     /// Which API and route it reached.
     pub(crate) fn reached(&mut self, api: &Api, route: Option<&Route>) {
-        self.scope.label = self.worker.recorder.borrow_mut().label(api, route);
+        self.scope.label = self.worker.recorder.borrow_mut().names.label(api, route);
     }
 
     /// Whose it is.
-    pub(crate) fn caller(&mut self, key: KeyId) {
+    pub(crate) fn caller(
+        &mut self,
+        key: KeyId,
+        organization: Option<OrganizationSlot>,
+        snapshot: &Snapshot,
+    ) {
         self.scope.key = Some(key);
+        let names = &mut self.worker.recorder.borrow_mut().names;
+        let owner = organization.and_then(|slot| {
+            snapshot.directory().organization_id(slot, |id| names.owner(id.as_str()))
+        });
+        self.scope.owner = owner.unwrap_or_default();
     }
 
-    /// A secret was accepted.
-    pub(crate) fn accepted(&mut self, key: KeyId, secret: SecretId, from: IpAddr, now: Timestamp) {
+    /// A secret was accepted, for this model where one is named.
+    pub(crate) fn accepted(
+        &mut self,
+        key: KeyId,
+        secret: SecretId,
+        model: Option<&str>,
+        from: IpAddr,
+        now: Timestamp,
+    ) {
         self.scope.key = Some(key);
         self.scope.secret = Some(secret);
         self.accepted_from = Some(from);
-        self.worker.recorder.borrow_mut().used(self.scope, from, now);
+        let mut recorder = self.worker.recorder.borrow_mut();
+        if let Some(model) = model {
+            recorder.names.release(self.scope.model);
+            let minute = recorder.minute;
+            self.scope.model = recorder.names.model(model, minute);
+        }
+        recorder.used(self.scope, from, now);
     }
 
     /// The moment it began, by both clocks.
@@ -289,7 +336,12 @@ impl Ticket {
 
     /// The status that was sent, or is about to be.
     pub(crate) fn answered(&mut self, status: u16) {
-        self.status = status;
+        self.outcome.status = status;
+    }
+
+    /// Keyward answers it, with this status and for this reason.
+    pub(crate) fn refused(&mut self, status: u16, reason: Reason) {
+        self.outcome = Outcome { status, reason: Some(reason) };
     }
 }
 
@@ -303,12 +355,10 @@ impl Drop for Ticket {
         self.worker.buffers.keep_write(std::mem::take(&mut self.limits));
         let mut recorder = self.worker.recorder.borrow_mut();
         let used = self.accepted_from.map(|from| (self.began, from));
-        recorder.add(self.scope, self.status, &self.sums, now, used);
+        recorder.add(self.scope, self.outcome, &self.sums, now, used);
+        recorder.names.release(self.scope.model);
         if let Some(line) = &self.log {
-            let (api, route) = usize::try_from(self.scope.label.0)
-                .ok()
-                .and_then(|at| recorder.label_texts.get(at))
-                .map_or(("", ""), |(api, route)| (api, route));
+            let (api, route) = recorder.names.route_texts(self.scope.label);
             tracing::info!(
                 target: "keyward::request",
                 request = line.id,
@@ -321,7 +371,7 @@ impl Drop for Ticket {
                 "{} {} {} in {:.1} ms",
                 line.method,
                 line.path,
-                self.status,
+                self.outcome.status,
                 latency.as_secs_f64() * 1000.0,
             );
         }

@@ -40,10 +40,7 @@ pub(crate) fn answer(
     };
     let rendered = profile.refusals.render(denial, &context);
     let status = refused.exact_status.unwrap_or(rendered.status);
-    ticket.answered(status);
-    if let Some(key) = denial.known_key {
-        ticket.caller(key);
-    }
+    ticket.refused(status, denial.reason);
     let mut lines = ticket.worker().buffers.write();
     lines.extend_from_slice(&ticket.limits);
     let mut numbered = false;

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use http_body_util::BodyExt;
-use keyward_core::key::KeyState;
+use keyward_core::{key::KeyState, verdict::Reason};
 
 use crate::world::{
     World, http2,
@@ -76,6 +76,36 @@ async fn each_outcome_is_one_record_with_its_figures() {
     // Only what was accepted counts as a use; a revoked key's attempt does not.
     assert!(told.last_uses.iter().all(|used| used.secret == secret), "{:?}", told.last_uses);
     assert!(!told.last_uses.is_empty());
+}
+
+#[tokio::test]
+async fn a_record_says_whose_it_is_and_why_it_was_refused() {
+    let upstream = Upstream::answering(|request| {
+        if request.head.line.contains("broken") { b"garbage\r\n\r\n".to_vec() } else { ok("four") }
+    })
+    .await;
+    let world = World::start(&upstream).await;
+    let revoked = world.mint("bearer", |key| key.state = KeyState::Revoked);
+    let good = world.get("/v1/x");
+    let cases = [
+        (good.clone(), true, None),
+        (world.get("/v1/broken"), true, Some(Reason::BadGateway)),
+        (world.get("/nothing"), true, Some(Reason::UnknownRoute)),
+        (good.replace(world.key("bearer"), &revoked.plaintext), true, Some(Reason::RevokedKey)),
+        (good.replace("kw_", "kw-"), false, Some(Reason::MalformedKey)),
+        (good.replace("Host", "Other"), false, Some(Reason::BadRequest)),
+    ];
+    for (request, known, reason) in cases {
+        let mut client = world.client().await;
+        client.ask(&request).await;
+        let told = world
+            .ledger
+            .until(|told| told.rows.iter().any(|(scope, _)| scope.reason == reason))
+            .await;
+        let (scope, _) = told.rows.iter().find(|(scope, _)| scope.reason == reason).unwrap();
+        let expected = if known { "org_test" } else { "" };
+        assert_eq!((&*scope.organization, &*scope.model), (expected, ""), "{request}");
+    }
 }
 
 #[tokio::test]

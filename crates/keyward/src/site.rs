@@ -6,7 +6,9 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
-use keyward_control::{Context, Control, Reminders, mail::Mailer, propagation::Source};
+use keyward_control::{
+    Context, Control, Reminders, Retention, mail::Mailer, propagation::Source, recorder::Progress,
+};
 use keyward_core::{key::Peppers, policy::Policy};
 use keyward_store::{DataFolder, Interface};
 use nix::unistd::{Uid, User};
@@ -27,6 +29,8 @@ pub struct Site {
     pub folder: DataFolder,
     /// How people are told what happens: not at all, until [`Self::start_mail`].
     pub mailer: Mailer,
+    /// How far usage is recorded, where a gateway runs here.
+    pub progress: Option<Arc<Progress>>,
 }
 
 impl Site {
@@ -41,7 +45,7 @@ impl Site {
         let folder = DataFolder::open(&config.data_dir)
             .await
             .with_context(|| format!("the data folder {}", config.data_dir.display()))?;
-        Ok(Self { config, policy, folder, mailer: Mailer::none() })
+        Ok(Self { config, policy, folder, mailer: Mailer::none(), progress: None })
     }
 
     /// From now on, mails are sent as configured.
@@ -62,6 +66,12 @@ impl Site {
         Ok(Some(started.context("people cannot be reminded of their keys")?))
     }
 
+    /// From now on, usage that is too old is removed.
+    pub fn start_retention(&self) -> anyhow::Result<Retention> {
+        let (store, keep) = (self.folder.store(), self.config.usage.keep);
+        Retention::start(store, keep, Arc::new(clock::now)).context("old usage cannot be removed")
+    }
+
     /// How a command on this configuration begins, for hints to paste.
     pub fn command_line(&self) -> String {
         match self.config.file.to_str() {
@@ -79,6 +89,7 @@ impl Site {
             self.folder.sealer(),
         )
         .with_mailer(self.mailer.clone())
+        .with_usage(self.config.usage.clone(), self.progress.clone())
     }
 
     /// What the data plane follows.

@@ -26,6 +26,7 @@ mod rules;
 pub mod seal;
 pub mod sqlite;
 mod store;
+mod usage;
 mod words;
 
 pub use chain::{AuditBreak, AuditHash, AuditHead, AuditProof, ChainKeys, NotAHead};
@@ -46,7 +47,7 @@ pub use people::{
 pub use plans::{PlanChange, PlanChoice, PlanRecord, PriceRecord};
 pub use query::{
     AuditEntry, AuditFilter, AuditId, Ending, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
-    ShownKey, UpstreamCredential, UsageFilter, UsageTotal,
+    ShownKey, UpstreamCredential,
 };
 pub use requests::{
     KeyGrant, KeyRequest, KeyRequestChange, KeyRequestDecision, KeyRequestFilter, KeyRequestState,
@@ -55,4 +56,5 @@ pub use requests::{
 pub use seal::{SealContext, SealedBytes, Sealer};
 pub use sqlite::{Chaining, Opening, SqliteStore, copy::Beyond};
 pub use store::{MaterialCheck, MaterialKind, Store};
+pub use usage::{UsageBy, UsageFilter, UsageGrain, UsageGroup, UsageTotal};
 pub use words::Word;

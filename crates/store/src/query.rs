@@ -3,13 +3,12 @@
 use std::{borrow::Cow, net::IpAddr};
 
 use keyward_core::{
-    id::{ApiName, KeyId, NodeId, OrganizationId, SecretId, UserId},
+    id::{ApiName, NodeId, OrganizationId, SecretId, UserId},
     key::{Environment, Key, KeyState, Secret},
     limit::{Plan, Price},
     member::{Right, Role},
     organization::{Organization, OrganizationState},
     time::Timestamp,
-    usage::UsageSums,
 };
 
 use crate::{
@@ -226,59 +225,6 @@ pub struct UpstreamCredential {
     pub sealed: SealedBytes,
     /// When it was set.
     pub set_at: Timestamp,
-}
-
-/// Which usage to add up; what is `None` does not narrow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UsageFilter {
-    /// From this minute since the Unix epoch on.
-    pub from_minute: u64,
-    /// Until before this one.
-    pub until_minute: u64,
-    /// Of this key.
-    pub key: Option<KeyId>,
-    /// At this API.
-    pub api: Option<String>,
-    /// Of this route.
-    pub route: Option<String>,
-    /// With this status.
-    pub status: Option<u16>,
-    /// At most so many totals, 1 to 100,000.
-    pub limit: u32,
-}
-
-impl UsageFilter {
-    /// Everything in these minutes.
-    pub const fn minutes(from: u64, until: u64) -> Self {
-        Self {
-            from_minute: from,
-            until_minute: until,
-            key: None,
-            api: None,
-            route: None,
-            status: None,
-            limit: 100_000,
-        }
-    }
-}
-
-/// The sums of one key at one route with one status, over the minutes that were asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UsageTotal {
-    /// The API's name; empty where no API was at the address.
-    pub api: String,
-    /// The route's pattern; empty where none matched.
-    pub route: String,
-    /// The key, where one was recognized.
-    pub key: Option<KeyId>,
-    /// The status that was answered.
-    pub status: u16,
-    /// The first minute in which there was any.
-    pub first_minute: u64,
-    /// The last.
-    pub last_minute: u64,
-    /// The sums.
-    pub sums: UsageSums,
 }
 
 /// One item of the full state, in the order a reader needs them: organizations, credentials, keys.

@@ -29,6 +29,7 @@ mod record;
 mod requests;
 mod rows;
 mod updates;
+mod usage;
 mod writer;
 
 use std::{fs::File, path::Path, sync::Arc};
@@ -60,10 +61,11 @@ use crate::{
     plans::{PlanRecord, PriceRecord},
     query::{
         AuditEntry, AuditFilter, AuditId, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
-        ShownKey, UpstreamCredential, UsageFilter, UsageTotal,
+        ShownKey, UpstreamCredential,
     },
     requests::{KeyRequest, KeyRequestFilter},
     store::Store,
+    usage::{UsageFilter, UsageGrain, UsageTotal},
 };
 
 /// How many feed entries are removed in one transaction: some milliseconds in which no change gets in.
@@ -228,7 +230,18 @@ impl Store for SqliteStore {
 
     async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageTotal>, StoreError> {
         let filter = filter.clone();
-        self.readers.ask(move |connection| reads::usage(connection, &filter)).await
+        self.readers.ask(move |connection| usage::totals(connection, &filter)).await
+    }
+
+    async fn clear_usage(
+        &self,
+        grain: UsageGrain,
+        before: u64,
+        from: &str,
+    ) -> Result<(u64, Option<String>), StoreError> {
+        let from = from.to_owned();
+        let work = move |connection: &_| usage::clear_piece(connection, grain, before, &from);
+        self.writer.run(Tell::Nobody, work).await
     }
 
     async fn changes_since(&self, known: Revision, limit: u32) -> Result<Feed, StoreError> {

@@ -20,9 +20,10 @@ use crate::{
     plans::{PlanRecord, PriceRecord},
     query::{
         AuditEntry, AuditFilter, AuditId, KeyFilter, KeyRecord, Loaded, Node, Page, SecretUse,
-        ShownKey, UpstreamCredential, UsageFilter, UsageTotal,
+        ShownKey, UpstreamCredential,
     },
     requests::{KeyRequest, KeyRequestFilter},
+    usage::{UsageFilter, UsageGrain, UsageTotal},
 };
 
 /// Which key material a [`MaterialCheck`] is of.
@@ -161,8 +162,17 @@ pub trait Store: Send + Sync {
     /// while changes go on. A log that is broken is an answer, not an error.
     async fn verify_audit(&self, noted: Option<AuditHead>) -> Result<AuditProof, StoreError>;
 
-    /// Sums per API, route, key and status over a range of minutes.
+    /// Totals over a range of minutes, by whatever the filter tells them apart by, in the order of their groups.
     async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageTotal>, StoreError>;
+
+    /// Forgets some of the oldest usage of a grain from before the minute `before`, of organizations from `from` on, so that nobody waits
+    /// long. Answers how many rows went, and the organization to go on with; `None` behind the last.
+    async fn clear_usage(
+        &self,
+        grain: UsageGrain,
+        before: u64,
+        from: &str,
+    ) -> Result<(u64, Option<String>), StoreError>;
 
     /// What changed after `known`, at most `limit` (1 to 100,000) entries.
     async fn changes_since(&self, known: Revision, limit: u32) -> Result<Feed, StoreError>;

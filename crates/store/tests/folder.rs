@@ -380,7 +380,10 @@ fn unchain(database: &Path) {
         let rows = statement.query_map([], |row| row.get(0)).unwrap();
         rows.map(Result::unwrap).collect()
     };
-    for table in texts("SELECT name FROM main.sqlite_schema WHERE type = 'table'") {
+    // What a later step took away is empty.
+    let tables = "SELECT name FROM main.sqlite_schema WHERE type = 'table' \
+        AND name IN (SELECT name FROM old.sqlite_schema)";
+    for table in texts(tables) {
         let columns = texts(&format!("SELECT name FROM pragma_table_info('{table}')")).join(", ");
         bare.execute_batch(&format!(
             "DELETE FROM main.{table}; \

@@ -34,6 +34,8 @@ struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
     filled: usize,
+    /// Which request is in flight.
+    request: usize,
     /// When the request in flight was meant to be sent; `None` when none is.
     in_flight: Option<Instant>,
 }
@@ -75,7 +77,8 @@ impl<'a> Generator<'a> {
             let event = EpollEvent::new(EpollFlags::EPOLLIN, index as u64);
             generator.epoll.add(&stream, event)?;
             let buffer = vec![0; BUFFER];
-            generator.connections.push(Connection { stream, buffer, filled: 0, in_flight: None });
+            let connection = Connection { stream, buffer, filled: 0, request: 0, in_flight: None };
+            generator.connections.push(connection);
         }
         Ok(generator)
     }
@@ -104,6 +107,37 @@ impl<'a> Generator<'a> {
             }
         }
         Ok(tally)
+    }
+
+    /// Sends `total` requests in a closed loop and reads every answer; `each` is told which request was answered with which status.
+    pub(super) fn count(
+        &mut self,
+        total: u64,
+        mut each: impl FnMut(usize, u16) -> Result<()>,
+    ) -> Result<()> {
+        let (mut sent, mut answered) = (0, 0);
+        for index in 0..self.connections.len() {
+            if sent < total {
+                self.send(index, Instant::now())?;
+                sent += 1;
+            }
+        }
+        let mut events = vec![EpollEvent::empty(); self.connections.len()];
+        while answered < total {
+            let ready = self.wait(&mut events)?;
+            for event in events.iter().take(ready) {
+                let index = event.data() as usize;
+                let request = self.connections.get(index).map_or(0, |one| one.request);
+                let Some((status, _)) = self.receive(index)? else { continue };
+                answered += 1;
+                each(request, status)?;
+                if sent < total {
+                    self.send(index, Instant::now())?;
+                    sent += 1;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sends `rate` requests per second for `warm_up` and then `length`, each on the first
@@ -174,6 +208,7 @@ impl<'a> Generator<'a> {
         let (Some(request), Some(connection)) = (request, connection) else {
             bail!("no request or no connection {index} to send");
         };
+        connection.request = self.next_request % self.requests.len().max(1);
         self.next_request += 1;
         connection.in_flight = Some(intended);
         let sent = connection.stream.write(request).context("the proxy closed a connection")?;
@@ -306,6 +341,22 @@ mod tests {
         let mut generator = Generator::connect(server(OK), 2, &requests, &interrupt).unwrap();
         let tally = generator.saturate(Duration::from_millis(100)).unwrap();
         assert!(tally.answers > 2 && tally.others.is_empty());
+    }
+
+    #[test]
+    fn every_request_of_a_total_is_told_once() {
+        let mut all = requests();
+        all.push(b"GET /other HTTP/1.1\r\nHost: a\r\n\r\n".to_vec());
+        let interrupt = Interrupt::default();
+        let mut generator = Generator::connect(server(OK), 3, &all, &interrupt).unwrap();
+        let mut counts = [0; 2];
+        let each = |request: usize, status| {
+            assert_eq!(status, 200);
+            counts[request] += 1;
+            Ok(())
+        };
+        generator.count(100, each).unwrap();
+        assert_eq!(counts, [50, 50]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod report;
 mod revocation;
 mod server;
 pub(crate) mod upstream;
+mod usage;
 
 use std::ffi::OsString;
 
@@ -43,6 +44,8 @@ pub(crate) enum Bench {
     },
     /// The management API's answers where there are many keys
     Management(management::Options),
+    /// Whether statistics equal what was sent, and what a kill -9 loses of them
+    Usage(usage::Options),
     /// Changes lost or half done after kill -9
     Crash {
         /// Processes to kill
@@ -58,6 +61,7 @@ impl Bench {
             Self::Decide { arguments } => decide::run(&arguments),
             Self::Revocation { trials } => revocation::run(trials),
             Self::Management(options) => management::run(&options),
+            Self::Usage(options) => usage::run(&options),
             Self::Crash { trials } => crash::run(trials),
         }
     }

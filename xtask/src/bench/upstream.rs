@@ -20,6 +20,13 @@ pub(crate) struct Options {
     address: SocketAddr,
 }
 
+impl Options {
+    /// To listen there.
+    pub(super) const fn at(address: SocketAddr) -> Self {
+        Self { address }
+    }
+}
+
 /// The event that stands for the listener; connections count up from the next.
 const LISTENER: u64 = 0;
 

@@ -150,7 +150,7 @@ fn limits(limits: &[LimitView]) -> Option<String> {
 }
 
 /// A cell that a spreadsheet does not take for a formula (OWASP, CSV injection): names come from people.
-fn defused(cell: String) -> String {
+pub(super) fn defused(cell: String) -> String {
     match cell.chars().next() {
         Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{cell}"),
         _ => cell,

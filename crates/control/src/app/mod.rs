@@ -1,5 +1,5 @@
 //! What can be asked for, a file a resource: [`keys`], [`key_requests`], [`import`], [`export`], [`organizations`], [`people`],
-//! [`models`], [`plans`], [`upstreams`], [`audit`].
+//! [`models`], [`plans`], [`upstreams`], [`audit`], [`usage`].
 //!
 //! The command line calls these functions, and so will the management API: what is allowed and how a mistake is told is
 //! decided here once. Each takes a [`crate::Context`] and makes at most one change of the store.
@@ -15,6 +15,7 @@ pub mod organizations;
 pub mod people;
 pub mod plans;
 pub mod upstreams;
+pub mod usage;
 
 use std::sync::Arc;
 
@@ -23,10 +24,16 @@ use keyward_core::{
     key::Peppers,
     organization::Organization,
     policy::{Api, Policy},
+    time::Timestamp,
 };
 use keyward_store::{Sealer, Store, StoreError};
 
-use crate::{error::ControlError, mail::Mailer};
+use self::usage::UsageTerms;
+use crate::{
+    error::ControlError,
+    mail::Mailer,
+    recorder::{ORDINARY_LOSS, Progress},
+};
 
 /// The store, and all that operations are held against.
 #[derive(Clone)]
@@ -36,23 +43,38 @@ pub struct Control {
     peppers: Arc<Peppers>,
     sealer: Arc<Sealer>,
     mailer: Mailer,
+    usage_terms: UsageTerms,
+    progress: Option<Arc<Progress>>,
 }
 
 impl Control {
     /// Operations on a store, under the APIs of a policy.
-    pub const fn new(
+    pub fn new(
         store: Arc<dyn Store>,
         policy: Arc<Policy>,
         peppers: Arc<Peppers>,
         sealer: Arc<Sealer>,
     ) -> Self {
-        Self { store, policy, peppers, sealer, mailer: Mailer::none() }
+        let (usage_terms, progress) = (UsageTerms::default(), None);
+        Self { store, policy, peppers, sealer, mailer: Mailer::none(), usage_terms, progress }
     }
 
     /// The same, with mails about what is done.
     #[must_use]
     pub fn with_mailer(self, mailer: Mailer) -> Self {
         Self { mailer, ..self }
+    }
+
+    /// The same, with usage on these terms; `progress` is how far it is recorded, where that is known here.
+    #[must_use]
+    pub fn with_usage(self, usage_terms: UsageTerms, progress: Option<Arc<Progress>>) -> Self {
+        Self { usage_terms, progress, ..self }
+    }
+
+    /// Up to when requests that had ended are counted in the store.
+    fn recorded_until(&self, now: Timestamp) -> Timestamp {
+        let known = self.progress.as_ref().map(|progress| progress.recorded_until(now));
+        known.unwrap_or_else(|| now.minus(ORDINARY_LOSS))
     }
 
     /// HMACs of a text that cannot be a key, under each pepper, the newest first.

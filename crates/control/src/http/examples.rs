@@ -52,6 +52,7 @@ fn of_field(of: &str, name: &str) -> Option<Value> {
         (_, "next") => json!("key_7j0z2k4m6n8p0q2r4s6t8v0w2x"),
         (_, "head") => json!("1042:3f5a…"),
         (_, "address" | "begun_from" | "last_used_from") => json!("203.0.113.7"),
+        ("UsageSumView", "status") => json!(429),
         (_, "status") => json!(200),
         (_, "revision") => json!(1042),
         (_, "required" | "operator" | "dry_run") => json!(false),
@@ -59,6 +60,20 @@ fn of_field(of: &str, name: &str) -> Option<Value> {
         (_, "requests" | "rows" | "entries" | "imported") => json!(120),
         (_, "requests_since_replaced" | "refused" | "guessable") => json!(3),
         (_, "bytes_in" | "bytes_out" | "mean_latency_micros") => json!(4096),
+        (_, "reason") if of == "UsageSumView" => json!("rate_limited"),
+        ("UsageSumView", "start") | ("UsagePage", "from" | "until") => {
+            json!("2026-01-31T12:00:00Z")
+        }
+        ("UsageSumView", "model") => json!("small-1"),
+        ("UsageSumView", "errors" | "refusals") => json!(3),
+        ("UsageSumView", "estimated") => json!(0),
+        ("UsageSumView", "cost") => json!("12.50"),
+        ("UsagePage", "currency") => json!("USD"),
+        ("TokensView", "input") => json!(41_000),
+        ("TokensView", "cached") => json!(20_000),
+        ("TokensView", "cache_written" | "reasoning") => json!(0),
+        ("TokensView", "output") => json!(9_000),
+        ("LatencyView", "mean" | "p50" | "p90" | "p99") => json!(412.5),
         (_, name) if is_moment(name) => json!("2026-01-31T12:00:00Z"),
         _ => return None,
     })

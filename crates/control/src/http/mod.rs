@@ -35,6 +35,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod usage;
 
 pub(crate) use access::is_loopback;
 pub use access::{Access, NotAnOrigin, Origin, REQUESTS_PER_MINUTE};
@@ -227,6 +228,11 @@ fn endpoints() -> OpenApiRouter<Management> {
         .routes(routes!(audit::export::export_audit_entries))
         .routes(routes!(audit::export_all::export_all_audit_entries))
         .routes(routes!(audit::verify::verify_audit))
+        .routes(routes!(usage::of_organization::organization_usage))
+        .routes(routes!(usage::of_key::key_usage))
+        .routes(routes!(usage::of_all::all_usage))
+        .routes(routes!(usage::export::export_organization_usage))
+        .routes(routes!(usage::export_all::export_all_usage))
         .routes(routes!(
             key_request::create::create_key_request,
             key_request::list::list_key_requests

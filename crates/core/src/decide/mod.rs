@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use crate::{
     binding::Binding,
     credential::{self, CredentialFault, Headers},
-    directory::KeyEntry,
+    directory::{KeyEntry, OrganizationSlot},
     id::KeyId,
     key::{Digest, KeyState},
     network,
@@ -86,6 +86,11 @@ impl Caller {
     /// Whose request it is, for its limits.
     pub fn whose(&self) -> Whose<'_> {
         Whose::new(self.entry.key, self.entry.organization, self.entry.restrictions.as_deref())
+    }
+
+    /// Whose key that is.
+    pub const fn organization(&self) -> OrganizationSlot {
+        self.entry.organization
     }
 }
 
@@ -220,8 +225,8 @@ pub(crate) fn decide_recognized<H: Headers + ?Sized>(
         return Verdict::Outage(outage);
     }
     let entry = snapshot.directory().find(digest).filter(|entry| entry.api == request.api.number);
-    let known_key = entry.as_ref().map(|entry| entry.key);
-    if let Err(denial) = check_transport(request, trace, || known_key) {
+    let seen = entry.as_ref().map(|entry| (entry.key, entry.organization));
+    if let Err(denial) = check_transport(request, trace, || seen) {
         return Verdict::Denial(denial);
     }
     let Some(entry) = entry else {
@@ -273,7 +278,7 @@ fn identify_traced<H: Headers + ?Sized>(
         let key = presented.ok()?.key;
         let entry = look_up(snapshot, request.api, key)
             .or_else(|| imported::look_up(snapshot, request.api, key));
-        entry.map(|entry| entry.key)
+        entry.map(|entry| (entry.key, entry.organization))
     })?;
 
     let presented = match presented {
@@ -310,14 +315,14 @@ fn unknown_key() -> Denial {
 fn check_transport<H: ?Sized>(
     request: &Request<'_, H>,
     trace: &mut impl Trace,
-    seen: impl FnOnce() -> Option<KeyId>,
+    seen: impl FnOnce() -> Option<(KeyId, OrganizationSlot)>,
 ) -> Result<(), Refused> {
     if request.api.https == Https::Required && !request.secure {
         let mut denial = Denial::new(
             Reason::InsecureTransport,
             "The request came in the clear; send it by HTTPS, and rotate the key it carried.",
         );
-        denial.known_key = seen();
+        (denial.known_key, denial.known_organization) = seen().unzip();
         return refuse(trace, Check::Transport, denial);
     }
     trace.passed(Check::Transport, || match request.secure {
@@ -383,6 +388,7 @@ fn authorize_traced<H: ?Sized>(
         Err(mut denial) => {
             denial.key_id = Some(caller.entry.key);
             denial.known_key = Some(caller.entry.key);
+            denial.known_organization = Some(caller.entry.organization);
             Progress::Decided(Verdict::Denial(denial))
         }
     }

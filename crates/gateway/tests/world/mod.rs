@@ -442,7 +442,7 @@ impl Ledger {
     pub fn told(&self) -> Told {
         let mut told = Told::default();
         for batch in self.batches.lock().unwrap().iter().cloned() {
-            told.rows.extend(batch.rows);
+            told.rows.extend(batch.rows.into_iter().map(|row| (row.scope, row.sums)));
             told.last_uses.extend(batch.last_uses);
             told.exposures.extend(batch.exposures);
         }

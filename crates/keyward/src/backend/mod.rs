@@ -13,6 +13,7 @@ mod pieces;
 mod plans;
 mod requests;
 mod transfer;
+mod usage;
 
 use std::path::{Path, PathBuf};
 

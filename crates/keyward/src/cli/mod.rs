@@ -28,6 +28,7 @@ mod secret_input;
 mod sessions;
 mod transfer;
 mod upstreams;
+mod usage;
 mod values;
 mod wanted;
 
@@ -122,6 +123,8 @@ enum Command {
     Explain(Box<explain::Explain>),
     /// List the routes of the APIs: methods, paths, permissions, bindings
     Routes(routes::Routes),
+    /// Show what was used: requests, tokens, costs and latencies
+    Usage(Box<usage::Usage>),
     /// Show who did what to what, newest first, and check that the log of it was not tampered with
     Audit(audit::Audit),
     /// Write a copy of the database, while a server runs or not
@@ -182,6 +185,7 @@ fn dispatch(place: &Place, output: Output, command: Command) -> anyhow::Result<(
             Command::Config(command) => command.run(place.local()?, output),
             Command::Explain(command) => command.run(place.local()?, output).await,
             Command::Routes(command) => command.run(place.local()?, output),
+            Command::Usage(command) => command.run(place, output).await,
             Command::Audit(command) => command.run(place, output).await,
             Command::Backup(command) => command.run(place.local()?, output).await,
             Command::Restore(command) => command.run(place.local()?, output),

@@ -13,6 +13,7 @@ mod openid;
 mod source;
 pub mod units;
 mod upstreams;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-use keyward_control::Plan;
+use keyward_control::{Plan, app::usage::UsageTerms};
 use keyward_core::{
     path::PathFault,
     policy::{Api, Policy},
@@ -95,6 +96,8 @@ pub struct Config {
     pub management: ManagementConfig,
     /// How mails are sent, if they are.
     pub mail: Option<MailConfig>,
+    /// For how long usage is kept, and what costs are in.
+    pub usage: UsageTerms,
     /// All profiles there are, used or not.
     pub profiles: Profiles,
     /// What is protected.
@@ -158,6 +161,7 @@ impl Config {
         let gateway = gateway::compile(&reader, source.gateway, source.listeners)?;
         let management = management::compile(&reader, source.management)?;
         let mail = mail::compile(&reader, &source.mail)?;
+        let usage = usage::compile(&reader, &source.usage)?;
         let upstreams = upstreams::compile(&reader, source.upstreams, &gateway.settings.identity)?;
         let apis = apis::Apis {
             reader: &reader,
@@ -172,6 +176,7 @@ impl Config {
             gateway,
             management,
             mail,
+            usage,
             profiles,
             apis,
             currency: currency(&reader, source.currency.as_ref())?,

@@ -23,6 +23,8 @@ pub(super) struct Source {
     #[serde(default)]
     pub(super) mail: MailSource,
     #[serde(default)]
+    pub(super) usage: UsageSource,
+    #[serde(default)]
     pub(super) upstreams: Vec<UpstreamSource>,
     #[serde(default)]
     pub(super) apis: Vec<ApiSource>,
@@ -91,6 +93,15 @@ pub(super) struct MailSource {
     pub(super) folder: Option<Spanned<String>>,
     pub(super) link: Option<Spanned<String>>,
     pub(super) reminders: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UsageSource {
+    pub(super) keep_minutes: Option<Spanned<String>>,
+    pub(super) keep_hours: Option<Spanned<String>>,
+    pub(super) keep_days: Option<Spanned<String>>,
+    pub(super) currency: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]

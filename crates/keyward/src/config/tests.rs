@@ -56,7 +56,7 @@ fn every_mistake_says_where_it_is_and_what_would_be_right() {
     let cases = [
         (
             "data_dirr = \"x\"",
-            "keyward.toml:1: unknown field `data_dirr`, expected one of `data_dir`, `profiles_dir`, `stale_after`, `currency`, `listeners`, `gateway`, `management`, `mail`, `upstreams`, `apis`; correct this line",
+            "keyward.toml:1: unknown field `data_dirr`, expected one of `data_dir`, `profiles_dir`, `stale_after`, `currency`, `listeners`, `gateway`, `management`, `mail`, `usage`, `upstreams`, `apis`; correct this line",
         ),
         (
             "[[upstreams]]\nname = \"m\"\nurl = \"http://127.0.0.1:9\"\n[[apis]]\nname = \"a\"\nprofile = \"generic\"\nhttps = \"optional\"\nlimits = [{ name = \"a\", kind = \"rate\", amount = 1 }]",
@@ -548,6 +548,24 @@ fn what_cannot_change_while_it_runs_stays_and_is_named() {
 }
 
 #[test]
+fn usage_is_kept_at_least_as_long_where_it_is_told_less_finely() {
+    for (settings, wrong) in [
+        ("keep_minutes = \"10m\"", "10m is too short; write 1h or more"),
+        ("keep_days = \"1h\"", "1h is too short; write 24h or more"),
+        (
+            "keep_hours = \"1d\"",
+            "1d is shorter than what is told more finely is kept; keep hours as long as minutes, and days as long as hours, or longer",
+        ),
+        ("currency = \"$\"", "`$` is no currency; write a code like \"USD\" or \"EUR\""),
+    ] {
+        let error = read(&format!("[usage]\n{settings}")).unwrap_err();
+        assert_eq!(error, format!("keyward.toml:2: {wrong}"));
+    }
+    let usage = read("[usage]\nkeep_minutes = \"2000d\"").unwrap().usage;
+    assert_eq!((usage.keep.hours, usage.keep.days), (usage.keep.minutes, usage.keep.minutes));
+}
+
+#[test]
 fn the_example_says_the_defaults() {
     let config = read(EXAMPLE).unwrap();
     let default = read("").unwrap();
@@ -557,6 +575,7 @@ fn the_example_says_the_defaults() {
     assert_eq!(config.data_dir, default.data_dir);
     assert_eq!(config.currency, default.currency);
     assert!(config.mail.is_none() && default.mail.is_none());
+    assert_eq!(config.usage, default.usage);
     assert_eq!(config.plan_without_credentials().stale_after, None);
     assert_eq!(
         config.profiles.names().collect::<Vec<_>>(),
@@ -610,7 +629,7 @@ fn no_setting_is_missing_from_the_example_and_each_is_explained() {
     let route = "[[apis.routes]]\nmethods = [\"GET\"]\npath = \"/x\"";
     let openid = "[[management.openid]]\nname = \"a\"\nissuer = \"https://a\"\nclient_id = \"a\"";
     let newcomers = "newcomers = { zzz = 1 }";
-    let tables: [(&str, &str, &str); 18] = [
+    let tables: [(&str, &str, &str); 19] = [
         ("", "", "zzz = 1"),
         ("listeners", "[[listeners]]\naddress = \"1.2.3.4:5\"", "zzz = 1"),
         ("listeners.tls", "[[listeners]]\naddress = \"1.2.3.4:5\"", "tls = { zzz = 1 }"),
@@ -619,6 +638,7 @@ fn no_setting_is_missing_from_the_example_and_each_is_explained() {
         ("gateway.deadlines", "[gateway.deadlines]", "zzz = 1"),
         ("gateway.identity_headers", "[gateway.identity_headers]", "zzz = 1"),
         ("mail", "[mail]", "zzz = 1"),
+        ("usage", "[usage]", "zzz = 1"),
         ("management", "[management]", "zzz = 1"),
         ("management.tls", "[management]", "tls = { zzz = 1 }"),
         ("management.limits", "[management.limits]", "zzz = 1"),

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use keyward_control::{
-    BcryptCheck, Counting, Keeper, Propagation, Recorder, Reminders, http::Server,
+    BcryptCheck, Counting, Keeper, Propagation, Recorder, Reminders, Retention, http::Server,
     propagation::Timing,
 };
 use keyward_core::key::Plaintext;
@@ -29,6 +29,7 @@ pub struct Running {
     /// For the console, once: how the first operator comes.
     setup: Option<Plaintext>,
     reminders: Option<Reminders>,
+    retention: Retention,
     recorder: Recorder,
     keeper: Keeper,
     propagation: Propagation,
@@ -51,6 +52,7 @@ impl Running {
         let propagation = Propagation::start(site.source(), plan, Timing::default()).await?;
         let recorder = Recorder::start(site.folder.store(), Arc::new(clock::now))
             .context("usage cannot be recorded")?;
+        site.progress = Some(recorder.progress());
         let counting = Counting::new(Arc::new(clock::now));
         let (keeper, _) = Keeper::start(site.folder.store(), counting.clone()).await?;
         let ports = Ports {
@@ -74,7 +76,18 @@ impl Running {
             None => (None, None),
         };
         let reminders = site.start_reminders()?;
-        Ok(Self { gateway, management, setup, reminders, recorder, keeper, propagation, site })
+        let retention = site.start_retention()?;
+        Ok(Self {
+            gateway,
+            management,
+            setup,
+            reminders,
+            retention,
+            recorder,
+            keeper,
+            propagation,
+            site,
+        })
     }
 
     /// Where the management API listens.
@@ -115,12 +128,23 @@ impl Running {
         if let Some(reminders) = &self.reminders {
             reminders.replace(self.site.policy.clone());
         }
+        self.retention.replace(self.site.config.usage.keep);
         Ok(needs_restart)
     }
 
     /// Takes no more requests, lets those in flight end, writes what was counted. Blocking.
     pub fn stop(self) {
-        let Self { gateway, management, reminders, recorder, keeper, propagation, site, .. } = self;
+        let Self {
+            gateway,
+            management,
+            reminders,
+            retention,
+            recorder,
+            keeper,
+            propagation,
+            site,
+            ..
+        } = self;
         if let Some(server) = management {
             server.stop();
         }
@@ -128,6 +152,7 @@ impl Running {
         if let Some(reminders) = reminders {
             reminders.finish();
         }
+        retention.finish();
         recorder.finish();
         keeper.finish();
         propagation.stop();

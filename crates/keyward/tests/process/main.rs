@@ -25,6 +25,7 @@ mod revocation;
 mod script;
 mod secrecy;
 mod streams;
+mod usage;
 
 use std::net::SocketAddr;
 

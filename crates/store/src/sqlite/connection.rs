@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
-use super::faults::fault;
+use super::{faults::fault, usage};
 use crate::error::StoreError;
 
 /// How long a write waits for another process's: longer than any group takes.
@@ -26,6 +26,7 @@ fn open(database: &Path) -> Result<Connection, StoreError> {
     set("trusted_schema", &false)?;
     set("cell_size_check", &true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(fault)?;
+    usage::functions(&connection)?;
     Ok(connection)
 }
 

@@ -27,6 +27,7 @@ const LATER: &[&str] = &[
     include_str!("migrations/0006_imported_secrets.sql"),
     include_str!("migrations/0007_identities.sql"),
     include_str!("migrations/0008_answers.sql"),
+    include_str!("migrations/0009_usage.sql"),
     include_str!("migrations/0010_plans.sql"),
     include_str!("migrations/0012_counters.sql"),
 ];

@@ -15,7 +15,6 @@ use crate::{
     error::StoreError,
     query::{
         AuditEntry, AuditFilter, AuditId, KeyRecord, Page, SecretUse, ShownKey, UpstreamCredential,
-        UsageFilter, UsageTotal,
     },
     store::{MaterialCheck, MaterialKind},
 };
@@ -314,35 +313,6 @@ pub(super) fn audit(
     sql.push_str(" ORDER BY id DESC LIMIT ?");
     asked.push(Value::Integer(page.rows()));
     all(connection, &sql, rusqlite::params_from_iter(asked), rows::audit_entry)
-}
-
-/// Sums per API, route, key and status.
-pub(super) fn usage(
-    connection: &Connection,
-    filter: &UsageFilter,
-) -> Result<Vec<UsageTotal>, StoreError> {
-    let mut sql = "SELECT api, route, key, status, min(minute), max(minute), sum(requests), \
-        sum(latency_micros), sum(bytes_in), sum(bytes_out) \
-        FROM usage WHERE minute >= ? AND minute < ?"
-        .to_owned();
-    let mut params = vec![
-        Value::Integer(rows::count(filter.from_minute)),
-        Value::Integer(rows::count(filter.until_minute)),
-    ];
-    let narrow = [
-        ("key", filter.key.map(|key| Value::Blob(key.bits().to_vec()))),
-        ("api", filter.api.clone().map(Value::Text)),
-        ("route", filter.route.clone().map(Value::Text)),
-        ("status", filter.status.map(|status| Value::Integer(status.into()))),
-    ];
-    for (column, value) in narrow {
-        let Some(value) = value else { continue };
-        sql.push_str(&format!(" AND {column} = ?"));
-        params.push(value);
-    }
-    sql.push_str(" GROUP BY api, route, key, status ORDER BY api, route, key, status LIMIT ?");
-    params.push(Value::Integer(filter.limit.clamp(1, 100_000).into()));
-    all(connection, &sql, rusqlite::params_from_iter(params), rows::usage_total)
 }
 
 /// What changed after `known`. Every revision has one entry, so a missing one is a gap.

@@ -1,28 +1,15 @@
 //! Writes that make no revision: usage and last uses as they come in from the data plane, and the store's own upkeep.
 
-use keyward_core::usage::{LastUse, UsageBatch, UsageScope, UsageSums};
+use keyward_core::usage::{LastUse, UsageBatch};
 use rusqlite::{Connection, params};
 
 use super::{
     faults::fault,
     reads,
     rows::{count, millis},
+    usage,
 };
 use crate::{error::StoreError, store::MaterialCheck};
-
-/// Adds to what is there. Each figure stays at its maximum rather than wrap: SQLite would turn it into a fraction.
-const ADD: &str = "
-INSERT INTO usage (minute, api, route, key, status, requests, latency_micros, bytes_in, bytes_out)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-ON CONFLICT (minute, api, route, key, status) DO UPDATE SET
-    requests = iif(requests > 9223372036854775807 - excluded.requests,
-        9223372036854775807, requests + excluded.requests),
-    latency_micros = iif(latency_micros > 9223372036854775807 - excluded.latency_micros,
-        9223372036854775807, latency_micros + excluded.latency_micros),
-    bytes_in = iif(bytes_in > 9223372036854775807 - excluded.bytes_in,
-        9223372036854775807, bytes_in + excluded.bytes_in),
-    bytes_out = iif(bytes_out > 9223372036854775807 - excluded.bytes_out,
-        9223372036854775807, bytes_out + excluded.bytes_out)";
 
 /// Cores report out of order: an older use never replaces a newer, but is counted.
 const USED: &str = "
@@ -31,20 +18,6 @@ UPDATE secrets SET
     last_used_from = iif(coalesce(last_used_at, 0) <= ?2, ?3, last_used_from),
     last_used_at = max(coalesce(last_used_at, 0), ?2)
 WHERE id = ?1";
-
-fn add(connection: &Connection, scope: &UsageScope, sums: &UsageSums) -> rusqlite::Result<usize> {
-    connection.prepare_cached(ADD)?.execute(params![
-        count(scope.minute),
-        scope.api,
-        scope.route,
-        scope.key.map(|key| key.bits().to_vec()).unwrap_or_default(),
-        scope.status,
-        count(sums.requests),
-        count(sums.latency_micros),
-        count(sums.bytes_in),
-        count(sums.bytes_out),
-    ])
-}
 
 fn used(connection: &Connection, last: &LastUse) -> rusqlite::Result<usize> {
     connection.prepare_cached(USED)?.execute(params![
@@ -57,9 +30,7 @@ fn used(connection: &Connection, last: &LastUse) -> rusqlite::Result<usize> {
 
 /// Takes in what one core has gathered.
 pub(super) fn record(connection: &Connection, batch: &UsageBatch) -> Result<(), StoreError> {
-    for (scope, sums) in &batch.rows {
-        add(connection, scope, sums).map_err(fault)?;
-    }
+    usage::add(connection, &batch.rows)?;
     for last in &batch.last_uses {
         used(connection, last).map_err(fault)?;
     }

@@ -13,7 +13,6 @@ use keyward_core::{
     member::Role,
     organization::{Organization, OrganizationState},
     time::Timestamp,
-    usage::UsageSums,
 };
 use rusqlite::{Row, types::ValueRef};
 use serde::{Serialize, de::DeserializeOwned};
@@ -22,7 +21,7 @@ use super::faults::fault;
 use crate::{
     change::{Actor, ActorKind, ChangeEntry, Interface, Revision, Subject},
     error::StoreError,
-    query::{AuditEntry, AuditId, SecretUse, UpstreamCredential, UsageTotal},
+    query::{AuditEntry, AuditId, SecretUse, UpstreamCredential},
     seal::SealedBytes,
     store::{MaterialCheck, MaterialKind},
 };
@@ -56,7 +55,7 @@ impl<'r> Cells<'r> {
     }
 
     /// The error for a cell that holds something else than `what`.
-    fn corrupt(&self, what: &str) -> StoreError {
+    pub(super) fn corrupt(&self, what: &str) -> StoreError {
         let id = match self.row.get_ref(0) {
             Ok(ValueRef::Integer(number)) => number.to_string(),
             Ok(ValueRef::Text(text)) => String::from_utf8_lossy(text).into_owned(),
@@ -382,30 +381,6 @@ pub(super) fn change_entry(row: &Row<'_>) -> Result<ChangeEntry, StoreError> {
     Ok(ChangeEntry {
         revision: Revision::new(cells.number(0, "revision")?),
         subject: cells.word(1, "subject", |kind| Subject::from_words(kind, subject))?,
-    })
-}
-
-/// A row of `api, route, key, status, first, last, requests, latency_micros, bytes_in, bytes_out`.
-pub(super) fn usage_total(row: &Row<'_>) -> Result<UsageTotal, StoreError> {
-    let cells = Cells::of("usage", row);
-    let key = match cells.bytes(2, "key")? {
-        [] => None,
-        _ => Some(KeyId::from_bits(cells.bits(2, "key")?)),
-    };
-    Ok(UsageTotal {
-        api: cells.text(0, "api")?.to_owned(),
-        route: cells.text(1, "route")?.to_owned(),
-        key,
-        status: cells.number(3, "status")?,
-        first_minute: cells.number(4, "minute")?,
-        last_minute: cells.number(5, "minute")?,
-        sums: UsageSums {
-            requests: cells.number(6, "requests")?,
-            latency_micros: cells.number(7, "latency_micros")?,
-            bytes_in: cells.number(8, "bytes_in")?,
-            bytes_out: cells.number(9, "bytes_out")?,
-            ..UsageSums::default()
-        },
     })
 }
 

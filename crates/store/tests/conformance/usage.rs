@@ -1,10 +1,12 @@
 //! What is promised of usage and last uses.
 
 use keyward_core::{
+    money::Money,
     time::Timestamp,
-    usage::{Exposure, LastUse, UsageBatch, UsageScope, UsageSums},
+    usage::{Exposure, LastUse, Latencies, Tokens, UsageBatch, UsageRow, UsageScope, UsageSums},
+    verdict::Reason,
 };
-use keyward_store::{Change, SecretUse, UsageFilter};
+use keyward_store::{Change, SecretUse, UsageBy, UsageFilter, UsageGrain, UsageGroup};
 
 use super::{Bed, commit, creation, key_id, later, secret_id, secret_of, trace, with_organization};
 
@@ -17,6 +19,7 @@ fn scope(minute: u64, key: Option<u64>, route: &str, status: u16) -> UsageScope 
         route: route.into(),
         key: key.map(key_id),
         status,
+        ..UsageScope::default()
     }
 }
 
@@ -31,7 +34,8 @@ fn sums(requests: u64) -> UsageSums {
 }
 
 fn batch(rows: Vec<(UsageScope, UsageSums)>) -> UsageBatch {
-    UsageBatch { rows, ..UsageBatch::default() }
+    let row = |(scope, sums)| UsageRow { scope, sums, ..UsageRow::default() };
+    UsageBatch { rows: rows.into_iter().map(row).collect(), ..UsageBatch::default() }
 }
 
 async fn fill(bed: &Bed) {
@@ -53,7 +57,13 @@ pub(crate) async fn usage_is_added_up_per_scope(bed: Bed) {
         .iter()
         .map(|t| {
             let minutes = (t.first_minute - MINUTE, t.last_minute - MINUTE);
-            (t.route.as_str(), t.key, t.status, minutes, t.sums)
+            (
+                t.group.route.as_deref().unwrap(),
+                t.group.key.unwrap(),
+                t.group.status.unwrap(),
+                minutes,
+                t.sums,
+            )
         })
         .collect();
     assert_eq!(
@@ -94,6 +104,8 @@ pub(crate) async fn figures_stay_at_their_maximum(bed: Bed) {
         latency_micros: u64::MAX,
         bytes_in: u64::MAX,
         bytes_out: u64::MAX,
+        tokens: Tokens { input: u64::MAX, output: u64::MAX, ..Tokens::default() },
+        cost: Money::from_billionths(u64::MAX),
         ..UsageSums::default()
     };
     for _ in 0..3 {
@@ -101,7 +113,8 @@ pub(crate) async fn figures_stay_at_their_maximum(bed: Bed) {
     }
     let totals = bed.store.usage(&UsageFilter::minutes(MINUTE, MINUTE + 1)).await.unwrap();
     let [total] = totals.as_slice() else { panic!("{totals:?}") };
-    for figure in [total.sums.requests, total.sums.bytes_in, total.sums.bytes_out] {
+    let UsageSums { requests, bytes_in, bytes_out, tokens, cost, .. } = total.sums;
+    for figure in [requests, bytes_in, bytes_out, tokens.input, tokens.output, cost.billionths()] {
         assert!(figure >= i64::MAX as u64, "{figure}");
     }
 }
@@ -201,4 +214,182 @@ pub(crate) async fn exposures_in_a_batch_are_left_to_the_caller(bed: Bed) {
     }];
     bed.store.record(UsageBatch { exposures, ..UsageBatch::default() }).await.unwrap();
     assert_eq!(bed.store.key(key_id(1)).await.unwrap(), before);
+}
+
+/// The begin of a day, in minutes.
+const DAY: u64 = 20_000 * 24 * 60;
+
+/// A request at `minute` of the day, of an organization's key for a model.
+fn one(minute: u64, organization: &str, key: u64, model: &str) -> UsageRow {
+    let mut latencies = Latencies::default();
+    latencies.add(1000 * key);
+    UsageRow {
+        scope: UsageScope {
+            minute: DAY + minute,
+            organization: organization.into(),
+            api: "api".into(),
+            route: "/v1".into(),
+            key: Some(key_id(key)),
+            model: model.into(),
+            status: 200,
+            reason: None,
+        },
+        sums: UsageSums {
+            requests: 1,
+            latency_micros: 1000 * key,
+            tokens: Tokens { input: 3, cached: 1, cache_written: 2, output: 5, reasoning: 4 },
+            estimated: 1,
+            cost: Money::from_billionths(7),
+            ..UsageSums::default()
+        },
+        latencies,
+    }
+}
+
+/// Two days of two organizations: a request a minute of the one, one an hour of the other, half of these refused.
+async fn fill_two_days(bed: &Bed) {
+    let ours = (0..2880).map(|minute| one(minute, "ours", 1 + minute % 2, "small"));
+    let others = (0..48).map(|hour| {
+        let mut row = one(hour * 60, "others", 9, "large");
+        if hour % 2 == 0 {
+            (row.scope.status, row.scope.reason) = (429, Some(Reason::RateLimited));
+        }
+        row
+    });
+    let rows: Vec<_> = ours.chain(others).collect();
+    for rows in rows.chunks(500) {
+        let batch = UsageBatch { rows: rows.to_vec(), ..UsageBatch::default() };
+        bed.store.record(batch).await.unwrap();
+    }
+}
+
+fn asked(from: u64, until: u64, by: &[UsageBy]) -> UsageFilter {
+    UsageFilter { by: by.to_vec(), ..UsageFilter::minutes(DAY + from, DAY + until) }
+}
+
+pub(crate) async fn every_range_is_added_up_exactly_whatever_rows_it_is_made_of(bed: Bed) {
+    fill_two_days(&bed).await;
+    for (from, until) in
+        [(0, 2880), (0, 1440), (1, 2879), (59, 61), (61, 1441), (7, 7), (1439, 1441)]
+    {
+        let filter =
+            UsageFilter { organization: Some("ours".to_owned()), ..asked(from, until, &[]) };
+        let totals = bed.second.usage(&filter).await.unwrap();
+        let requests: Vec<_> = totals.iter().map(|total| total.sums.requests).collect();
+        let expected = if from < until { vec![until - from] } else { vec![] };
+        assert_eq!(requests, expected, "{from} to {until}");
+        for total in totals {
+            assert_eq!((total.first_minute, total.last_minute + 1), (DAY + from, DAY + until));
+            assert_eq!(total.latencies.total(), total.sums.requests);
+            assert_eq!(total.sums.tokens.reasoning, 4 * total.sums.requests);
+            assert_eq!(total.sums.cost, Money::from_billionths(7 * total.sums.requests));
+            assert_eq!(total.sums.estimated, total.sums.requests);
+        }
+    }
+    // Cut by hours, what an end stands in is added up as a whole.
+    let hours = UsageFilter { finest: UsageGrain::Hour, ..asked(61, 119, &[]) };
+    assert_eq!(bed.store.usage(&hours).await.unwrap()[0].sums.requests, 61);
+}
+
+pub(crate) async fn usage_is_told_apart_by_whatever_is_asked(bed: Bed) {
+    fill_two_days(&bed).await;
+    let counts = async |filter: UsageFilter| -> Vec<(UsageGroup, u64)> {
+        let totals = bed.store.usage(&filter).await.unwrap();
+        totals.into_iter().map(|total| (total.group, total.sums.requests)).collect()
+    };
+    let group = UsageGroup::default;
+    let by = |by: &[UsageBy]| asked(0, 2880, by);
+    let organization = |id: &str| UsageGroup { organization: Some(id.to_owned()), ..group() };
+    assert_eq!(
+        counts(by(&[UsageBy::Organization])).await,
+        [(organization("others"), 48), (organization("ours"), 2880)]
+    );
+    let model = |id: &str| UsageGroup { model: Some(id.to_owned()), ..group() };
+    assert_eq!(counts(by(&[UsageBy::Model])).await, [(model("large"), 48), (model("small"), 2880)]);
+    let key = |number: u64| UsageGroup { key: Some(Some(key_id(number))), ..group() };
+    assert_eq!(counts(by(&[UsageBy::Key])).await, [(key(1), 1440), (key(2), 1440), (key(9), 48)]);
+    let status = |status, reason| UsageGroup {
+        status: Some(status),
+        reason: Some(reason),
+        ..UsageGroup::default()
+    };
+    assert_eq!(
+        counts(by(&[UsageBy::Status, UsageBy::Reason])).await,
+        [(status(200, None), 2904), (status(429, Some(Reason::RateLimited)), 24)]
+    );
+    let day = |day: u64| UsageGroup { start: Some(DAY + day * 1440), ..group() };
+    let days = UsageFilter { grain: Some(UsageGrain::Day), ..by(&[]) };
+    assert_eq!(counts(days).await, [(day(0), 1464), (day(1), 1464)]);
+    let hours = UsageFilter { grain: Some(UsageGrain::Hour), ..asked(60, 121, &[]) };
+    let hour = |hour: u64| UsageGroup { start: Some(DAY + hour * 60), ..group() };
+    assert_eq!(counts(hours).await, [(hour(1), 61), (hour(2), 61)]);
+
+    let all = bed.store.usage(&by(&[])).await.unwrap();
+    assert_eq!((all[0].errors, all[0].refusals, all[0].sums.requests), (24, 24, 2928));
+    for (filter, expected) in [
+        (UsageFilter { key: Some(key_id(9)), ..by(&[]) }, 48),
+        (
+            UsageFilter {
+                key: Some(key_id(1)),
+                grain: Some(UsageGrain::Minute),
+                ..asked(0, 4, &[])
+            },
+            1,
+        ),
+        (UsageFilter { model: Some("large".to_owned()), ..by(&[]) }, 48),
+        (UsageFilter { reason: Some(Reason::RateLimited), ..by(&[]) }, 24),
+        (UsageFilter { status: Some(200), organization: Some("others".to_owned()), ..by(&[]) }, 24),
+    ] {
+        assert_eq!(counts(filter.clone()).await[0].1, expected, "{filter:?}");
+    }
+}
+
+pub(crate) async fn pages_of_usage_make_up_the_whole(bed: Bed) {
+    fill_two_days(&bed).await;
+    for (grain, by) in [
+        (Some(UsageGrain::Hour), vec![UsageBy::Organization, UsageBy::Key]),
+        (Some(UsageGrain::Hour), vec![]),
+        (None, vec![UsageBy::Key, UsageBy::Status]),
+    ] {
+        let whole = UsageFilter { grain, ..asked(0, 2880, &by) };
+        let expected = bed.store.usage(&whole).await.unwrap();
+        let mut pages = vec![];
+        loop {
+            let after = pages.last().map(|last: &keyward_store::UsageTotal| last.group.clone());
+            let page = UsageFilter { after, limit: 3, ..whole.clone() };
+            let found = bed.store.usage(&page).await.unwrap();
+            assert!(found.len() <= 3);
+            if found.is_empty() {
+                break;
+            }
+            pages.extend(found);
+        }
+        assert!(expected.len() > 3);
+        assert_eq!(pages, expected);
+    }
+}
+
+pub(crate) async fn old_usage_is_cleared_grain_by_grain(bed: Bed) {
+    fill_two_days(&bed).await;
+    let requests = async |grain, until| -> u64 {
+        let filter = UsageFilter { grain: Some(grain), ..asked(0, until, &[]) };
+        bed.store.usage(&filter).await.unwrap().iter().map(|total| total.sums.requests).sum()
+    };
+    let clear = async |grain, before| -> u64 {
+        let (mut gone, mut next) = (0, Some(String::new()));
+        while let Some(from) = next {
+            let (rows, goes_on) = bed.second.clear_usage(grain, DAY + before, &from).await.unwrap();
+            assert!(rows <= 1100, "a piece is no more than some thousand rows: {rows}");
+            (gone, next) = (gone + rows, goes_on);
+        }
+        gone
+    };
+    assert_eq!(clear(UsageGrain::Minute, 0).await, 0);
+    assert_eq!(clear(UsageGrain::Minute, 120).await, 122);
+    assert_eq!(requests(UsageGrain::Minute, 2880).await, 2928 - 122);
+    assert_eq!(requests(UsageGrain::Hour, 2880).await, 2928);
+    assert_eq!(clear(UsageGrain::Minute, 2880).await, 2928 - 122);
+    assert_eq!(clear(UsageGrain::Hour, 1440).await, 48 + 24);
+    assert_eq!(clear(UsageGrain::Day, 1440).await, 4);
+    assert_eq!(requests(UsageGrain::Day, 2880).await, 1464);
 }

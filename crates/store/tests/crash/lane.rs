@@ -11,7 +11,7 @@ use keyward_core::{
     member::User,
     organization::{Organization, OrganizationState},
     time::Timestamp,
-    usage::{LastUse, UsageBatch, UsageScope, UsageSums},
+    usage::{LastUse, UsageBatch, UsageRow, UsageScope, UsageSums},
 };
 use keyward_store::{
     Actor, Change, Interface, KeyUpdate, OrganizationUpdate, PasswordHash, PlanChoice, SealedBytes,
@@ -361,10 +361,11 @@ impl Lane {
             route: "/v1/models".into(),
             key: Some(key),
             status: 200,
+            ..UsageScope::default()
         };
         let from = "203.0.113.7".parse().unwrap();
         let last = LastUse { secret: last.id, at, from, requests: 2 };
-        let (rows, last_uses) = (vec![(scope, sums)], vec![last]);
+        let (rows, last_uses) = (vec![UsageRow { scope, sums, ..UsageRow::default() }], vec![last]);
         let batch = UsageBatch { rows, last_uses, exposures: vec![], upgrades: vec![] };
         held.requests += 2;
         self.push_untold(Deed::Record(batch), held.facts());

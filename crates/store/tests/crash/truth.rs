@@ -218,7 +218,7 @@ async fn invitations_and_requests(store: &dyn Store, facts: &mut Facts) {
 /// What is written beside the keys: words, uses, exposures, usage, answers.
 async fn figures(store: &dyn Store, database: &Connection, facts: &mut Facts) {
     for total in store.usage(&UsageFilter::minutes(0, u64::MAX / 2)).await.unwrap() {
-        let key = total.key.unwrap();
+        let key = total.group.key.flatten().unwrap();
         facts.insert(format!("usage {key}"), total.sums.requests.to_string());
     }
     let mut words: BTreeMap<KeyId, Vec<String>> = BTreeMap::new();

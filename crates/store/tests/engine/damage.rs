@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc};
 use crate::conformance::{
     NOW, commit, creation, key_id, later, organization_id, secret_of, with_organization,
 };
-use keyward_core::usage::{LastUse, UsageBatch, UsageScope, UsageSums};
+use keyward_core::usage::{LastUse, UsageBatch, UsageRow, UsageScope, UsageSums};
 use keyward_store::{
     AuditFilter, Change, KeyFilter, Page, Revision, SealedBytes, Store, StoreError, UsageFilter,
 };
@@ -34,6 +34,7 @@ async fn fill(folder: &Path) {
         route: "/".into(),
         key: Some(key_id(1)),
         status: 200,
+        ..UsageScope::default()
     };
     let last = LastUse {
         secret: secret_of(1, 1).id,
@@ -43,7 +44,7 @@ async fn fill(folder: &Path) {
     };
     let sums = UsageSums { requests: 1, ..UsageSums::default() };
     let batch = UsageBatch {
-        rows: vec![(scope, sums)],
+        rows: vec![UsageRow { scope, sums, ..UsageRow::default() }],
         last_uses: vec![last],
         exposures: vec![],
         upgrades: vec![],
@@ -103,9 +104,11 @@ async fn a_damaged_row_is_named_and_the_others_stay_readable() {
         ("audit", "subject = 'nothing'"),
         ("audit", "before = '{'"),
         ("change_feed", "subject_kind = 'ghost'"),
-        ("usage", "status = 70000"),
-        ("usage", "key = x'01'"),
-        ("usage", "requests = -1"),
+        ("usage_sums", "status = 70000"),
+        ("usage_sums", "key = x'01'"),
+        ("usage_sums", "requests = -1"),
+        ("usage_sums", "reason = 'none of them'"),
+        ("usage_sums", "latencies = x'80'"),
     ];
     let whole = tempfile::tempdir().unwrap();
     fill(whole.path()).await;

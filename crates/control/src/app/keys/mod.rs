@@ -62,7 +62,11 @@ impl Issued {
 
 impl Control {
     /// A key that the caller may see. One of another organization does not exist for them.
-    async fn seen_key(&self, context: &Context, id: KeyId) -> Result<KeyRecord, ControlError> {
+    pub(in crate::app) async fn seen_key(
+        &self,
+        context: &Context,
+        id: KeyId,
+    ) -> Result<KeyRecord, ControlError> {
         let record = self.existing_key(id).await?;
         let seen = context.require(Right::ReadKeys, &record.key.organization);
         seen.map(|()| record).map_err(|error| match error {

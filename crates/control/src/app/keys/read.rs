@@ -10,7 +10,9 @@ use keyward_core::{
     organization::OrganizationState,
     time::Timestamp,
 };
-use keyward_store::{Ending, KeyFilter, KeyRecord, Page as StorePage, UsageFilter, Word};
+use keyward_store::{
+    Ending, KeyFilter, KeyRecord, Page as StorePage, UsageFilter, UsageGrain, Word,
+};
 
 use super::super::Control;
 use crate::{context::Context, error::ControlError, propagation::in_force, views};
@@ -154,6 +156,8 @@ impl Control {
         let record = self.seen_key(context, id).await?;
         let uses = self.store.secret_uses(id).await?;
         let mut filter = UsageFilter::minutes(0, now.as_minutes().saturating_add(2));
+        filter.finest = UsageGrain::Day;
+        filter.organization = Some(record.key.organization.to_string());
         filter.key = Some(id);
         let totals = self.store.usage(&filter).await?;
         let notes = self.notes(&record, now).await?;

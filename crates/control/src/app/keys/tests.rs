@@ -6,7 +6,7 @@ use keyward_api::{ErrorCode, KeyStateView, SecretStateView};
 use keyward_core::{
     id::{KeyId, SecretId},
     key::Rotation,
-    usage::{LastUse, UsageBatch, UsageScope, UsageSums},
+    usage::{LastUse, UsageBatch, UsageRow, UsageScope, UsageSums},
 };
 use keyward_store::{AuditFilter, Interface};
 
@@ -150,22 +150,25 @@ async fn rotation_shows_who_still_uses_the_old_secret() {
     let later = NOW.plus(Duration::from_secs(60));
     let used =
         LastUse { secret: issued.secret, at: later, from: [192, 0, 2, 7].into(), requests: 1 };
-    let row = (
-        UsageScope {
+    let row = UsageRow {
+        scope: UsageScope {
             minute: NOW.as_minutes(),
+            organization: "acme".into(),
             api: "main".into(),
             route: "/v1/x".into(),
             key: Some(id),
             status: 200,
+            ..UsageScope::default()
         },
-        UsageSums {
+        sums: UsageSums {
             requests: 4,
             latency_micros: 2_000,
             bytes_in: 10,
             bytes_out: 20,
             ..UsageSums::default()
         },
-    );
+        ..UsageRow::default()
+    };
     let batch =
         UsageBatch { rows: vec![row], last_uses: vec![used], exposures: vec![], upgrades: vec![] };
     fixture.folder.store().record(batch).await.unwrap();

@@ -103,6 +103,11 @@ pub(super) const OPERATIONS: &[(&str, &str, &str, May)] = &[
     ("POST", "/v1/keys/{key}/rotate", r#"{"overlap_seconds":60}"#, From(Administrator)),
     ("POST", "/v1/keys/{key}/secrets/{secret}/retire", "", From(Administrator)),
     ("POST", "/v1/keys/{key}/revoke", "", From(Administrator)),
+    ("GET", "/v1/organizations/{organization}/usage", "", From(Viewer)),
+    ("GET", "/v1/organizations/{organization}/usage/export", "", From(Viewer)),
+    ("GET", "/v1/keys/{key}/usage", "", From(Viewer)),
+    ("GET", "/v1/usage", "", Operators),
+    ("GET", "/v1/usage/export", "", Operators),
     ("GET", "/v1/organizations/{organization}/key-requests", "", From(Viewer)),
     (
         "POST",

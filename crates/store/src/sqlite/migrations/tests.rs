@@ -25,11 +25,12 @@ use crate::{
     change::{Actor, Change, Feed, Interface, KeyUpdate, Revision, Subject},
     once::RequestKey,
     people::{Identity, InvitationState, TokenDigest},
-    query::{AuditFilter, KeyFilter, KeyRecord, Loaded, Page, UsageFilter},
+    query::{AuditFilter, KeyFilter, KeyRecord, Loaded, Page},
     requests::KeyRequestState,
     rules::Entry,
     sqlite::{SqliteStore, connection},
     store::Store,
+    usage::{UsageFilter, UsageGrain},
     words::Word,
 };
 
@@ -125,6 +126,11 @@ const ROWS_OF_STEP_8: &str = "
     INSERT INTO answers VALUES ('usr_a', CAST(printf('%032s', 'chosen') AS BLOB), zeroblob(32), 'made', x'5ea1ed',
         9000000000000, 9000000000000);";
 
+/// From step 9 on: usage of a model, refused, at each grain.
+const ROWS_OF_STEP_9: &str = "
+    INSERT INTO usage_sums SELECT value, 'org', 36000000, x'ad0000000000000000000000000000ad', 'api', '/v1', 'small', 429,
+        'rate_limited', 5, 50, 1, 1, 7, 0, 0, 1, 0, 0, 9, 36000001, 36000002, x'0105' FROM json_each('[0,1,2]');";
+
 /// From the step of plans on: a plan, a price, and limits where they stand.
 const ROWS_OF_PLANS: &str = "
     INSERT INTO plans VALUES ('Premium', '[{\"name\":\"a\",\"kind\":\"concurrency\",\"amount\":4}]', 21);
@@ -134,7 +140,7 @@ const ROWS_OF_PLANS: &str = "
     UPDATE keys SET limits = '[{\"name\":\"c\",\"kind\":\"concurrency\",\"amount\":2}]' WHERE name = 'Owned by Ada';";
 
 /// The step of plans.
-const PLANS: i64 = 9;
+const PLANS: i64 = 10;
 
 /// From the step of counters on: what a limit had counted.
 const ROWS_OF_COUNTERS: &str =
@@ -148,6 +154,7 @@ const ROWS: [&str; LATER.len()] = [
     ROWS_OF_STEP_6,
     ROWS_OF_STEP_7,
     ROWS_OF_STEP_8,
+    ROWS_OF_STEP_9,
     ROWS_OF_PLANS,
     ROWS_OF_COUNTERS,
 ];
@@ -262,8 +269,14 @@ async fn the_first_rows_read_back(store: &SqliteStore, many: u32) {
     assert_eq!(revoked.key.state, KeyState::Revoked);
     assert_eq!(found(store, "bill").await.len(), many as usize);
     assert_eq!(found(store, "export 3").await[0], numbered(3));
-    let usage = store.usage(&UsageFilter::minutes(0, 40_000_000)).await.unwrap();
-    assert_eq!((usage[0].key, usage[0].sums.requests), (Some(key.id), 3));
+    let mut asked = UsageFilter::minutes(0, 40_000_000);
+    asked.organization = Some("org".to_owned());
+    for finest in UsageGrain::ALL {
+        // What was kept by minutes alone stands at every grain, and belongs to the key's organization.
+        let usage = store.usage(&UsageFilter { finest, ..asked.clone() }).await.unwrap();
+        assert_eq!((usage[0].group.key, usage[0].sums.requests), (Some(Some(key.id)), 3));
+        assert_eq!((usage[0].first_minute, usage[0].sums.latency_micros), (30_000_000, 40));
+    }
     assert_eq!(store.upstream_credentials().await.unwrap()[0].sealed.as_bytes(), b"\x5e\xa1\xed");
     let mut loaded = 0;
     store.load(&mut |item| loaded += usize::from(matches!(item, Loaded::Key(_)))).await.unwrap();
@@ -309,6 +322,15 @@ async fn the_later_rows_read_back(store: &SqliteStore, step: i64) {
         let answered = store.answer(&request, NOW).await.unwrap().unwrap();
         assert_eq!(answered.made, "made");
     }
+}
+
+/// Usage is told by model and reason from step 9 on.
+async fn usage_reads_back(store: &SqliteStore, step: i64) {
+    let mut asked = UsageFilter::minutes(0, 40_000_000);
+    asked.model = Some("small".to_owned());
+    let usage = store.usage(&asked).await.unwrap();
+    let told: Vec<_> = usage.iter().map(|one| (one.refusals, one.latencies.total())).collect();
+    assert_eq!(told, if step >= 9 { vec![(5, 5)] } else { vec![] });
 }
 
 /// Where limits stand, from the step of plans on; before it there are none.
@@ -373,6 +395,7 @@ async fn is_sound(database: &Path, step: i64, many: u32) {
     let store = opened(database, step);
     the_first_rows_read_back(&store, many).await;
     the_later_rows_read_back(&store, step).await;
+    usage_reads_back(&store, step).await;
     limits_read_back(&store, step >= PLANS).await;
     the_history_is_whole(&store).await;
     addresses_are_proven_as_they_were(database, step);
