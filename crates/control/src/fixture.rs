@@ -75,6 +75,7 @@ pub(crate) fn api(name: &str, profile: &Arc<Profile>) -> Api {
         prefixes: vec!["/".into()],
         upstream: 0,
         https: Https::Optional,
+        ask_for_usage: true,
     }
 }
 

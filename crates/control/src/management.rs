@@ -27,5 +27,6 @@ pub fn api(profile: Arc<Profile>) -> Result<Api, NotAnId> {
         // It is forwarded to nowhere: without a host it is never found.
         upstream: usize::MAX,
         https: Https::Required,
+        ask_for_usage: true,
     })
 }

@@ -217,6 +217,7 @@ impl World {
             prefixes: vec!["/".into()],
             upstream: 0,
             https: profile.https,
+            ask_for_usage: true,
             profile: profile.clone(),
         };
         let policy = Policy::new(vec![api], vec![], profile, Some(Duration::from_secs(60)))?;

@@ -32,6 +32,8 @@ pub struct Api {
     pub upstream: usize,
     /// Whether requests may come in the clear: the profile's word, unless the configuration says otherwise.
     pub https: Https,
+    /// Whether streams are made to tell their usage where their clients did not ask for it.
+    pub ask_for_usage: bool,
 }
 
 /// Where an API's requests go.

@@ -165,6 +165,8 @@ pub struct Permit {
     pub(crate) organization: crate::directory::OrganizationSlot,
     /// What the key may do.
     pub(crate) permissions: PermissionSet,
+    /// The model that the request names.
+    pub(crate) model: Option<Box<str>>,
 }
 
 impl Permit {
@@ -186,6 +188,11 @@ impl Permit {
     /// What the key may do.
     pub const fn permissions(&self) -> PermissionSet {
         self.permissions
+    }
+
+    /// The model that the request names, where its route binds one.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
     }
 }
 

@@ -28,6 +28,7 @@ use crate::{
     clock,
     connection::Connection,
     forward, guard,
+    meter::Meter,
     record::Ticket,
     refusal::{self, Refused},
     reply::Reply,
@@ -144,7 +145,7 @@ impl<'w> Exchange<'w> {
             secure: self.secure,
             request_id: &self.request_id,
         };
-        forward::forward(way, permit, upload).await
+        forward::forward(way, permit, upload, ticket).await
     }
 
     /// Gives the request the API's words and a number in its form.
@@ -222,7 +223,7 @@ impl<'w> Exchange<'w> {
             Progress::Decided(Verdict::Permit(permit)) => {
                 // Who may not is told so, whatever the size of what it sends; who may, before it is taken.
                 body.as_ref().map_or(Ok(()), |body| check_length(body, most))?;
-                let upload = match (whole, body.take()) {
+                let mut upload = match (whole, body.take()) {
                     (Some(whole), _) => Upload::whole(whole.bytes, whole.held),
                     (None, Some(stream)) => {
                         Upload::stream(stream, most.unwrap_or(u64::MAX), ticket.upload.clone())
@@ -230,6 +231,9 @@ impl<'w> Exchange<'w> {
                     (None, None) => return Err(undecided()),
                 };
                 ticket.accepted(permit.key(), permit.secret(), self.client, now);
+                let policy = self.snapshot.policy();
+                ticket.meter =
+                    Meter::open(&self.worker.meters, policy, api, route, &mut upload, None);
                 if let Some(upgrade) = decide::upgrade(self.snapshot, &facts, &caller) {
                     self.worker.recorder.borrow_mut().upgraded(upgrade);
                 }

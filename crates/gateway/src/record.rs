@@ -16,7 +16,10 @@ use keyward_core::{
     usage::{Exposure, LastUse, Upgrade, UsageBatch, UsageScope, UsageSink, UsageSums},
 };
 
-use crate::{body::UploadState, clock, connection::InFlight, request::RequestHead, worker::Worker};
+use crate::{
+    body::UploadState, clock, connection::InFlight, meter::Meter, request::RequestHead,
+    worker::Worker,
+};
 
 /// The client left before there was an answer; nobody is ever sent this status.
 const CLIENT_LEFT: u16 = 499;
@@ -184,6 +187,8 @@ pub(crate) struct Ticket {
     accepted_from: Option<IpAddr>,
     status: u16,
     pub(crate) sums: UsageSums,
+    /// Reads what it uses, where that is known of its route.
+    pub(crate) meter: Option<Box<Meter>>,
     log: Option<Box<LogLine>>,
 }
 
@@ -206,6 +211,7 @@ impl Ticket {
             accepted_from: None,
             status: CLIENT_LEFT,
             sums: UsageSums { requests: 1, ..UsageSums::default() },
+            meter: None,
             log: None,
         }
     }
@@ -260,6 +266,9 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let latency = self.started.elapsed();
         self.sums.bytes_in += self.upload.bytes.get();
+        if let Some(mut meter) = self.meter.take() {
+            meter.settle(self.upload.sent.get(), &mut self.sums);
+        }
         self.sums.latency_micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         let now = self.began.plus(latency);
         let mut recorder = self.worker.recorder.borrow_mut();

@@ -8,6 +8,7 @@ use toml::Spanned;
 use crate::{
     binding::BindingKind,
     key::format::{Alphabet, Checksum},
+    metering::{Metered, MeteringSource},
 };
 
 /// The whole file.
@@ -28,7 +29,7 @@ pub(super) struct Source {
     pub(super) refusals: RefusalsSource,
     pub(super) request_id: Option<Spanned<RequestIdSource>>,
     pub(super) limits: Option<Spanned<Limits>>,
-    pub(super) metering: Option<Spanned<Metering>>,
+    pub(super) metering: Option<Spanned<MeteringSource>>,
     pub(super) demo: Option<Spanned<Demo>>,
 }
 
@@ -162,6 +163,9 @@ pub struct RouteSource {
     pub(super) bindings: Vec<BindingSource>,
     /// Most bytes of a request body.
     pub(super) body_limit: Option<u64>,
+    /// What of its requests' language-model tokens is counted. Left out, a POST that binds a model is a model's call, and any
+    /// other counts what its answer tells.
+    pub(super) metered: Option<Metered>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -245,41 +249,6 @@ pub struct Plan {
     pub name: String,
     /// Requests in any minute; left out where each organization has its own.
     pub requests_per_minute: Option<u64>,
-}
-
-/// Where an answer tells what it used.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Metering {
-    /// In a JSON answer. An API whose answers spell it in several ways has one entry for each; those that point at
-    /// nothing say nothing.
-    #[serde(default)]
-    pub response: Vec<UsagePointers>,
-    /// In the events of a stream. A later event's count replaces an earlier one's.
-    #[serde(default)]
-    pub stream: Vec<UsagePointers>,
-}
-
-/// JSON pointers to counts of language-model tokens.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UsagePointers {
-    /// The event's name, where only one kind of event tells it.
-    pub event: Option<String>,
-    /// Tokens read.
-    pub input: Option<String>,
-    /// Tokens written.
-    pub output: Option<String>,
-    /// Of the tokens read, those from a cache.
-    pub cached: Option<String>,
-    /// Of the tokens written, those of reasoning.
-    pub reasoning: Option<String>,
-}
-
-impl UsagePointers {
-    pub(super) fn pointers(&self) -> impl Iterator<Item = &String> {
-        [&self.input, &self.output, &self.cached, &self.reasoning].into_iter().flatten()
-    }
 }
 
 /// What `keyward demo` shows of a profile: where it is reached, who calls, and what the built-in upstream answers.

@@ -75,6 +75,7 @@ fn api(name: &str, profile: Arc<Profile>, hosts: &[&str], prefixes: &[&str]) -> 
         prefixes: prefixes.iter().map(|prefix| (*prefix).into()).collect(),
         upstream: 0,
         https: profile.https,
+        ask_for_usage: true,
         profile,
     }
 }

@@ -2,6 +2,7 @@
 //! clients parse. (That the vendors' SDKs do is tested with these SDKs.)
 
 use keyward_core::{
+    metering::{Estimate, Form, Metered, Reader, Used},
     policy::{Api, Policy},
     profile::{Demo, DemoAnswer, Profile},
     route::{Method, PathPattern, RouteMatch, Routes},
@@ -144,6 +145,7 @@ fn all_stand_together_on_one_port_and_the_longer_prefix_wins() {
             prefixes: demo.prefixes.iter().map(|prefix| prefix.as_str().into()).collect(),
             upstream: 0,
             https: profile.https,
+            ask_for_usage: true,
             profile: Arc::new(profile),
         });
     }
@@ -203,26 +205,20 @@ fn usage_stands_where_metering_looks_for_it() {
         let profile = compiled(name);
         let demo = profile.demo.clone().unwrap();
         let answer = answer_to(&demo, "POST", path);
-        let body: Value = serde_json::from_str(&filled(&answer.body)).unwrap();
-        let read = |value: &Value, pointer: &Option<String>| {
-            value.pointer(pointer.as_deref().unwrap_or("/-")).and_then(Value::as_u64)
+        let estimate = Estimate { metered: Metered::Both, read: 77, ..Estimate::default() };
+        let used = |form, pieces: Vec<String>| {
+            let mut reader = Reader::new(form);
+            pieces.iter().for_each(|piece| reader.read(&profile.metering, piece.as_bytes()));
+            reader.end(&profile.metering);
+            reader.used(&estimate)
         };
-        let spellings = &profile.metering.response;
-        assert!(spellings.iter().any(|u| read(&body, &u.input) > Some(0)), "{name} {path}");
-        assert!(spellings.iter().any(|u| read(&body, &u.output) > Some(0)), "{name} {path}");
-        let (mut input, mut output) = (None, None);
-        for event in &answer.events {
-            let data = filled(event);
-            let data = data.split("data: ").nth(1).unwrap();
-            let Ok(json) = serde_json::from_str::<Value>(data) else { continue };
-            for usage in &profile.metering.stream {
-                if usage.event.as_deref().is_some_and(|event| json["type"] != event) {
-                    continue;
-                }
-                input = read(&json, &usage.input).or(input);
-                output = read(&json, &usage.output).or(output);
-            }
+        let whole = used(Form::Json, vec![filled(&answer.body)]);
+        let events = answer.events.iter().map(|event| format!("{}\n\n", filled(event)));
+        let streamed = used(Form::Events, events.collect());
+        for Used { tokens, estimated } in [whole, streamed] {
+            assert!(!estimated, "{name} {path}: {tokens:?}");
+            assert!(tokens.input > 0 && tokens.output > 0, "{name} {path}: {tokens:?}");
         }
-        assert_eq!((input, output.is_some()), (Some(9), true), "{name} {path}");
+        assert_eq!(whole.tokens.input, streamed.tokens.input, "{name} {path}");
     }
 }

@@ -396,6 +396,7 @@ fn policy(target: Target, stale_after: Option<Duration>) -> Policy {
             prefixes: vec!["/".into()],
             upstream: 0,
             https: profile.https,
+            ask_for_usage: true,
             profile,
         }
     };

@@ -1,6 +1,7 @@
 //! Which answer of a profile's demo a request gets, with its holes filled.
 
 use keyward_core::{
+    metering::Metered,
     permission::PermissionSet,
     profile::{Demo, DemoAnswer},
     route::{Method, ParamName, PathPattern, Route, RouteMatch, Routes},
@@ -40,6 +41,7 @@ impl Answers {
                 requires_name: "".into(),
                 bindings: vec![],
                 body_limit: None,
+                metered: Metered::No,
             })
         };
         let routes = demo.answers.iter().filter_map(route).collect();
