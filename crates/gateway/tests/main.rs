@@ -21,6 +21,7 @@ mod drain;
 mod engine;
 mod floods;
 mod headers;
+mod metering;
 mod recording;
 mod starting;
 mod streaming;

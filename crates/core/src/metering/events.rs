@@ -132,6 +132,10 @@ impl Events {
                 self.after_cr = piece.get(at) == Some(&b'\r');
                 at += 1;
                 if self.line_ends(hears) {
+                    if self.after_cr && piece.get(at) == Some(&b'\n') {
+                        self.after_cr = false;
+                        at += 1;
+                    }
                     return (at, Some(self.has_data));
                 }
             }

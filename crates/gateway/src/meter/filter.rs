@@ -13,6 +13,8 @@ const LARGEST_EVENT: usize = 1024 * 1024;
 pub(super) struct Filter {
     /// What came of an event that has not ended.
     held: Vec<u8>,
+    /// The last event ended with CR at a piece's end, and whether it was passed: a LF behind it belongs to it.
+    after_cr: Option<bool>,
     /// The event was too large to wait for; nothing is taken out any more.
     gave_up: bool,
 }
@@ -27,15 +29,24 @@ impl Filter {
         let mut out = Vec::with_capacity(self.held.len() + piece.len());
         let mut rest = &piece[..];
         while !rest.is_empty() {
+            if let Some(passed) = self.after_cr.take()
+                && let Some((b'\n', more)) = rest.split_first()
+            {
+                reader.read_event(metering, b"\n");
+                out.extend(passed.then_some(b'\n'));
+                rest = more;
+                continue;
+            }
             let (read, end) = reader.read_event(metering, rest);
             let (event, more) = rest.split_at_checked(read).unwrap_or((rest, &[]));
             self.held.extend_from_slice(event);
             rest = more;
-            match end {
-                Some(end) if end.is_extra => self.held.clear(),
-                Some(_) => out.append(&mut self.held),
-                None => {}
+            let Some(end) = end else { continue };
+            self.after_cr = self.held.ends_with(b"\r").then_some(!end.is_extra);
+            if !end.is_extra {
+                out.extend_from_slice(&self.held);
             }
+            self.held.clear();
         }
         if self.held.len() > LARGEST_EVENT {
             self.gave_up = true;

@@ -60,7 +60,7 @@ pub fn millis(millis: u64) -> Duration {
 pub const UPSTREAM_SECRET: &str = "Bearer what-the-upstream-knows";
 
 /// The APIs of the world: name, which is its host's first label, and what its profile says beside the default's words.
-const APIS: [(&str, &str); 9] = [
+const APIS: [(&str, &str); 10] = [
     ("bearer", ""),
     ("header", "[credential]\nslots = [{ header = \"X-API-Key\" }]"),
     ("query", "[credential]\nslots = [{ query = \"key\" }]"),
@@ -78,7 +78,24 @@ const APIS: [(&str, &str); 9] = [
     ("cookie", "[credential]\nslots = [{ header = \"Cookie\" }]"),
     ("protocol", "[credential]\nslots = [{ header = \"Sec-WebSocket-Protocol\" }]"),
     ("numbered", "[request_id]\nheader = \"request-id\"\nprefix = \"num_\""),
+    ("metered", METERED),
 ];
+
+/// A chat's usage, told at its end, in a stream only when it is asked for.
+const METERED: &str = r#"
+[metering]
+response = [{ input = "/usage/in", output = "/usage/out", cached = "/usage/cached" }]
+stream = [{ input = "/usage/in", output = "/usage/out", cached = "/usage/cached" }]
+text = ["/choices/*/text"]
+[metering.include_usage]
+member = "/stream_options/include_usage"
+unless = "/choices/*"
+routes = ["/v1/chat"]
+[metering.request]
+stream = "/stream"
+most_output = ["/max"]
+default_output = 50
+"#;
 
 const ROUTES: &str = r#"
 permissions = [
