@@ -15,9 +15,10 @@ use keyward_core::{
     credential::Headers as _,
     decide::{self, Body, Caller, Identity, Progress, Silent, Suspect},
     declared,
+    metering::Metered,
     policy::Api,
     profile::{Exposed, Profile},
-    route::RouteMatch,
+    route::{Route, RouteMatch},
     snapshot::Snapshot,
     usage::Exposure,
     verdict::{Denial, Outage, Permit, Reason, Verdict},
@@ -200,6 +201,7 @@ impl<'w> Exchange<'w> {
         };
         ticket.caller(caller.key());
         let most = route.and_then(|route| route.body_limit).or(self.settings.limits.body_bytes);
+        let taken = self.taken_whole(api, route);
         let mut whole = None;
         let mut progress = decide::authorize(self.snapshot, &facts, &caller, Body::NotRead, now);
         match (&progress, body.as_mut()) {
@@ -209,9 +211,9 @@ impl<'w> Exchange<'w> {
                 progress = decided;
                 whole = Some(read);
             }
-            (Progress::Decided(Verdict::Permit(_)), Some(small)) if is_small(small) => {
-                check_length(small, most)?;
-                let read = self.read_whole(small, SMALL_BODY, &ticket.upload).await?;
+            (Progress::Decided(Verdict::Permit(_)), Some(body)) if is_up_to(body, taken) => {
+                check_length(body, most)?;
+                let read = self.read_whole(body, taken, &ticket.upload).await?;
                 if read.waited && ticket.took() > AT_ONCE {
                     progress = self.decide_again(&facts, Body::NotRead)?;
                 }
@@ -242,6 +244,16 @@ impl<'w> Exchange<'w> {
             Progress::Decided(Verdict::Denial(denial)) => Err(denial),
             Progress::Decided(Verdict::Outage(outage)) => Err(Box::new(outage_denial(outage))),
             Progress::BodyWanted => Err(undecided()),
+        }
+    }
+
+    /// How long a body may be that is taken whole though nothing is decided on it: longer where what it will use is estimated from it.
+    fn taken_whole(&self, api: &Api, route: Option<&Route>) -> u64 {
+        let is_estimated = |metered| matches!(metered, Metered::Input | Metered::Both);
+        let estimated = route.is_some_and(|route| is_estimated(route.metered));
+        match estimated && !api.profile.metering.is_empty() {
+            true => u64::try_from(self.settings.limits.decided_body_bytes).unwrap_or(u64::MAX),
+            false => SMALL_BODY,
         }
     }
 
@@ -420,9 +432,9 @@ fn too_large(most: u64) -> Box<Denial> {
     Box::new(Denial::new(Reason::BodyTooLarge, format!("The body is larger than {most} bytes.")))
 }
 
-/// Whether the body's length is declared, and short.
-fn is_small(body: &ClientBody) -> bool {
-    body.left().is_some_and(|length| (1..=SMALL_BODY).contains(&length))
+/// Whether the body's length is declared, and no more than this.
+fn is_up_to(body: &ClientBody, most: u64) -> bool {
+    body.left().is_some_and(|length| (1..=most).contains(&length))
 }
 
 fn too_much_held() -> Box<Denial> {

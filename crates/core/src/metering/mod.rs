@@ -33,12 +33,22 @@ pub struct Metering {
     stream: Vec<Entry>,
     requests: Requests,
     include_usage: Option<IncludeUsage>,
+    /// What stands before and behind a refusal's body in the event that ends a stream.
+    stream_error: Option<(Box<str>, Box<str>)>,
 }
 
 impl Metering {
     /// Whether nothing is known of what answers use: then nothing is metered.
     pub fn is_empty(&self) -> bool {
         self.response.is_empty() && self.stream.is_empty()
+    }
+
+    /// The event that ends a stream midway, around the body of a refusal; `None` where the profile has no form for one.
+    pub fn stream_error(&self, body: &str) -> Option<String> {
+        let (before, behind) = self.stream_error.as_ref()?;
+        // Inside of JSON's texts there are none; a line of data must not end before the event does.
+        let body = body.trim().replace(['\r', '\n'], " ");
+        Some(format!("{before}{body}{behind}\n\n"))
     }
 
     /// Whether a route's streams tell their usage only when they are asked to.

@@ -175,6 +175,11 @@ impl Reader {
         }
     }
 
+    /// Whether an event could be put in here: the content is a stream, and none of its events is under way.
+    pub fn is_between_events(&self) -> bool {
+        self.form == Form::Events && self.events.is_between()
+    }
+
     /// How many tokens were written so far: as the answer tells, or by what of it has passed.
     pub fn written(&self) -> u64 {
         let told = if self.tally.has(Kind::Output) { self.tally.sum(Kind::Output) } else { 0 };

@@ -23,8 +23,8 @@ pub(crate) struct MeteringSource {
     text: Vec<String>,
     request: Option<RequestSource>,
     include_usage: Option<IncludeUsageSource>,
-    /// The event that ends a stream which would pass its budget: the profile's words for a refusal in it.
-    pub(crate) stream_error: Option<String>,
+    /// The event that ends a stream midway; `{{body}}` is the body of the refusal.
+    stream_error: Option<String>,
 }
 
 /// JSON pointers to counts of language-model tokens.
@@ -109,6 +109,10 @@ pub(crate) enum WrongMetering {
         "`member` of `include_usage` names a member and one inside of it, like `/stream_options/include_usage`"
     )]
     Member,
+    #[error(
+        "`stream_error` is an event with `{{{{body}}}}` in its data, once, like `data: {{{{body}}}}`"
+    )]
+    StreamError,
 }
 
 impl MeteringSource {
@@ -131,6 +135,15 @@ impl MeteringSource {
         }
         if let Some(request) = &self.request {
             metering.request(request)?;
+        }
+        if let Some(event) = &self.stream_error {
+            let (before, behind) =
+                event.trim().split_once("{{body}}").ok_or(WrongMetering::StreamError)?;
+            let is_in_data = before.lines().last().is_some_and(|line| line.starts_with("data:"));
+            if !is_in_data || behind.contains("{{") || event.contains("\n\n") {
+                return Err(WrongMetering::StreamError);
+            }
+            metering.stream_error = Some((before.into(), behind.into()));
         }
         Ok(metering)
     }

@@ -14,6 +14,7 @@ stream = [
   { event = "begin", input = ["/message/usage/in", "/message/usage/from_cache"] },
   { event = "end", output = "/usage/total" },
 ]
+stream_error = "event: error\ndata: {{body}}"
 include_usage = { member = "/stream_options/include_usage", unless = "/choices/*", routes = ["/v1/chat"] }
 [request]
 stream = "/stream"
@@ -154,6 +155,34 @@ fn only_the_event_that_was_asked_for_is_extra() {
     assert!(!is_extra("data: {\"choices\":[],\"usage\":null}\n\n"));
     assert!(!is_extra("data: [DONE]\n\n"));
     assert!(!is_extra(": comment\n\n"));
+}
+
+#[test]
+fn a_stream_can_be_ended_between_events_and_in_the_profile_s_form() {
+    let metering = metering(OPENING);
+    let ended = metering.stream_error("{\"error\":\n {}}\n");
+    assert_eq!(ended.as_deref(), Some("event: error\ndata: {\"error\":  {}}\n\n"));
+    assert_eq!(Metering::default().stream_error("{}"), None);
+    let mut reader = Reader::new(Form::Events);
+    for (piece, between) in [
+        ("", true),
+        ("data: {}\n\n", true),
+        ("da", false),
+        ("ta: ", false),
+        ("{}\n", false),
+        ("\n", true),
+    ] {
+        reader.read(&metering, piece.as_bytes());
+        assert_eq!(reader.is_between_events(), between, "{piece:?}");
+    }
+    assert!(!Reader::new(Form::Json).is_between_events());
+    for wrong in
+        ["data: {}", "event: {{body}}", "data: {{body}} {{body}}", "data: {{body}}\n\ndata: 1"]
+    {
+        let source = format!("stream_error = {}", toml::Value::from(wrong));
+        let source: MeteringSource = toml::from_str(&source).unwrap();
+        assert!(source.compile().is_err(), "{wrong}");
+    }
 }
 
 #[test]

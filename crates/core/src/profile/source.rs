@@ -300,7 +300,12 @@ pub struct DemoExample {
 /// One answer of the built-in upstream; of several that match, the first is given.
 ///
 /// Bodies and events may hold `{{model}}` (the model that the request names in its JSON body or its path), `{{id}}`
-/// (letters and digits, the same throughout one answer) and `{{now}}` (seconds since the Unix epoch, a number).
+/// (letters and digits, the same throughout one answer), `{{now}}` (seconds since the Unix epoch, a number) and `{{n}}` (which event
+/// of the stream it is). What was written is `{{text}}`; an event with a `{{word}}` is sent once for each of its words.
+///
+/// Counts of tokens follow from the request, so that no two are alike: `{{read}}`, of which `{{cached}}` came from a cache,
+/// `{{cache_written}}` were put into one and `{{uncached}}` are the rest; `{{written}}`, of which `{{reasoning}}` were not text and
+/// `{{text_tokens}}` were; and `{{total}}`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DemoAnswer {
@@ -316,4 +321,8 @@ pub struct DemoAnswer {
     /// lines of one event, without the empty line that ends it.
     #[serde(default)]
     pub events: Vec<String>,
+    /// What stands in the query of a request for the stream, where its body does not ask for it.
+    pub stream_query: Option<String>,
+    /// An event that is sent before the last one where the request says `"stream_options": {"include_usage": true}`.
+    pub usage_event: Option<String>,
 }

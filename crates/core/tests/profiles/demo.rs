@@ -21,7 +21,25 @@ fn shown() -> impl Iterator<Item = (Profile, Demo)> {
 
 /// The text with its placeholders filled as the built-in upstream fills them.
 fn filled(text: &str) -> String {
-    text.replace("{{model}}", "gpt-4").replace("{{id}}", "0a1b2c").replace("{{now}}", "1772366400")
+    let holes = [
+        ("model", "gpt-4"),
+        ("id", "0a1b2c"),
+        ("now", "1772366400"),
+        ("n", "3"),
+        ("text", "Hello! How"),
+        ("word", " How"),
+        ("read", "9"),
+        ("cached", "3"),
+        ("cache_written", "1"),
+        ("uncached", "5"),
+        ("written", "4"),
+        ("reasoning", "1"),
+        ("text_tokens", "3"),
+        ("total", "13"),
+    ];
+    holes.iter().fold(text.to_owned(), |text, (name, value)| {
+        text.replace(&format!("{{{{{name}}}}}"), value)
+    })
 }
 
 #[test]
@@ -87,7 +105,7 @@ fn answers_and_events_are_json_once_filled() {
             let body = filled(&answer.body);
             assert!(serde_json::from_str::<Value>(&body).is_ok(), "{place}: {body}");
             assert!(!body.contains("{{"), "{place}: {body}");
-            for event in &answer.events {
+            for event in answer.events.iter().chain(&answer.usage_event) {
                 check_event(&place, &filled(event));
             }
         }
@@ -166,6 +184,7 @@ fn all_stand_together_on_one_port_and_the_longer_prefix_wins() {
         ("api.mindosoftware.com", "/api/v1/business-accounts/", Some("mindo")),
         ("api.openai.com", "/v1/chat/completions", Some("openai")),
         ("api.anthropic.com", "/v1/messages", Some("anthropic")),
+        ("generativelanguage.googleapis.com", "/v1/models", Some("gemini")),
         ("freddy.localhost:8443", "/v1/models", Some("freddy")),
         ("localhost", "/v1/models", None),
     ] {
@@ -201,6 +220,8 @@ fn usage_stands_where_metering_looks_for_it() {
         ("openai", "/v1/responses"),
         ("anthropic", "/v1/messages"),
         ("freddy", "/v1/model/response"),
+        ("gemini", "/v1beta/models/{model}:streamGenerateContent"),
+        ("gemini", "/v1/models/{model}:streamGenerateContent"),
     ] {
         let profile = compiled(name);
         let demo = profile.demo.clone().unwrap();
@@ -213,7 +234,11 @@ fn usage_stands_where_metering_looks_for_it() {
             reader.used(&estimate)
         };
         let whole = used(Form::Json, vec![filled(&answer.body)]);
-        let events = answer.events.iter().map(|event| format!("{}\n\n", filled(event)));
+        let events = answer
+            .events
+            .iter()
+            .chain(&answer.usage_event)
+            .map(|event| format!("{}\n\n", filled(event)));
         let streamed = used(Form::Events, events.collect());
         for Used { tokens, estimated } in [whole, streamed] {
             assert!(!estimated, "{name} {path}: {tokens:?}");

@@ -44,7 +44,7 @@ developer = ["fly"]"#,
     ),
     (
         r#"inherits = "opnai""#,
-        "mine.toml:1: there is no profile `opnai`; use one of aiaas, anthropic, anunzi, default, freddy, generic, keyward, mindo, mine, openai",
+        "mine.toml:1: there is no profile `opnai`; use one of aiaas, anthropic, anunzi, default, freddy, gemini, generic, keyward, mindo, mine, openai",
     ),
     (
         r#"inherits = "mine""#,

@@ -188,6 +188,18 @@ impl Meter {
         }
     }
 
+    /// The event that ends the answer here, around the body of a refusal; `None` where it cannot: the answer is no stream, it is coded,
+    /// or an event of it is under way, so that the next piece has to be waited for.
+    #[expect(dead_code, reason = "by which a stream that passes its budget is ended")]
+    pub(crate) fn ending(&self, refusal: &str) -> Option<Bytes> {
+        match &self.answer {
+            Answer::Plain(reader) if reader.is_between_events() => {
+                self.metering.stream_error(refusal).map(Bytes::from)
+            }
+            _ => None,
+        }
+    }
+
     /// The request is over, however it ended; `sent` says whether all of it had left for the upstream.
     pub(crate) fn settle(&mut self, sent: bool, sums: &mut UsageSums) {
         let Used { tokens, estimated } = self.used(sent);
