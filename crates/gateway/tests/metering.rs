@@ -131,8 +131,8 @@ async fn what_cannot_be_read_is_estimated_and_passes_unchanged() {
         (answer("200 OK", "content-type: audio/mpeg\r\n", &"x".repeat(1000)), 40),
         (answer("200 OK", "", "12345678"), 2),
         // It can be read, and tells nothing.
-        (answer("200 OK", JSON, r#"{"choices":[{"text":"12345678"}]}"#), 2),
-        (answer("200 OK", JSON, "not JSON {\"usage\""), 0),
+        (answer("200 OK", JSON, r#"{"choices":[{"text":"123"}]}"#), 7),
+        (answer("200 OK", JSON, "not JSON {\"usage\""), 4),
         (answer("200 OK", JSON, ""), 0),
     ];
     // What grows out of all proportion is not read on.
@@ -176,6 +176,31 @@ async fn who_leaves_before_the_answer_has_used_what_the_upstream_may_have_read()
     connection.request().await;
     drop(client);
     connection.closed().await;
+    assert_eq!(metered(world).await, (tokens(BODY.len() as u64, 0, 0), 1));
+}
+
+#[tokio::test]
+async fn where_the_model_stands_in_the_path_the_body_is_estimated_all_the_same() {
+    let unread = answer("200 OK", "", "");
+    let image = format!(r#"{{"image":"{}"}}"#, "iVBORw0KGg".repeat(50_000));
+    let (_, used, estimated) = one("/v1/models/m:run", &image, unread.clone()).await;
+    // The image counts flat, its frame by its bytes.
+    assert_eq!((used, estimated), (tokens(2_000 + 12, 0, 0), 1));
+    let (_, used, estimated) = one("/v1/models/m:embed", BODY, unread.clone()).await;
+    assert_eq!((used, estimated), (tokens(BODY.len() as u64, 0, 0), 1));
+    let (_, used, estimated) = one("/v1/models/m:count", BODY, unread.clone()).await;
+    assert_eq!((used, estimated), (Tokens::default(), 0));
+    let counted = answer("200 OK", JSON, &usage(5, 0, 5));
+    let (_, used, estimated) = one("/v1/models/m:count", BODY, counted).await;
+    assert_eq!((used, estimated), (Tokens::default(), 0));
+
+    // A body of unknown length passes as it comes, and is counted as it came.
+    let upstream = Upstream::answering(move |_| unread.clone()).await;
+    let world = World::start(&upstream).await;
+    let head = post(&world, "/v1/models/m:run", "Transfer-Encoding: chunked\r\n", "");
+    let head = head.replace("Content-Length: 0\r\n", "");
+    let came = world.client().await.ask(format!("{head}{}0\r\n\r\n", chunk(BODY))).await;
+    assert_eq!(came.status(), 200);
     assert_eq!(metered(world).await, (tokens(BODY.len() as u64, 0, 0), 1));
 }
 

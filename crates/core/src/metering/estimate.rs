@@ -11,7 +11,7 @@ use super::{
 use crate::usage::Tokens;
 
 /// So many characters of Base64 without a break are no text.
-const LONG_RUN: u64 = 512;
+const LONG_RUN: usize = 512;
 
 /// What a request uses at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,27 +84,28 @@ pub fn unread(
     }
 }
 
-/// Tokens of a body: by its bytes, but for long runs of Base64.
+/// Tokens of a body: by its bytes, but for long runs of Base64. A long run covers one of the places that are looked at.
 fn read(body: &[u8], bytes_per_token: u64, inline_tokens: u64) -> u64 {
-    let mut text = 0_u64;
-    let mut tokens = 0_u64;
-    let mut run = 0_u64;
-    let mut end = |run: u64, text: &mut u64| {
-        if run >= LONG_RUN {
-            tokens = tokens.saturating_add(inline_tokens.min(run.div_ceil(bytes_per_token)));
-        } else {
-            *text += run;
+    let mut text = body.len();
+    let mut inline = 0_u64;
+    let mut at = 0;
+    while let Some(rest) = body.get(at + LONG_RUN / 2..) {
+        let (before, _) = body.split_at_checked(at + LONG_RUN / 2).unwrap_or((body, &[]));
+        let open = body.len() - rest.len() - at;
+        let behind = rest.iter().position(|byte| !is_base64(*byte)).unwrap_or(rest.len());
+        let ahead = before.iter().rev().take(open).position(|byte| !is_base64(*byte));
+        let run = ahead.unwrap_or(open) + behind;
+        if behind > 0 && run >= LONG_RUN {
+            text -= run;
+            let bytes = u64::try_from(run).unwrap_or(u64::MAX);
+            inline = inline.saturating_add(inline_tokens.min(bytes.div_ceil(bytes_per_token)));
         }
-    };
-    for byte in body {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=') {
-            run += 1;
-        } else {
-            end(run, &mut text);
-            run = 0;
-            text += 1;
-        }
+        at = body.len() - rest.len() + behind;
     }
-    end(run, &mut text);
-    tokens.saturating_add(text.div_ceil(bytes_per_token))
+    let text = u64::try_from(text).unwrap_or(u64::MAX);
+    inline.saturating_add(text.div_ceil(bytes_per_token))
+}
+
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=')
 }

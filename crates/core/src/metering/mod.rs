@@ -28,9 +28,9 @@ use crate::{route::Route, usage::Tokens};
 /// Where usage stands in answers, and what requests say of it.
 #[derive(Clone, Debug, Default)]
 pub struct Metering {
-    answers: Tree,
-    response: Vec<Entry>,
-    stream: Vec<Entry>,
+    /// Whole answers; what was written in them is looked at in streams only, where an answer may end before it told.
+    response: Usage,
+    stream: Usage,
     requests: Requests,
     include_usage: Option<IncludeUsage>,
     /// What stands before and behind a refusal's body in the event that ends a stream.
@@ -40,7 +40,7 @@ pub struct Metering {
 impl Metering {
     /// Whether nothing is known of what answers use: then nothing is metered.
     pub fn is_empty(&self) -> bool {
-        self.response.is_empty() && self.stream.is_empty()
+        self.response.entries.is_empty() && self.stream.entries.is_empty()
     }
 
     /// The event that ends a stream midway, around the body of a refusal; `None` where the profile has no form for one.
@@ -57,6 +57,13 @@ impl Metering {
         let include = self.include_usage.as_ref();
         include.is_some_and(|include| include.routes.iter().any(|own| own == pattern))
     }
+}
+
+/// Where usage stands in one kind of answer.
+#[derive(Clone, Debug, Default)]
+struct Usage {
+    tree: Tree,
+    entries: Vec<Entry>,
 }
 
 /// One spelling of usage: which counts are made of which slots.

@@ -1,9 +1,10 @@
 //! Reads an answer as it passes: JSON, an event stream, or lines of JSON.
 
 use super::{
-    Estimate, Kind, Metered, Metering, Tally,
+    Estimate, Kind, Metered, Metering, Tally, Usage,
     events::{Events, Hears},
     scan::{Scanner, Values},
+    tree::Tree,
 };
 use crate::usage::Tokens;
 
@@ -25,6 +26,8 @@ pub enum Form {
 #[derive(Clone, Debug)]
 pub struct Reader {
     form: Form,
+    /// Of JSON, whether it is a list: known with its first character.
+    is_list: Option<bool>,
     scanner: Scanner,
     events: Events,
     values: Values,
@@ -33,6 +36,8 @@ pub struct Reader {
     written: u64,
     /// Bytes of it.
     text: u64,
+    /// Bytes of JSON.
+    bytes: u64,
 }
 
 /// The end of an event.
@@ -52,7 +57,7 @@ pub struct Used {
 }
 
 struct IntoScanner<'r> {
-    metering: &'r Metering,
+    tree: &'r Tree,
     scanner: &'r mut Scanner,
     values: &'r mut Values,
 }
@@ -61,7 +66,7 @@ impl Hears for IntoScanner<'_> {
     fn data(&mut self, mut piece: &[u8]) {
         // Where a text ends inside an event is no matter: the event's end is what counts.
         while !piece.is_empty() {
-            let (read, _) = self.scanner.read(&self.metering.answers, self.values, piece);
+            let (read, _) = self.scanner.read(self.tree, self.values, piece);
             piece = piece.get(read.max(1)..).unwrap_or_default();
         }
     }
@@ -72,12 +77,14 @@ impl Reader {
     pub fn new(form: Form) -> Self {
         Self {
             form,
+            is_list: None,
             scanner: Scanner::default(),
             events: Events::default(),
             values: Values::default(),
             tally: Tally::default(),
             written: 0,
             text: 0,
+            bytes: 0,
         }
     }
 
@@ -106,9 +113,15 @@ impl Reader {
                 }
             }
             Form::Json => {
+                self.bytes = self.bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(0));
+                if self.is_list.is_none() {
+                    let first = piece.iter().find(|byte| !byte.is_ascii_whitespace());
+                    self.is_list = first.map(|first| *first == b'[');
+                }
+                let tree = &self.of(metering).tree;
                 while !piece.is_empty() {
                     let Self { scanner, values, .. } = self;
-                    let (read, ended) = scanner.read(&metering.answers, values, piece);
+                    let (read, ended) = scanner.read(tree, values, piece);
                     if ended {
                         self.text_ends(metering, b"");
                     }
@@ -122,7 +135,8 @@ impl Reader {
     /// what it was.
     pub fn read_event(&mut self, metering: &Metering, piece: &[u8]) -> (usize, Option<EventEnd>) {
         let Self { scanner, values, events, .. } = self;
-        let (read, ended) = events.read(piece, &mut IntoScanner { metering, scanner, values });
+        let tree = &metering.stream.tree;
+        let (read, ended) = events.read(piece, &mut IntoScanner { tree, scanner, values });
         let Some(has_data) = ended else { return (read, None) };
         let mut is_extra = false;
         if has_data {
@@ -138,19 +152,23 @@ impl Reader {
         (read, Some(EventEnd { is_extra }))
     }
 
+    /// Where usage stands in what is read.
+    fn of<'m>(&self, metering: &'m Metering) -> &'m Usage {
+        match self.form {
+            Form::Json if self.is_list != Some(true) => &metering.response,
+            _ => &metering.stream,
+        }
+    }
+
     fn scan<'r>(&'r mut self, metering: &'r Metering) -> IntoScanner<'r> {
         let Self { scanner, values, .. } = self;
-        IntoScanner { metering, scanner, values }
+        IntoScanner { tree: &metering.stream.tree, scanner, values }
     }
 
     /// One JSON text has ended, the data of an event of this name among them: what it says counts. Says whether it told usage.
     fn text_ends(&mut self, metering: &Metering, event: &[u8]) -> bool {
-        let entries = match self.form {
-            Form::Json if !self.scanner.in_list() => &metering.response,
-            _ => &metering.stream,
-        };
         let mut told = false;
-        for entry in entries {
+        for entry in &self.of(metering).entries {
             if entry.event.as_ref().is_some_and(|name| **name != *event) {
                 continue;
             }
@@ -186,7 +204,8 @@ impl Reader {
         told.max(self.passed())
     }
 
-    /// By what has passed: a token an event at least, one for some bytes at least.
+    /// By what has passed: a token an event at least, one for some bytes at least. Of a whole answer, nothing: it tells, or it is
+    /// estimated by its length.
     fn passed(&self) -> u64 {
         self.written.max(self.text.div_ceil(BYTES_PER_WRITTEN_TOKEN))
     }
@@ -201,6 +220,12 @@ impl Reader {
             Metered::Told => told,
             // Whole answers leave out what they have nothing of: what one of both stands in is all there is.
             Metered::Input | Metered::Both if input && (output || self.passed() == 0) => told,
+            // A whole answer that tells nothing is estimated by its length.
+            Metered::Both if !input && !output && self.is_list == Some(false) => {
+                let written = (self.bytes / BYTES_PER_WRITTEN_TOKEN).min(estimate.written);
+                let tokens = Tokens { input: estimate.read, output: written, ..told.tokens };
+                Used { tokens, estimated: true }
+            }
             Metered::Input | Metered::Both => {
                 let read = if input { told.tokens.input } else { estimate.read };
                 let written = if output { told.tokens.output } else { self.passed() };

@@ -5,8 +5,6 @@
 //! (`tests` hold it to that); of anything else it finds something or nothing, and goes on. A parser that builds values, or one that
 //! wants the whole text, was rejected for its memory.
 
-use memchr::memchr2;
-
 use super::tree::{LONGEST_NAME, MOST_DEPTH, MOST_SLOTS, NOWHERE, Place, ROOT, Tree};
 
 /// What one JSON text says at the pointers.
@@ -138,11 +136,6 @@ impl Name {
 }
 
 impl Scanner {
-    /// Whether the texts are elements of an array.
-    pub(super) fn in_list(&self) -> bool {
-        self.in_list
-    }
-
     /// Forgets what came so far: a new text begins.
     pub(super) fn restart(&mut self) {
         self.state = State::Value;
@@ -190,6 +183,10 @@ impl Scanner {
             State::Value => return (1, self.value(tree, values, byte)),
             State::Name => match byte {
                 b'"' => {
+                    let passed = self.plain_members(tree, values, rest);
+                    if passed > 0 {
+                        return (passed, false);
+                    }
                     self.name.length = 0;
                     self.state = State::InName;
                 }
@@ -321,25 +318,103 @@ impl Scanner {
         };
     }
 
-    /// Passes what no pointer leads into, up to the next thing that counts there.
+    /// Passes what no pointer leads into, up to its end or the piece's.
     fn skip(&mut self, rest: &[u8]) -> (usize, bool) {
-        let counts = |byte: &u8| matches!(byte, b'"' | b'[' | b']' | b'{' | b'}');
-        let Some(at) = rest.iter().position(counts) else { return (rest.len(), false) };
-        match rest.get(at) {
-            Some(b'"') => self.state = State::SkipText,
-            Some(b'[' | b'{') => self.skipped = self.skipped.saturating_add(1),
-            _ => self.skipped = self.skipped.saturating_sub(1),
+        let mut at = 0;
+        while let Some(found) = rest.get(at..).and_then(bracket_or_quote) {
+            at += found + 1;
+            match rest.get(at - 1) {
+                Some(b'"') => match text_end(rest, at) {
+                    TextEnd::At(end) => at = end,
+                    TextEnd::Beyond { escaped } => {
+                        let cut = if escaped { State::SkipTextEscape } else { State::SkipText };
+                        self.state = cut;
+                        return (rest.len(), false);
+                    }
+                },
+                Some(b'[' | b'{') => self.skipped = self.skipped.saturating_add(1),
+                _ => self.skipped = self.skipped.saturating_sub(1),
+            }
+            if self.skipped == 0 {
+                self.state = State::After;
+                return (at, self.has_ended());
+            }
         }
-        if self.skipped == 0 {
+        (rest.len(), false)
+    }
+
+    /// Members one after the other, as far as they are plain.
+    fn plain_members(&mut self, tree: &Tree, values: &mut Values, rest: &[u8]) -> usize {
+        let mut at = 0;
+        while let Some(passed) =
+            rest.get(at..).and_then(|rest| self.plain_member(tree, values, rest))
+        {
+            at += passed;
+            match rest.get(at..) {
+                Some([b',', b'"', ..]) if self.state == State::After => at += 1,
+                _ => return at,
+            }
+        }
+        // The next one is not plain: it begins with a name.
+        if at > 0 {
+            self.state = State::Name;
+        }
+        at
+    }
+
+    /// A member whose name stands in the piece whole and plain, and its value as far as nothing is wanted of it: what most of an
+    /// answer is made of. `None` where it has to be looked at byte by byte.
+    fn plain_member(&mut self, tree: &Tree, values: &mut Values, rest: &[u8]) -> Option<usize> {
+        let end = 1 + quote_or_escape(rest.get(1..)?)?;
+        let (name, behind) = (rest.get(1..end)?, rest.get(end..)?);
+        let [b'"', b':', behind @ ..] = behind else { return None };
+        let space = usize::from(behind.first() == Some(&b' '));
+        let first = *behind.get(space)?;
+        let place = self.depth.checked_sub(1).and_then(|depth| self.levels.get(depth))?.place;
+        let value = end + 2 + space;
+        self.at = tree.member(place, name);
+        self.state = State::Value;
+        if self.at != NOWHERE {
+            let wanted = tree.wanted(self.at);
+            let (Some(slot), None, b'0'..=b'9') = (wanted.number, wanted.presence, first) else {
+                return Some(value);
+            };
+            let digits = rest.get(value..)?;
+            let Some(end) = digits.iter().position(|byte| !byte.is_ascii_digit()) else {
+                return Some(value);
+            };
+            if end > 18 || !digits.get(end).is_some_and(|byte| is_delimiter(*byte)) {
+                return Some(value);
+            }
+            let number = |number: u64, digit: &u8| number * 10 + u64::from(digit - b'0');
+            values.put(slot, digits.get(..end)?.iter().fold(0, number));
             self.state = State::After;
-            return (at + 1, self.has_ended());
+            return Some(value + end);
         }
-        (at + 1, false)
+        match first {
+            b'"' => {
+                let TextEnd::At(end) = text_end(rest, value + 1) else { return Some(value) };
+                self.state = State::After;
+                Some(end)
+            }
+            b'{' | b'[' => {
+                self.skipped = 1;
+                self.state = State::Skip;
+                Some(value + 1)
+            }
+            b'0'..=b'9' | b'-' | b't' | b'f' | b'n' => {
+                let end = rest.get(value..)?.iter().position(|byte| is_delimiter(*byte));
+                let Some(end) = end else { return Some(value) };
+                self.state = State::After;
+                Some(value + end)
+            }
+            _ => Some(value),
+        }
     }
 
     /// Passes a text up to its end or an escape. Says how many bytes that were, with the quote or backslash.
     fn pass_text(&mut self, rest: &[u8], end: State, escape: State) -> usize {
-        let Some(at) = memchr2(b'"', b'\\', rest) else { return rest.len() };
+        let Some(at) = quote_or_escape(rest) else { return rest.len() };
         self.state = if rest.get(at) == Some(&b'"') { self.text_ends(end) } else { escape };
         at + 1
     }
@@ -350,7 +425,7 @@ impl Scanner {
     }
 
     fn pass_name(&mut self, tree: &Tree, rest: &[u8]) -> usize {
-        let at = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+        let at = quote_or_escape(rest).unwrap_or(rest.len());
         self.name.push(rest.get(..at).unwrap_or_default());
         match rest.get(at) {
             Some(b'"') => {
@@ -398,6 +473,56 @@ impl Scanner {
             }
         }
     }
+}
+
+/// So many bytes are looked at at once: as many as a processor's registers hold, everywhere.
+const STRIDE: usize = 16;
+
+/// Where the first byte is that counts. Most are near; where none is, strides without one are passed whole.
+#[inline]
+fn first(bytes: &[u8], counts: impl Fn(u8) -> bool) -> Option<usize> {
+    let (near, far) = bytes.split_at_checked(STRIDE).unwrap_or((bytes, &[]));
+    if let Some(found) = near.iter().position(|byte| counts(*byte)) {
+        return Some(found);
+    }
+    let empty = |stride: &&[u8]| !stride.iter().fold(false, |hit, byte| hit | counts(*byte));
+    let passed = STRIDE * far.chunks_exact(STRIDE).take_while(empty).count();
+    let found = far.get(passed..)?.iter().position(|byte| counts(*byte));
+    found.map(|found| near.len() + passed + found)
+}
+
+#[inline]
+fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
+    first(bytes, |byte| (byte == b'"') | (byte == b'\\'))
+}
+
+#[inline]
+fn bracket_or_quote(bytes: &[u8]) -> Option<usize> {
+    // `[` and `{` differ in one bit, as `]` and `}` do.
+    first(bytes, |byte| (byte == b'"') | (byte | 0x20 == b'{') | (byte | 0x20 == b'}'))
+}
+
+/// Where a text ends.
+enum TextEnd {
+    /// Behind its quote.
+    At(usize),
+    /// Not in this piece, which may end with a backslash.
+    Beyond { escaped: bool },
+}
+
+/// The end of the text whose content begins at `at`.
+fn text_end(bytes: &[u8], mut at: usize) -> TextEnd {
+    while let Some(found) = bytes.get(at..).and_then(quote_or_escape) {
+        at += found + 1;
+        if bytes.get(at - 1) == Some(&b'"') {
+            return TextEnd::At(at);
+        }
+        if at == bytes.len() {
+            return TextEnd::Beyond { escaped: true };
+        }
+        at += 1;
+    }
+    TextEnd::Beyond { escaped: false }
 }
 
 /// Whether a number or a word ends before it.

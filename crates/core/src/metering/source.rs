@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{
-    Entry, IncludeUsage, Kind, Metering, Of,
+    Entry, IncludeUsage, Kind, Metering, Of, Usage,
     tree::{NotAPath, Path, Tree},
 };
 
@@ -18,7 +18,7 @@ pub(crate) struct MeteringSource {
     /// In the events of a stream, or the elements of a list. A later count replaces an earlier one.
     #[serde(default)]
     stream: Vec<UsagePointers>,
-    /// Text that was written, in answers and events: what is counted where nothing is told.
+    /// Text that was written, in events: what is counted where nothing is told.
     #[serde(default)]
     text: Vec<String>,
     request: Option<RequestSource>,
@@ -120,15 +120,13 @@ impl MeteringSource {
     pub(crate) fn compile(&self) -> Result<Metering, WrongMetering> {
         let mut metering = Metering::default();
         for source in &self.response {
-            let entry = metering.entry(source)?;
-            metering.response.push(entry);
+            metering.response.add(source)?;
         }
         for source in &self.stream {
-            let entry = metering.entry(source)?;
-            metering.stream.push(entry);
+            metering.stream.add(source)?;
         }
         for pointer in &self.text {
-            metering.answers.text(&pointer.parse()?).ok_or(WrongMetering::TooMany)?;
+            metering.stream.tree.text(&pointer.parse()?).ok_or(WrongMetering::TooMany)?;
         }
         if let Some(include) = &self.include_usage {
             metering.include_usage = Some(metering.include(include)?);
@@ -149,8 +147,8 @@ impl MeteringSource {
     }
 }
 
-impl Metering {
-    fn entry(&mut self, source: &UsagePointers) -> Result<Entry, WrongMetering> {
+impl Usage {
+    fn add(&mut self, source: &UsagePointers) -> Result<(), WrongMetering> {
         let kinds = [
             (Kind::Input, &source.input),
             (Kind::Cached, &source.cached),
@@ -166,13 +164,17 @@ impl Metering {
                 return Err(WrongMetering::Parts);
             }
             for (part, pointer) in pointers.iter().enumerate() {
-                let slot = slot(&mut self.answers, pointer)?;
+                let slot = slot(&mut self.tree, pointer)?;
                 of.push(Of { kind, part, slot });
             }
         }
-        Ok(Entry { event: source.event.as_deref().map(|name| name.as_bytes().into()), of })
+        let event = source.event.as_deref().map(|name| name.as_bytes().into());
+        self.entries.push(Entry { event, of });
+        Ok(())
     }
+}
 
+impl Metering {
     fn include(&mut self, source: &IncludeUsageSource) -> Result<IncludeUsage, WrongMetering> {
         let _: Path = source.member.parse()?;
         let inner = source.member.strip_prefix('/').and_then(|member| member.split_once('/'));
@@ -183,7 +185,7 @@ impl Metering {
             return Err(WrongMetering::Member);
         }
         let unless =
-            self.answers.presence(&source.unless.parse()?).ok_or(WrongMetering::TooMany)?;
+            self.stream.tree.presence(&source.unless.parse()?).ok_or(WrongMetering::TooMany)?;
         Ok(IncludeUsage {
             member: member.into(),
             inner: inner.into(),

@@ -357,6 +357,28 @@ proptest! {
     }
 
     #[test]
+    fn only_long_runs_of_base64_count_as_inline_data(
+        parts in vec((any::<bool>(), 0..1500_usize), 0..6),
+    ) {
+        let metering = metering(OPENING);
+        let mut body = String::new();
+        let (mut runs, mut run) = (vec![], 0);
+        for (is_run, length) in parts {
+            body += &if is_run { "A" } else { ". " }.repeat(length);
+            if is_run {
+                run += length;
+            } else if length > 0 {
+                runs.push(std::mem::take(&mut run));
+            }
+        }
+        runs.push(run);
+        let text = body.len() - runs.iter().filter(|run| **run >= 512).sum::<usize>();
+        let inline: usize = runs.iter().filter(|run| **run >= 512).map(|run| (*run).min(2000)).sum();
+        let of = estimate::estimate(&metering, Metered::Input, body.as_bytes(), None);
+        prop_assert_eq!(of.read, (text + inline) as u64);
+    }
+
+    #[test]
     fn an_edit_changes_nothing_but_the_one_member(body in answers(), options in answers(), put: bool) {
         let metering = metering(OPENING);
         let mut body = body;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Values that pointers want, at most.
-pub(super) const MOST_SLOTS: usize = 32;
+pub(super) const MOST_SLOTS: usize = 24;
 /// Containers on the way to a value, at most.
 pub(super) const MOST_DEPTH: usize = 8;
 /// Bytes of a member's name, at most.

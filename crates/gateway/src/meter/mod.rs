@@ -55,6 +55,8 @@ impl Meters {
 pub(crate) struct Meter {
     metering: Lent,
     estimate: Estimate,
+    /// The body is not seen before it is forwarded: what was read follows from how much of it came.
+    unread: bool,
     answer: Answer,
     filter: Option<Filter>,
 }
@@ -98,6 +100,7 @@ impl Meter {
                 metering::estimate::unread(&metering, metered, upload.length(), most_output)
             }
         };
+        let unread = upload.bytes().is_none();
         let mut filter = None;
         if estimate.streams
             && api.ask_for_usage
@@ -108,7 +111,7 @@ impl Meter {
             upload.replace(asking.into());
             filter = Some(Filter::default());
         }
-        Some(Box::new(Self { metering, estimate, answer: Answer::Awaited, filter }))
+        Some(Box::new(Self { metering, estimate, unread, answer: Answer::Awaited, filter }))
     }
 
     /// What the request uses at most.
@@ -200,8 +203,15 @@ impl Meter {
         }
     }
 
-    /// The request is over, however it ended; `sent` says whether all of it had left for the upstream.
+    /// The request is over, however it ended; `sent` says whether all of it had left for the upstream. The sums hold already how
+    /// much of its body came.
     pub(crate) fn settle(&mut self, sent: bool, sums: &mut UsageSums) {
+        if self.unread {
+            let Estimate { metered, .. } = self.estimate;
+            let length = Some(sums.bytes_in);
+            self.estimate.read =
+                metering::estimate::unread(&self.metering, metered, length, None).read;
+        }
         let Used { tokens, estimated } = self.used(sent);
         sums.tokens.add(&tokens);
         sums.estimated = sums.estimated.saturating_add(u64::from(estimated));

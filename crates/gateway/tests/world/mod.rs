@@ -83,6 +83,13 @@ const APIS: [(&str, &str); 10] = [
 
 /// A chat's usage, told at its end, in a stream only when it is asked for.
 const METERED: &str = r#"
+routes = [
+  { methods = ["GET", "POST"], path = "/v1/{rest...}", permission = "read" },
+  { methods = ["POST"], path = "/v1/chat", permission = "write", bindings = [{ kind = "model", body = "/model", required = true }] },
+  { methods = ["POST"], path = "/v1/models/{model}:run", permission = "write", bindings = [{ kind = "model", path = "model" }] },
+  { methods = ["POST"], path = "/v1/models/{model}:embed", permission = "write", bindings = [{ kind = "model", path = "model" }], metered = "input" },
+  { methods = ["POST"], path = "/v1/models/{model}:count", permission = "write", bindings = [{ kind = "model", path = "model" }], metered = "no" },
+]
 [metering]
 response = [{ input = "/usage/in", output = "/usage/out", cached = "/usage/cached" }]
 stream = [{ input = "/usage/in", output = "/usage/out", cached = "/usage/cached" }]
