@@ -318,6 +318,21 @@ async fn whoever_asks_or_asks_for_no_stream_is_left_alone() {
 }
 
 #[tokio::test]
+async fn an_api_whose_configuration_says_so_asks_nobody() {
+    let shown = [piece("a"), event("[DONE]")].concat();
+    let raw = answer("200 OK", EVENTS, &shown);
+    let upstream = Upstream::answering(move |_| raw.clone()).await;
+    let world = World::start(&upstream).await;
+    let request = post(&world, "/v1/chat", "", STREAM)
+        .replace("metered.test", "unasked.test")
+        .replace(world.key("metered"), world.key("unasked"));
+    assert_eq!(world.client().await.ask(request).await.text(), shown);
+    let seen = String::from_utf8(upstream.received()).unwrap();
+    assert!(seen.ends_with(&format!("\r\n\r\n{STREAM}")), "{seen}");
+    assert_eq!(metered(world).await, (tokens(STREAM.len() as u64, 0, 1), 1));
+}
+
+#[tokio::test]
 async fn events_are_not_held_back_for_the_meter() {
     let mut upstream = Upstream::scripted().await;
     let world = World::start(&upstream).await;

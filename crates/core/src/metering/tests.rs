@@ -1,3 +1,5 @@
+//! What is read from answers and written into requests, held against a JSON parser and against every way to cut bytes.
+
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, json};
 

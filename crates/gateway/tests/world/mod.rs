@@ -60,7 +60,7 @@ pub fn millis(millis: u64) -> Duration {
 pub const UPSTREAM_SECRET: &str = "Bearer what-the-upstream-knows";
 
 /// The APIs of the world: name, which is its host's first label, and what its profile says beside the default's words.
-const APIS: [(&str, &str); 10] = [
+const APIS: [(&str, &str); 11] = [
     ("bearer", ""),
     ("header", "[credential]\nslots = [{ header = \"X-API-Key\" }]"),
     ("query", "[credential]\nslots = [{ query = \"key\" }]"),
@@ -79,6 +79,8 @@ const APIS: [(&str, &str); 10] = [
     ("protocol", "[credential]\nslots = [{ header = \"Sec-WebSocket-Protocol\" }]"),
     ("numbered", "[request_id]\nheader = \"request-id\"\nprefix = \"num_\""),
     ("metered", METERED),
+    // Its configuration leaves streams as they are.
+    ("unasked", METERED),
 ];
 
 /// A chat's usage, told at its end, in a stream only when it is asked for.
@@ -420,7 +422,7 @@ fn policy(target: Target, stale_after: Option<Duration>) -> Policy {
             prefixes: vec!["/".into()],
             upstream: 0,
             https: profile.https,
-            ask_for_usage: true,
+            ask_for_usage: *name != "unasked",
             profile,
         }
     };
