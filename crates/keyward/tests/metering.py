@@ -1,9 +1,10 @@
-"""A thousand mixed calls of the two vendors' own clients, some of them broken off. Each call has a key of its own, and says what its
+"""A thousand mixed calls, most by the two vendors' own clients, some of them broken off. Each call has a key of its own, and says what its
 client could know of it: `exact` counts where it was told them, else what it received.
 
-Given: OPENAI_KEYS, ANTHROPIC_KEYS, OPENAI, ANTHROPIC (base addresses), CALLS."""
+Given: keys and base addresses of each API, CALLS."""
 
 import concurrent.futures
+import json
 
 import anthropic
 import httpx
@@ -26,6 +27,7 @@ def http():
 
 o = openai.OpenAI(api_key="none", base_url=OPENAI, max_retries=0, http_client=http())
 a = anthropic.Anthropic(api_key="none", base_url=ANTHROPIC, max_retries=0)
+g = httpx.Client(timeout=60)
 
 
 def chat_counts(usage):
@@ -187,9 +189,45 @@ def message_broken(number):
     return {"key": key, "received": received, "known": known, "full": twin["exact"]}, twin
 
 
+def gemini_counts(usage):
+    return {
+        "input": usage["promptTokenCount"],
+        "cached": usage["cachedContentTokenCount"],
+        "cache_written": 0,
+        "output": usage["candidatesTokenCount"] + usage["thoughtsTokenCount"],
+        "reasoning": usage["thoughtsTokenCount"],
+    }
+
+
+def generate(number, method):
+    key = GEMINI_KEYS.pop()
+    body = {"contents": [{"parts": [{"text": text(number)}]}]}
+    answer = g.post(f"{GEMINI}/v1beta/models/a-model:{method}", json=body, headers={"x-goog-api-key": key})
+    assert answer.status_code == 200, answer.text
+    return key, answer
+
+
+def gemini_whole(number):
+    key, answer = generate(number, "generateContent")
+    return {"key": key, "exact": gemini_counts(answer.json()["usageMetadata"])}
+
+
+def gemini_stream(number):
+    key, answer = generate(number, "streamGenerateContent?alt=sse")
+    last = [line.removeprefix("data: ") for line in answer.text.splitlines() if line][-1]
+    return {"key": key, "exact": gemini_counts(json.loads(last)["usageMetadata"])}
+
+
+def gemini_list(number):
+    """Without being asked for events, a stream is one list."""
+    key, answer = generate(number, "streamGenerateContent")
+    return {"key": key, "exact": gemini_counts(answer.json()[-1]["usageMetadata"])}
+
+
 KINDS = [
     chat_whole, chat_stream, chat_silent, chat_broken, chat_broken_asking, response_whole, response_stream,
-    response_broken, embedding, message_whole, message_stream, message_broken,
+    response_broken, embedding, message_whole, message_stream, message_broken, gemini_whole, gemini_stream,
+    gemini_list,
 ]
 
 

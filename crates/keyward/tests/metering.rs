@@ -1,5 +1,5 @@
-//! What is metered is what the client was told, call by call: the two vendors' own Python clients, through a real gateway, in front
-//! of the built-in upstream, whose counts differ with each request and whose answers are compressed for who takes that.
+//! What is metered is what the client was told, call by call: the two vendors' own Python clients, and plain requests for a third's form,
+//! through a real gateway, in front of the built-in upstream, whose counts differ with each request and whose answers are compressed for who takes that.
 
 #![allow(
     clippy::unwrap_used,
@@ -34,8 +34,9 @@ use keyward_testkit::{Clients, certificates::Certificates, clients::Program};
 use serde_json::Value;
 
 /// Calls of the program; some make another one beside.
-const CALLS: usize = 840;
-const KEYS: usize = 2_400;
+const CALLS: usize = 900;
+const KEYS: usize = 3_600;
+const APIS: [&str; 3] = ["openai", "anthropic", "gemini"];
 const PROGRAM: &str = include_str!("metering.py");
 
 /// Keeps what is told.
@@ -79,7 +80,7 @@ fn policy(upstream: SocketAddr) -> Policy {
         credential: None,
     };
     let fallback = Arc::new(profiles.compile("default").unwrap());
-    Policy::new(vec![api("openai"), api("anthropic")], vec![target], fallback, None).unwrap()
+    Policy::new(APIS.map(api).into(), vec![target], fallback, None).unwrap()
 }
 
 /// A key of the API that may do everything, and what a client sends of it.
@@ -138,8 +139,8 @@ fn the_clients_count_what_the_gateway_counts_call_by_call() {
     let directory = Arc::new(directory.build());
     let mut ids = HashMap::new();
     let mut keys = HashMap::<&str, Vec<String>>::new();
-    for name in ["openai", "anthropic"] {
-        for _ in 0..KEYS / 2 {
+    for name in APIS {
+        for _ in 0..KEYS / APIS.len() {
             let (plaintext, key, secret) = key(policy.api(name).unwrap(), &peppers);
             directory.put_key(&policy, &key, &[secret]).unwrap();
             ids.insert(plaintext.clone(), key.id);
@@ -179,14 +180,15 @@ fn the_clients_count_what_the_gateway_counts_call_by_call() {
 
 fn run(gateway: SocketAddr, keys: &HashMap<&str, Vec<String>>) -> Vec<Value> {
     let folder = tempfile::tempdir().unwrap();
-    let hosts = ["openai.localhost", "anthropic.localhost"];
-    let certificates = Certificates::make(folder.path(), &hosts);
+    let hosts = APIS.map(|api| format!("{api}.localhost"));
+    let certificates = Certificates::make(folder.path(), &[]);
     let clients = Clients::new(hosts, gateway, &certificates.ca);
     let prelude = format!(
         "OPENAI = 'http://openai.localhost:443/v1'\nANTHROPIC = 'http://anthropic.localhost:443'\nCALLS = {CALLS}\n\
-         OPENAI_KEYS = {}\nANTHROPIC_KEYS = {}\n{PROGRAM}",
+         GEMINI = 'http://gemini.localhost:443'\nOPENAI_KEYS = {}\nANTHROPIC_KEYS = {}\nGEMINI_KEYS = {}\n{PROGRAM}",
         Value::from(keys["openai"].clone()),
         Value::from(keys["anthropic"].clone()),
+        Value::from(keys["gemini"].clone()),
     );
     let epilogue = "keyward_result = calls";
     let ran = clients.python(&Program { prelude: &prelude, epilogue, ..Program::default() });

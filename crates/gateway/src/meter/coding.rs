@@ -148,3 +148,59 @@ impl Write for Deflate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use flate2::{Compression, write::GzEncoder};
+    use keyward_core::metering::Metering;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn coded(codings: &str) -> Option<Coded> {
+        let line = format!("content-encoding: {codings}\r\n");
+        Coded::new(Form::Json, line.as_bytes(), &Rc::new(Arc::<Metering>::default()))
+    }
+
+    #[test]
+    fn codings_are_known_by_name_and_few_at_once() {
+        for known in ["gzip", "X-Gzip", "deflate", "br", "zstd", "identity", "", "gzip, br,zstd"] {
+            assert!(coded(known).is_some(), "{known}");
+        }
+        for unknown in ["compress", "gzip, unknown", "gzip, gzip, gzip, gzip", "gzipped"] {
+            assert!(coded(unknown).is_none(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn what_grows_out_of_all_proportion_is_given_up() {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&vec![b' '; 16 << 20]).unwrap();
+        let bomb = encoder.finish().unwrap();
+        let length = bomb.len() as u64;
+        assert_eq!(coded("gzip").unwrap().read(&bomb), Err(length));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_decoder_fail_otherwise_than_by_giving_up(
+            coding in prop::sample::select(vec!["gzip", "deflate", "br", "zstd", "br, zstd", "deflate, gzip"]),
+            // What begins like it should goes deeper.
+            begin in prop::sample::select(vec![
+                &b""[..], b"\x1f\x8b\x08\0\0\0\0\0\0\xff", b"\x78\x9c", b"\x28\xb5\x2f\xfd\x04\0", b"\x1b", b"\x0b",
+            ]),
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..4),
+        ) {
+            let mut coded = coded(coding).unwrap();
+            let mut whole = coded.read(begin).is_ok();
+            for piece in &pieces {
+                whole = whole && coded.read(piece).is_ok();
+            }
+            if whole {
+                let _ = coded.end(&Estimate::default());
+            }
+        }
+    }
+}
