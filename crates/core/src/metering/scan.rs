@@ -5,6 +5,8 @@
 //! (`tests` hold it to that); of anything else it finds something or nothing, and goes on. A parser that builds values, or one that
 //! wants the whole text, was rejected for its memory.
 
+use memchr::memchr2;
+
 use super::tree::{LONGEST_NAME, MOST_DEPTH, MOST_SLOTS, NOWHERE, Place, ROOT, Tree};
 
 /// What one JSON text says at the pointers.
@@ -491,9 +493,8 @@ fn first(bytes: &[u8], counts: impl Fn(u8) -> bool) -> Option<usize> {
     found.map(|found| near.len() + passed + found)
 }
 
-#[inline]
 fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
-    first(bytes, |byte| (byte == b'"') | (byte == b'\\'))
+    memchr2(b'"', b'\\', bytes)
 }
 
 #[inline]
