@@ -86,6 +86,7 @@ pub(crate) fn api(name: &str, profile: &Arc<Profile>) -> Api {
         upstream: 0,
         https: Https::Optional,
         limits: vec![],
+        ask_for_usage: true,
     }
 }
 

@@ -28,5 +28,6 @@ pub fn api(profile: Arc<Profile>) -> Result<Api, NotAnId> {
         upstream: usize::MAX,
         https: Https::Required,
         limits: vec![],
+        ask_for_usage: true,
     })
 }

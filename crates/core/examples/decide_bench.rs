@@ -217,6 +217,7 @@ impl World {
             prefixes: vec!["/".into()],
             upstream: 0,
             https: profile.https,
+            ask_for_usage: true,
             profile: profile.clone(),
             limits: vec![],
         };

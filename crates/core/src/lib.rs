@@ -5,7 +5,8 @@
 //! the same answer as the gateway because it runs the same code.
 //!
 //! Where to look: [`decide`] is the decision; [`policy`] and [`directory`] are what it decides from; [`profile`]
-//! is a system's behaviour as data; [`key`] is the life of a key; [`limit`] is how much it may use; [`verdict`] is what comes out.
+//! is a system's behaviour as data; [`key`] is the life of a key; [`limit`] is how much it may use, and
+//! [`metering`] how much it did; [`verdict`] is what comes out.
 
 pub mod binding;
 pub mod credential;
@@ -18,6 +19,7 @@ pub mod json;
 pub mod key;
 pub mod limit;
 pub mod member;
+pub mod metering;
 pub mod money;
 pub mod network;
 pub mod organization;

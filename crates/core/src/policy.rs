@@ -38,6 +38,8 @@ pub struct Api {
     pub https: Https,
     /// Limits on everything that reaches it, whoever asks. At most [`Limit::MOST_IN_A_PLACE`].
     pub limits: Vec<Limit>,
+    /// Whether streams are made to tell their usage where their clients did not ask for it.
+    pub ask_for_usage: bool,
 }
 
 /// Where an API's requests go.

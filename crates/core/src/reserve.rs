@@ -4,13 +4,15 @@
 //! once, all or nothing ([`crate::limit::counters`]). What a request will use is estimated before, from above where a limit counts
 //! tokens or money, and settled after.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use crate::{
     directory::{OrganizationLimits, OrganizationSlot, Restrictions},
     id::KeyId,
     limit::{
-        Bound, Limit, Unit,
+        Bound, Limit, Price, Unit,
         applied::{Applied, Facts},
         counters::{Counters, Moment, Need, Reservation, Standing, Standings, Wait},
         headers,
@@ -88,12 +90,12 @@ impl Stand<'_> {
 }
 
 /// Sets aside what the request may use, in every limit that applies or in none. `told` hears how they stand, where any applies. The
-/// estimate is made only where tokens or money are limited.
+/// estimate is made only where tokens or money are limited; without one, the request uses neither.
 pub fn reserve(
     snapshot: &Snapshot,
     counters: &Counters,
     asking: &Asking<'_>,
-    estimate: impl FnOnce() -> Estimate,
+    estimate: impl FnOnce() -> Option<Estimate>,
     now: Moment,
     told: impl FnOnce(Stand<'_>),
 ) -> Result<Reservation, Box<Denial>> {
@@ -130,10 +132,9 @@ pub fn look(
     });
 }
 
-/// What a request costs that used so much; nothing where nobody said what its model costs.
-pub fn cost(snapshot: &Snapshot, model: Option<&str>, tokens: &crate::usage::Tokens) -> Money {
-    let prices = snapshot.directory().prices();
-    model.and_then(|model| prices.find(model)).map_or(Money::ZERO, |price| price.of(tokens))
+/// What a model costs, where that is said.
+pub fn price(snapshot: &Snapshot, model: &str) -> Option<Arc<Price>> {
+    snapshot.directory().prices().find(model).cloned()
 }
 
 type Needs<'n> = SmallVec<[Need<'n>; 6]>;
@@ -176,24 +177,22 @@ fn fill(
     needs: &mut Needs<'_>,
     organization: &OrganizationLimits<'_>,
     model: Option<&str>,
-    estimate: impl FnOnce() -> Estimate,
+    estimate: impl FnOnce() -> Option<Estimate>,
 ) -> Result<(), Box<Denial>> {
     let counts = |need: &Need<'_>| need.limit.limit().unit != Unit::Requests;
-    let Estimate { input, output } =
-        if needs.iter().any(counts) { estimate() } else { Estimate::default() };
+    let estimate = if needs.iter().any(counts) { estimate() } else { None };
     for need in needs {
-        need.amount = match need.limit.limit().unit {
-            Unit::Requests => 1,
-            Unit::Tokens => input.saturating_add(output),
-            Unit::InputTokens => input,
-            Unit::OutputTokens => output,
-            Unit::Cost => match model.and_then(|model| organization.prices.find(model)) {
-                Some(price) => price.at_most(input, output).billionths(),
-                None if model.is_some() || input > 0 => {
-                    return Err(unpriced(model, need.limit.limit()));
-                }
-                None => 0,
-            },
+        let limit = need.limit.limit();
+        need.amount = match (limit.unit, estimate) {
+            (Unit::Requests, _) => 1,
+            (_, None) => 0,
+            (Unit::Tokens, Some(Estimate { input, output })) => input.saturating_add(output),
+            (Unit::InputTokens, Some(estimate)) => estimate.input,
+            (Unit::OutputTokens, Some(estimate)) => estimate.output,
+            (Unit::Cost, Some(Estimate { input, output })) => {
+                let price = model.and_then(|model| organization.prices.find(model));
+                price.ok_or_else(|| unpriced(model, limit))?.at_most(input, output).billionths()
+            }
         };
     }
     Ok(())

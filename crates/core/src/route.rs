@@ -9,7 +9,7 @@ use std::{borrow::Cow, fmt, str::FromStr};
 
 use hashbrown::HashMap;
 
-use crate::{binding::Binding, permission::PermissionSet, query};
+use crate::{binding::Binding, metering::Metered, permission::PermissionSet, query};
 
 /// A method that can be routed. CONNECT and TRACE cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -308,6 +308,8 @@ pub struct Route {
     pub bindings: Vec<Binding>,
     /// Most bytes of a request body, `None` for no limit.
     pub body_limit: Option<u64>,
+    /// What of its requests' language-model tokens is counted.
+    pub metered: Metered,
 }
 
 impl Route {
@@ -414,6 +416,7 @@ mod tests {
             requires_name: "".into(),
             bindings: vec![],
             body_limit: None,
+            metered: Metered::No,
         }
     }
 

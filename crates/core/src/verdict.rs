@@ -185,6 +185,8 @@ pub struct Permit {
     pub(crate) permissions: PermissionSet,
     /// What narrows it, its limits among that.
     pub(crate) restrictions: Option<std::sync::Arc<crate::directory::Restrictions>>,
+    /// The model that the request names.
+    pub(crate) model: Option<Box<str>>,
 }
 
 impl Permit {
@@ -206,6 +208,11 @@ impl Permit {
     /// What the key may do.
     pub const fn permissions(&self) -> PermissionSet {
         self.permissions
+    }
+
+    /// The model that the request names, where its route binds one.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
     }
 }
 

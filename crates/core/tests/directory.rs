@@ -43,6 +43,7 @@ fn policy() -> Arc<Policy> {
         prefixes: vec!["/".into()],
         upstream: 0,
         https: profile.https,
+        ask_for_usage: true,
         profile: profile.clone(),
         limits: vec![],
     };

@@ -16,6 +16,7 @@ use keyward_core::verdict::{Denial, Reason};
 
 use crate::{
     guard,
+    meter::Meter,
     record::Ticket,
     upstream::{Call, Framing},
     watchdog::Watch,
@@ -131,6 +132,8 @@ impl ClientBody {
 #[derive(Default)]
 pub(crate) struct UploadState {
     pub(crate) bytes: Cell<u64>,
+    /// Whether all of the request left for the upstream.
+    pub(crate) sent: Cell<bool>,
 }
 
 impl UploadState {
@@ -163,6 +166,38 @@ impl Upload {
     /// A body that was read, and counted, to decide on.
     pub(crate) fn whole(bytes: Bytes, held: Held) -> Self {
         Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()), held)
+    }
+
+    /// All of it, where it was read.
+    pub(crate) fn bytes(&self) -> Option<&Bytes> {
+        match self {
+            Self::Whole(bytes, _) => bytes.as_ref(),
+            Self::Stream { .. } => None,
+        }
+    }
+
+    /// Puts another in the place of one that was read.
+    pub(crate) fn replace(&mut self, with: Bytes) {
+        if let Self::Whole(bytes, _) = self {
+            *bytes = Some(with);
+        }
+    }
+
+    /// How long it is, where that is known.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match self.framing() {
+            Some(Framing::Length(length)) => Some(length),
+            Some(Framing::Chunked) => None,
+            None => Some(0),
+        }
+    }
+
+    /// What is still to come from the client, for who is refused after all.
+    pub(crate) fn into_stream(self) -> Option<ClientBody> {
+        match self {
+            Self::Stream { body, .. } => Some(body),
+            Self::Whole { .. } => None,
+        }
     }
 
     /// The next piece.
@@ -256,7 +291,10 @@ impl Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerFault>>> {
         let frame = match &mut self.source {
             Source::Own(body) => body.take().map(|body| Ok(Frame::data(body))),
-            Source::Upstream(call) => ready!(call.poll_frame(cx)),
+            Source::Upstream(call) => match self.ticket.as_mut().and_then(|t| t.meter.as_mut()) {
+                Some(meter) => ready!(poll_metered(call, meter, cx)),
+                None => ready!(call.poll_frame(cx)),
+            },
             Source::Nothing => None,
         };
         if let (Some(Ok(frame)), Some(ticket)) = (&frame, &mut self.ticket) {
@@ -278,7 +316,7 @@ impl Answer {
     pub(crate) fn has_ended(&self) -> bool {
         match &self.source {
             Source::Own(body) => body.is_none(),
-            Source::Upstream(call) => call.has_ended(),
+            Source::Upstream(call) => call.has_ended() && !self.meter().is_some_and(Meter::holds),
             Source::Nothing => true,
         }
     }
@@ -289,8 +327,39 @@ impl Answer {
             Source::Own(body) => {
                 Some(body.as_ref().map_or(0, |body| u64::try_from(body.len()).unwrap_or(0)))
             }
+            // What is taken out is not known before.
+            Source::Upstream(_)
+                if self.meter().is_some_and(Meter::filters) && !self.has_ended() =>
+            {
+                None
+            }
             Source::Upstream(call) => call.left(),
             Source::Nothing => Some(0),
+        }
+    }
+
+    fn meter(&self) -> Option<&Meter> {
+        self.ticket.as_ref().and_then(|ticket| ticket.meter.as_deref())
+    }
+}
+
+/// The next piece of a metered answer.
+fn poll_metered(
+    call: &mut Call,
+    meter: &mut Meter,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, AnswerFault>>> {
+    loop {
+        let frame = match ready!(call.poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(fault)) => return Poll::Ready(Some(Err(fault))),
+            None => return Poll::Ready(meter.rest().map(|rest| Ok(Frame::data(rest)))),
+        };
+        match frame.into_data().map(|piece| meter.pass(piece)) {
+            // All of it was taken out, or waits for its end.
+            Ok(piece) if piece.is_empty() => {}
+            Ok(piece) => return Poll::Ready(Some(Ok(Frame::data(piece)))),
+            Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
         }
     }
 }

@@ -15,10 +15,11 @@ use keyward_core::{
     credential::Headers as _,
     decide::{self, Body, Caller, Identity, Progress, Silent, Suspect},
     declared,
+    metering::Metered,
     policy::Api,
     profile::{Exposed, Profile},
     reserve::{self, Asking, Estimate},
-    route::RouteMatch,
+    route::{Route, RouteMatch},
     snapshot::Snapshot,
     usage::Exposure,
     verdict::{Denial, Outage, Permit, Reason, Verdict},
@@ -29,6 +30,7 @@ use crate::{
     clock,
     connection::Connection,
     forward, guard,
+    meter::Meter,
     record::Ticket,
     refusal::{self, Refused},
     reply::Reply,
@@ -98,6 +100,15 @@ struct Decided {
     whole: Option<Whole>,
 }
 
+/// How long bodies may be.
+#[derive(Clone, Copy)]
+struct Bodies {
+    /// At all.
+    most: Option<u64>,
+    /// To be taken whole though nothing is decided on them.
+    taken: u64,
+}
+
 /// A body that was read to its end.
 struct Whole {
     bytes: Bytes,
@@ -150,23 +161,29 @@ impl<'w> Exchange<'w> {
         ticket.reached(api, route);
         let caller = self.identify(&facts, ticket).await?;
         let most = route.and_then(|route| route.body_limit).or(self.settings.limits.body_bytes);
+        let bodies = Bodies { most, taken: self.taken_whole(api, route) };
         let asking = Asking {
             caller: caller.whose(),
             api,
             route: route.map_or("", |route| route.pattern.as_str()),
             model: None,
         };
-        let decided = self.decide(&facts, &caller, body, most, ticket).await;
+        let decided = self.decide(&facts, &caller, body, bodies, ticket).await;
         let Decided { permit, whole } =
             decided.inspect_err(|denial| self.tell_limits(&asking, denial, ticket))?;
-        self.reserve(&asking, ticket)?;
-        let upload = match (whole, body.take()) {
+        let mut upload = match (whole, body.take()) {
             (Some(whole), _) => Upload::whole(whole.bytes, whole.held),
             (None, Some(stream)) => {
                 Upload::stream(stream, most.unwrap_or(u64::MAX), ticket.upload.clone())
             }
             (None, None) => return Err(undecided()),
         };
+        let asking = Asking { model: permit.model(), ..asking };
+        self.meter(route, &asking, &mut upload, ticket);
+        if let Err(denial) = self.reserve(&asking, ticket) {
+            *body = upload.into_stream();
+            return Err(denial);
+        }
         let way = forward::Way {
             worker: self.worker,
             connection: self.connection,
@@ -177,9 +194,8 @@ impl<'w> Exchange<'w> {
             client: self.client,
             secure: self.secure,
             request_id: &self.request_id,
-            limits: &ticket.limits,
         };
-        forward::forward(way, permit, upload).await
+        forward::forward(way, permit, upload, ticket).await
     }
 
     /// Gives the request the API's words and a number in its form.
@@ -234,7 +250,7 @@ impl<'w> Exchange<'w> {
         facts: &Facts<'_>,
         caller: &Caller,
         body: &mut Option<ClientBody>,
-        most: Option<u64>,
+        Bodies { most, taken }: Bodies,
         ticket: &mut Ticket,
     ) -> Result<Decided, Box<Denial>> {
         // Finding the caller may have taken time.
@@ -248,9 +264,9 @@ impl<'w> Exchange<'w> {
                 progress = decided;
                 whole = Some(read);
             }
-            (Progress::Decided(Verdict::Permit(_)), Some(small)) if is_small(small) => {
-                check_length(small, most)?;
-                let read = self.read_whole(small, SMALL_BODY, &ticket.upload).await?;
+            (Progress::Decided(Verdict::Permit(_)), Some(body)) if is_up_to(body, taken) => {
+                check_length(body, most)?;
+                let read = self.read_whole(body, taken, &ticket.upload).await?;
                 if read.waited && ticket.took() > AT_ONCE {
                     progress = self.decide_again(facts, Body::NotRead)?;
                 }
@@ -262,7 +278,7 @@ impl<'w> Exchange<'w> {
             Progress::Decided(Verdict::Permit(permit)) => {
                 // Who may not is told so, whatever the size of what it sends; who may, before it is taken.
                 body.as_ref().map_or(Ok(()), |body| check_length(body, most))?;
-                ticket.accepted(permit.key(), permit.secret(), None, self.client, now);
+                ticket.accepted(permit.key(), permit.secret(), permit.model(), self.client, now);
                 if let Some(upgrade) = decide::upgrade(self.snapshot, facts, caller) {
                     self.worker.recorder.borrow_mut().upgraded(upgrade);
                 }
@@ -274,15 +290,36 @@ impl<'w> Exchange<'w> {
         }
     }
 
+    /// Reads what the request will use, and what of it its answer tells.
+    fn meter(
+        &self,
+        route: Option<&Route>,
+        asking: &Asking<'_>,
+        upload: &mut Upload,
+        ticket: &mut Ticket,
+    ) {
+        let policy = self.snapshot.policy();
+        let price = asking.model.and_then(|model| reserve::price(self.snapshot, model));
+        let most_output = price.as_ref().and_then(|price| price.most_output);
+        ticket.meter =
+            Meter::open(&self.worker.meters, policy, asking.api, route, upload, most_output);
+        ticket.price = price.filter(|_| ticket.meter.is_some());
+    }
+
     /// Every limit that applies must have room.
     fn reserve(&self, asking: &Asking<'_>, ticket: &mut Ticket) -> Result<(), Box<Denial>> {
         let (now, wall) = (ticket.moment(), ticket.began());
         let mut lines = Vec::new();
+        let meter = ticket.meter.as_ref();
+        let estimate = || {
+            let estimate = meter?.estimate();
+            Some(Estimate { input: estimate.read, output: estimate.written })
+        };
         let reservation = reserve::reserve(
             self.snapshot,
             &self.worker.counters,
             asking,
-            Estimate::default,
+            estimate,
             now,
             |stand| {
                 lines = self.worker.buffers.write();
@@ -303,6 +340,16 @@ impl<'w> Exchange<'w> {
         reserve::look(self.snapshot, &self.worker.counters, asking, now, |stand| {
             stand.write_headers(&mut ticket.limits, asking.api, wall);
         });
+    }
+
+    /// How long a body may be that is taken whole though nothing is decided on it: longer where what it will use is estimated from it.
+    fn taken_whole(&self, api: &Api, route: Option<&Route>) -> u64 {
+        let is_estimated = |metered| matches!(metered, Metered::Input | Metered::Both);
+        let estimated = route.is_some_and(|route| is_estimated(route.metered));
+        match estimated && !api.profile.metering.is_empty() {
+            true => u64::try_from(self.settings.limits.decided_body_bytes).unwrap_or(u64::MAX),
+            false => SMALL_BODY,
+        }
     }
 
     /// Finds a caller who showed what may be an imported secret, of which only a slow hash is known.
@@ -472,9 +519,9 @@ fn too_large(most: u64) -> Box<Denial> {
     Box::new(Denial::new(Reason::BodyTooLarge, format!("The body is larger than {most} bytes.")))
 }
 
-/// Whether the body's length is declared, and short.
-fn is_small(body: &ClientBody) -> bool {
-    body.left().is_some_and(|length| (1..=SMALL_BODY).contains(&length))
+/// Whether the body's length is declared, and no more than this.
+fn is_up_to(body: &ClientBody, most: u64) -> bool {
+    body.left().is_some_and(|length| (1..=most).contains(&length))
 }
 
 fn too_much_held() -> Box<Denial> {

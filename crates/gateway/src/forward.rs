@@ -1,6 +1,6 @@
 //! Forwarding: takes the permit by value, and nothing else can make one.
 
-use std::{future::poll_fn, net::IpAddr, rc::Rc, sync::Arc};
+use std::{future::poll_fn, net::IpAddr, rc::Rc, sync::Arc, task::Context};
 
 use http::{HeaderValue, Method, Version};
 use keyward_core::{
@@ -33,8 +33,6 @@ pub(crate) struct Way<'w> {
     pub(crate) client: IpAddr,
     pub(crate) secure: bool,
     pub(crate) request_id: &'w HeaderValue,
-    /// Header lines that tell of limits.
-    pub(crate) limits: &'w [u8],
 }
 
 /// An upstream's answer, its head received and its body still coming.
@@ -53,6 +51,7 @@ pub(crate) async fn forward(
     way: Way<'_>,
     permit: Permit,
     upload: Upload,
+    ticket: &mut Ticket,
 ) -> Result<Forwarding, Box<Denial>> {
     let Some(upstream) = way.snapshot.policy().upstream_of(way.api) else {
         return Err(internal("the API's upstream is not configured"));
@@ -68,24 +67,34 @@ pub(crate) async fn forward(
         // On the heap: few requests connect, and a handshake's room would be carried by every one of them.
         None => Box::pin(connect(&way, upstream)).await?,
     };
-    let request = toward(&way, upstream, &permit, upload, upgrade)?;
+    let uncoded = ticket.meter.as_ref().is_some_and(|meter| meter.filters());
+    let request = toward(&way, upstream, &permit, upload, upgrade, uncoded)?;
     let mut call = Call::new(lease, request, way.worker.spare_watch());
-    let answer = match poll_fn(|cx| call.poll_head(cx)).await {
+    let sent = &ticket.upload.sent;
+    let poll = |call: &mut Call, cx: &mut Context<'_>| {
+        let poll = call.poll_head(cx);
+        sent.set(sent.get() || call.is_sent());
+        poll
+    };
+    let answer = match poll_fn(|cx| poll(&mut call, cx)).await {
         // One stale connection says little of the next, but a second try must not find another.
         Err(CallFault::Stale) => {
             call.again_on(Box::pin(connect(&way, upstream)).await?);
-            poll_fn(|cx| call.poll_head(cx)).await
+            poll_fn(|cx| poll(&mut call, cx)).await
         }
         answer => answer,
     };
     let AnswerHead { head, lines } = answer.map_err(|fault| call_denial(upstream, &fault))?;
+    if let Some(meter) = &mut ticket.meter {
+        meter.answered(&head, &lines);
+    }
     let switches = head.status == SWITCHING_PROTOCOLS;
     if switches && (upgrade.is_none() || !call.is_sent()) {
         return Err(no_answer(upstream, &"it changed protocols unasked"));
     }
     let number = &way.api.profile.request_id.header;
     let mut out = way.worker.buffers.write();
-    let told = headers::toward_client(&mut out, &head, &lines, switches, number, way.limits);
+    let told = headers::toward_client(&mut out, &head, &lines, switches, number, &ticket.limits);
     if !told.request_id {
         headers::checked_line(&mut out, number, way.request_id.as_bytes());
     }
@@ -93,7 +102,8 @@ pub(crate) async fn forward(
         status: head.status,
         lines: out,
         dated: told.date,
-        length: head.length,
+        // What is taken out of the content is not known before.
+        length: head.length.filter(|_| !ticket.meter.as_ref().is_some_and(|meter| meter.filters())),
         call,
         permit,
     })
@@ -113,6 +123,7 @@ fn toward(
     permit: &Permit,
     upload: Upload,
     upgrade: Option<&[u8]>,
+    uncoded: bool,
 ) -> Result<Request, Box<Denial>> {
     let organization = way.snapshot.directory().organization(permit.organization());
     let organization = organization.ok_or_else(|| internal("the organization is gone"))?;
@@ -126,6 +137,7 @@ fn toward(
         client: way.connection.header_of(way.client),
         secure: way.secure,
         request_id: way.request_id,
+        uncoded,
         host: if upstream.preserve_host { clients_host(way.head) } else { None },
     };
     let method = &way.head.method;

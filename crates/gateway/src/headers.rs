@@ -182,6 +182,8 @@ pub(crate) struct Identity<'r> {
     pub(crate) client: HeaderValue,
     pub(crate) secure: bool,
     pub(crate) request_id: &'r HeaderValue,
+    /// Whether the answer must come uncoded, whatever the client takes.
+    pub(crate) uncoded: bool,
     /// The client's host, where the upstream is to see it.
     pub(crate) host: Option<&'r [u8]>,
 }
@@ -204,9 +206,14 @@ pub(crate) fn toward_upstream(
     let named: Vec<&[u8]> = head.values("connection").flat_map(named_in).collect();
     let is_named = |name: &[u8]| named.iter().any(|named| named.eq_ignore_ascii_case(name));
     let mut numbered = false;
+    let unwanted = |name: &[u8]| identity.uncoded && name.eq_ignore_ascii_case(b"accept-encoding");
     for (name, value) in head.fields() {
         let ours = |own: &Option<HeaderName>| own.as_ref().is_some_and(|own| is(name, own));
-        if may_pass(name, api, settings) && !ours(&lines.credential_name) && !is_named(name) {
+        if may_pass(name, api, settings)
+            && !ours(&lines.credential_name)
+            && !is_named(name)
+            && !unwanted(name)
+        {
             numbered |= name.eq_ignore_ascii_case(b"x-request-id");
             raw_line(out, name, value);
         }
@@ -230,6 +237,9 @@ pub(crate) fn toward_upstream(
     }
     if let Some(name) = &settings.permissions {
         line(out, name.as_str(), prepared.permissions(api, permit.permissions()));
+    }
+    if identity.uncoded {
+        line(out, "accept-encoding", b"identity");
     }
     line(out, "x-forwarded-for", identity.client.as_bytes());
     line(out, "x-forwarded-proto", if identity.secure { b"https" } else { b"http" });

@@ -1,7 +1,8 @@
 //! The data plane: from an accepted connection to a forwarded, recorded request.
 //!
 //! A request's way, a module a step: [`connection`] accepts it, [`wire`] screens its bytes, [`guard`] its meaning, [`exchange`]
-//! takes it from there through route, credential and decision to [`forward`], and [`record`] counts it. [`refusal`] is the one
+//! takes it from there through route, credential and decision to [`forward`], [`meter`] reads what its answer tells, and [`record`]
+//! counts it. [`refusal`] is the one
 //! place where a refusal is written.
 //!
 //! One single-threaded runtime per core ([`worker`]), each with its own listener socket (`SO_REUSEPORT`) and its own upstream
@@ -17,6 +18,7 @@ mod forward;
 mod gateway;
 mod guard;
 mod headers;
+mod meter;
 mod record;
 mod refusal;
 mod reply;

@@ -14,7 +14,7 @@ use keyward_core::{
     directory::OrganizationSlot,
     id::{KeyId, SecretId},
     limit::{
-        Unit,
+        Price, Unit,
         counters::{Moment, Reservation},
     },
     policy::Api,
@@ -29,7 +29,10 @@ use keyward_core::{
 };
 
 use self::names::{Label, Model, Names, Owner};
-use crate::{body::UploadState, clock, connection::InFlight, request::RequestHead, worker::Worker};
+use crate::{
+    body::UploadState, clock, connection::InFlight, meter::Meter, request::RequestHead,
+    worker::Worker,
+};
 
 /// The client left before there was an answer; nobody is ever sent this status.
 const CLIENT_LEFT: u16 = 499;
@@ -216,6 +219,10 @@ pub(crate) struct Ticket {
     reservation: Reservation,
     /// Header lines that tell of its limits.
     pub(crate) limits: Vec<u8>,
+    /// Reads what it uses, where that is known of its route.
+    pub(crate) meter: Option<Box<Meter>>,
+    /// What its model costs, where that is said.
+    pub(crate) price: Option<Arc<Price>>,
     log: Option<Box<LogLine>>,
 }
 
@@ -240,6 +247,8 @@ impl Ticket {
             sums: UsageSums { requests: 1, ..UsageSums::default() },
             reservation: Reservation::default(),
             limits: Vec::new(),
+            meter: None,
+            price: None,
             log: None,
         }
     }
@@ -349,6 +358,14 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let latency = self.started.elapsed();
         self.sums.bytes_in += self.upload.bytes.get();
+        if let Some(mut meter) = self.meter.take() {
+            meter.settle(self.upload.sent.get(), &mut self.sums);
+        }
+        if let Some(price) = &self.price
+            && (self.sums.tokens.total() > 0 || (200..300).contains(&self.outcome.status))
+        {
+            self.sums.cost = price.of(&self.sums.tokens);
+        }
         self.sums.latency_micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         let now = self.began.plus(latency);
         self.settle(now, latency);

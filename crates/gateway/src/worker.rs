@@ -25,6 +25,7 @@ use crate::{
     clock, connection,
     gateway::Ports,
     headers::Prepared,
+    meter::Meters,
     record::Recorder,
     settings::Compiled,
     slow::Pool,
@@ -51,6 +52,7 @@ pub(crate) struct Worker {
     pub(crate) date: RefCell<clock::HttpDate>,
     pub(crate) recorder: RefCell<Recorder>,
     pub(crate) prepared: RefCell<Prepared>,
+    pub(crate) meters: RefCell<Meters>,
     /// Shared with the other cores: for requests that would have been refused otherwise.
     pub(crate) slow: Arc<Pool>,
     spare_watches: RefCell<Vec<Watch>>,
@@ -181,6 +183,7 @@ async fn work(parts: WorkerParts) -> std::io::Result<Rc<Worker>> {
         date: RefCell::default(),
         recorder: RefCell::new(Recorder::new(parts.ports.usage)),
         prepared: RefCell::default(),
+        meters: RefCell::default(),
         slow: parts.slow,
         spare_watches: RefCell::default(),
         request_ids: Cell::new((parts.seed, 0)),

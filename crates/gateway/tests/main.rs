@@ -22,6 +22,7 @@ mod engine;
 mod floods;
 mod headers;
 mod limits;
+mod metering;
 mod recording;
 mod starting;
 mod streaming;

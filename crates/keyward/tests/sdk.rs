@@ -122,12 +122,12 @@ fn openai_is_answered_whole_and_as_a_stream() {
 
     let response =
         sdk.value(&key, "client.responses.create(model='gpt-4o', input='Hello!').output_text");
-    assert_eq!(response, json!(said));
+    assert!(response.as_str().is_some_and(|text| text.starts_with("Hello!")), "{response}");
     let streamed = sdk.value(
         &key,
         "''.join(e.delta for e in client.responses.create(model='gpt-4o', input='Hello!', stream=True) if e.type == 'response.output_text.delta')",
     );
-    assert_eq!(streamed, json!(said));
+    assert_eq!(streamed, response);
     let models = sdk.value(&key, "len([model.id for model in client.models.list()])");
     assert!(models.as_u64().is_some_and(|count| count > 0), "{models}");
 }

@@ -15,17 +15,19 @@ use crate::{
     verdict::{Denial, Reason},
 };
 
+/// Checks all of a route's; gives the model that the request names.
 pub(super) fn check<H: ?Sized>(
     snapshot: &Snapshot,
     request: &Request<'_, H>,
     route: &Route,
     entry: &KeyEntry,
     body: Body<'_>,
-) -> Result<(), Refused> {
+) -> Result<Option<Box<str>>, Refused> {
     check_model_is_named(snapshot, request, route, entry)?;
     if route.bindings.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
+    let mut model = None;
     let organization = snapshot.directory().organization(entry.organization);
     let organization = organization.ok_or_else(|| Box::new(suspended_organization()))?;
     let mut from_body = read_body(route, body)?.into_iter();
@@ -43,9 +45,12 @@ pub(super) fn check<H: ?Sized>(
                 .filter(|value| !value.contains('%'))
                 .map_or(Field::NotText, |value| Field::Text(value.into())),
         };
-        check_binding(binding, field, entry, &organization)?;
+        let value = check_binding(binding, field, entry, &organization)?;
+        if binding.kind == BindingKind::Model {
+            model = value.or(model);
+        }
     }
-    Ok(())
+    Ok(model)
 }
 
 /// A key that is confined to models must not get around its list where nothing says which model is meant: on a route that
@@ -103,7 +108,7 @@ fn check_binding(
     field: Field,
     entry: &KeyEntry,
     organization: &Organization,
-) -> Result<(), Refused> {
+) -> Result<Option<Box<str>>, Refused> {
     let name = binding.field();
     let about = |reason, detail: String, value: Option<Box<str>>| {
         let mut denial = Denial::new(reason, detail);
@@ -131,7 +136,7 @@ fn check_binding(
                 None,
             ));
         }
-        Field::Absent => return Ok(()),
+        Field::Absent => return Ok(None),
     };
     match binding.kind {
         BindingKind::Organization if *value != *organization.id.as_str() => Err(about(
@@ -151,7 +156,7 @@ fn check_binding(
             format!("The key may not use the model `{value}`."),
             Some(value),
         )),
-        _ => Ok(()),
+        _ => Ok(Some(value)),
     }
 }
 

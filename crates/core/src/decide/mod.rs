@@ -422,10 +422,8 @@ fn may<H: ?Sized>(
     if route.reads_body() && matches!(body, Body::NotRead) {
         return Ok(None);
     }
-    if let Err(denial) = bindings::check(snapshot, request, route, entry, body) {
-        trace.failed(Check::Bindings);
-        return Err(denial);
-    }
+    let model = bindings::check(snapshot, request, route, entry, body)
+        .inspect_err(|_| trace.failed(Check::Bindings))?;
     trace.passed(Check::Bindings, || {
         let fields: Vec<_> = route.bindings.iter().map(Binding::field).collect();
         if fields.is_empty() {
@@ -441,6 +439,7 @@ fn may<H: ?Sized>(
         organization: entry.organization,
         permissions: entry.permissions,
         restrictions: entry.restrictions.clone(),
+        model,
     }))
 }
 

@@ -1,6 +1,6 @@
 //! Plans and prices as requests look them up.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, sync::Arc};
 
 use hashbrown::HashMap;
 
@@ -42,22 +42,23 @@ impl Plans {
 #[derive(Debug, Default)]
 pub struct Prices {
     all: Vec<Price>,
-    by_name: HashMap<Box<str>, usize>,
+    by_name: HashMap<Box<str>, Arc<Price>>,
     /// Beginnings of names, the longest first.
-    by_beginning: Vec<(Box<str>, usize)>,
+    by_beginning: Vec<(Box<str>, Arc<Price>)>,
 }
 
 impl Prices {
     /// All prices.
     pub fn new(all: Vec<Price>) -> Self {
         let (mut by_name, mut by_beginning) = (HashMap::new(), Vec::new());
-        for (at, price) in all.iter().enumerate() {
+        for price in &all {
+            let shared = Arc::new(price.clone());
             match price.model.as_str().strip_suffix('*') {
-                Some(beginning) => by_beginning.push((beginning.into(), at)),
-                None => drop(by_name.insert(price.model.as_str().into(), at)),
+                Some(beginning) => by_beginning.push((beginning.into(), shared)),
+                None => drop(by_name.insert(price.model.as_str().into(), shared)),
             }
         }
-        by_beginning.sort_by_key(|(beginning, _): &(Box<str>, usize)| Reverse(beginning.len()));
+        by_beginning.sort_by_key(|(name, _): &(Box<str>, Arc<Price>)| Reverse(name.len()));
         Self { all, by_name, by_beginning }
     }
 
@@ -67,11 +68,10 @@ impl Prices {
     }
 
     /// What a model costs: by its name, or else by the longest beginning of it that is named.
-    pub fn find(&self, model: &str) -> Option<&Price> {
-        let begins =
-            || self.by_beginning.iter().find(|(beginning, _)| model.starts_with(&**beginning));
-        let at = self.by_name.get(model).copied().or_else(|| begins().map(|(_, at)| *at))?;
-        self.all.get(at)
+    pub fn find(&self, model: &str) -> Option<&Arc<Price>> {
+        let begins = |(name, _): &&(Box<str>, Arc<Price>)| model.starts_with(&**name);
+        let longest = || self.by_beginning.iter().find(begins).map(|(_, price)| price);
+        self.by_name.get(model).or_else(longest)
     }
 }
 

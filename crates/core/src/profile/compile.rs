@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, ops::Range};
 use toml::Spanned;
 
 use super::{
-    Ceilings, Exposed, File, Https, Issuance, IssuanceMode, Limits, Metering, Profile,
-    ProfileError, RequestId, refusal,
+    Ceilings, Exposed, File, Https, Issuance, IssuanceMode, Limits, Profile, ProfileError,
+    RequestId, refusal,
     source::{BindingSource, KeySource, RotationMode, RouteSource, SlotSource, Source},
 };
 use crate::{
-    binding::{Binding, BindingPlace},
+    binding::{Binding, BindingKind, BindingPlace},
     credential::Slot,
     json::Pointer,
     key::{
@@ -18,6 +18,7 @@ use crate::{
         format::{Alphabet, Checksum, KeyFormat},
     },
     limit::Limit,
+    metering::{Metered, Metering},
     permission::{PermissionSet, Vocabulary},
     route::{Method, ParamName, PathPattern, Route},
 };
@@ -60,7 +61,7 @@ pub fn compile(name: &str, files: &BTreeMap<String, File>) -> Result<Profile, Pr
         issuance: chain.issuance()?,
         request_id: chain.request_id()?,
         limits: chain.limits()?,
-        metering: chain.metering()?,
+        metering: chain.metering()?.into(),
         demo: chain.demo(&own, &vocabulary)?,
         vocabulary,
     };
@@ -299,20 +300,12 @@ impl Chain {
     }
 
     fn metering(&self) -> Result<Metering, ProfileError> {
-        let Some((file, metering)) = self.find(|s| s.metering.as_ref()) else {
+        let Some((file, source)) = self.find(|s| s.metering.as_ref()) else {
             return Ok(Metering::default());
         };
-        let all = metering.get_ref().response.iter().chain(&metering.get_ref().stream);
-        for pointer in all.flat_map(super::UsagePointers::pointers) {
-            if let Err(error) = pointer.parse::<Pointer>() {
-                return Err(file.error(
-                    metering.span(),
-                    error.to_string(),
-                    "mend the pointer".to_owned(),
-                ));
-            }
-        }
-        Ok(metering.get_ref().clone())
+        source.get_ref().compile().map_err(|wrong| {
+            file.error(source.span(), wrong.to_string(), "mend [metering]".to_owned())
+        })
     }
 
     /// A demo shows the file's own system: it is not inherited.
@@ -479,6 +472,7 @@ fn compile_route(
         })
         .collect::<Result<Vec<_>, _>>()?;
     check_overlap(&bindings).map_err(|problem| fail(problem, "keep one of the two"))?;
+    let metered = source.metered.unwrap_or_else(|| usual_metering(&methods, &bindings));
     Ok(Route {
         methods: methods.into_iter().collect(),
         pattern,
@@ -486,7 +480,17 @@ fn compile_route(
         requires_name: source.permission.as_deref().unwrap_or_default().into(),
         bindings,
         body_limit: source.body_limit,
+        metered,
     })
+}
+
+/// Whoever names a model calls it; whoever only reads is told of calls that were counted before.
+fn usual_metering(methods: &[Method], bindings: &[Binding]) -> Metered {
+    match methods.contains(&Method::Post) {
+        true if bindings.iter().any(|binding| binding.kind == BindingKind::Model) => Metered::Both,
+        true => Metered::Told,
+        false => Metered::No,
+    }
 }
 
 fn check_overlap(bindings: &[Binding]) -> Result<(), String> {

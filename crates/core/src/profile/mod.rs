@@ -16,13 +16,14 @@ pub use compile::{compile, compile_routes};
 pub use refusal::{RefusalContext, Refusals, RenderedRefusal};
 pub use source::{
     Demo, DemoAnswer, DemoExample, DemoOrganization, Exposed, Https, IssuanceMode, LimitHeaders,
-    Limits, Metering, Preset, ResetForm, RouteSource, UsagePointers,
+    Limits, Preset, ResetForm, RouteSource,
 };
 
 use crate::{
     credential::Slot,
     key::{KeyFormat, Rotation},
     member::Role,
+    metering::Metering,
     permission::{PermissionSet, Vocabulary},
     route::Route,
 };
@@ -59,7 +60,7 @@ pub struct Profile {
     /// How limits are told.
     pub limits: Limits,
     /// Where usage stands in answers.
-    pub metering: Metering,
+    pub metering: Arc<Metering>,
     /// What the demo shows.
     pub demo: Option<Demo>,
 }

@@ -9,6 +9,7 @@ use crate::{
     binding::BindingKind,
     key::format::{Alphabet, Checksum},
     limit::{Plan, PlanName},
+    metering::{Metered, MeteringSource},
 };
 
 /// The whole file.
@@ -29,7 +30,7 @@ pub(super) struct Source {
     pub(super) refusals: RefusalsSource,
     pub(super) request_id: Option<Spanned<RequestIdSource>>,
     pub(super) limits: Option<Spanned<Limits>>,
-    pub(super) metering: Option<Spanned<Metering>>,
+    pub(super) metering: Option<Spanned<MeteringSource>>,
     pub(super) demo: Option<Spanned<Demo>>,
 }
 
@@ -163,6 +164,9 @@ pub struct RouteSource {
     pub(super) bindings: Vec<BindingSource>,
     /// Most bytes of a request body.
     pub(super) body_limit: Option<u64>,
+    /// What of its requests' language-model tokens is counted. Left out, a POST that binds a model is a model's call, and any
+    /// other counts what its answer tells.
+    pub(super) metered: Option<Metered>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -240,41 +244,6 @@ pub enum ResetForm {
     Rfc3339,
 }
 
-/// Where an answer tells what it used.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Metering {
-    /// In a JSON answer. An API whose answers spell it in several ways has one entry for each; those that point at
-    /// nothing say nothing.
-    #[serde(default)]
-    pub response: Vec<UsagePointers>,
-    /// In the events of a stream. A later event's count replaces an earlier one's.
-    #[serde(default)]
-    pub stream: Vec<UsagePointers>,
-}
-
-/// JSON pointers to counts of language-model tokens.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UsagePointers {
-    /// The event's name, where only one kind of event tells it.
-    pub event: Option<String>,
-    /// Tokens read.
-    pub input: Option<String>,
-    /// Tokens written.
-    pub output: Option<String>,
-    /// Of the tokens read, those from a cache.
-    pub cached: Option<String>,
-    /// Of the tokens written, those of reasoning.
-    pub reasoning: Option<String>,
-}
-
-impl UsagePointers {
-    pub(super) fn pointers(&self) -> impl Iterator<Item = &String> {
-        [&self.input, &self.output, &self.cached, &self.reasoning].into_iter().flatten()
-    }
-}
-
 /// What `keyward demo` shows of a profile: where it is reached, who calls, and what the built-in upstream answers.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -324,7 +293,12 @@ pub struct DemoExample {
 /// One answer of the built-in upstream; of several that match, the first is given.
 ///
 /// Bodies and events may hold `{{model}}` (the model that the request names in its JSON body or its path), `{{id}}`
-/// (letters and digits, the same throughout one answer) and `{{now}}` (seconds since the Unix epoch, a number).
+/// (letters and digits, the same throughout one answer), `{{now}}` (seconds since the Unix epoch, a number) and `{{n}}` (which event
+/// of the stream it is). What was written is `{{text}}`; an event with a `{{word}}` is sent once for each of its words.
+///
+/// Counts of tokens follow from the request, so that no two are alike: `{{read}}`, of which `{{cached}}` came from a cache,
+/// `{{cache_written}}` were put into one and `{{uncached}}` are the rest; `{{written}}`, of which `{{reasoning}}` were not text and
+/// `{{text_tokens}}` were; and `{{total}}`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DemoAnswer {
@@ -340,4 +314,8 @@ pub struct DemoAnswer {
     /// lines of one event, without the empty line that ends it.
     #[serde(default)]
     pub events: Vec<String>,
+    /// What stands in the query of a request for the stream, where its body does not ask for it.
+    pub stream_query: Option<String>,
+    /// An event that is sent before the last one where the request says `"stream_options": {"include_usage": true}`.
+    pub usage_event: Option<String>,
 }

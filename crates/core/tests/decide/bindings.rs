@@ -340,3 +340,26 @@ fn the_body_is_asked_for_only_when_all_before_it_holds_and_the_route_reads_it() 
     let unread = Body::Unreadable("whatever");
     assert!(matches!(progress(&bodiless, unread), Progress::Decided(Verdict::Permit(_))));
 }
+
+#[test]
+fn a_permit_says_which_model_the_request_names() {
+    let world = World::new();
+    let openai = world.key("openai", &["api.all"]);
+    let gemini = world.key("gemini", &["models.generate"]);
+    let model = |ask: Ask<'_>| match ask.verdict() {
+        Verdict::Permit(permit) => permit.model().map(str::to_owned),
+        other => panic!("{other:?}"),
+    };
+    let chat = |body| {
+        let ask = world.request("POST", "https://api.openai.com/v1/chat/completions");
+        model(ask.with(&openai).body(body))
+    };
+    assert_eq!(chat(r#"{"model":"gpt-4\u006f"}"#).as_deref(), Some("gpt-4o"));
+    assert_eq!(chat("{}"), None);
+    let files = world.request("GET", "https://api.openai.com/v1/files").with(&openai);
+    assert_eq!(model(files), None);
+    let path =
+        "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-pro:generateContent";
+    let run = world.request("POST", path).with(&gemini);
+    assert_eq!(model(run).as_deref(), Some("gemini-2.5-pro"));
+}

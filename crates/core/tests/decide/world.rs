@@ -38,7 +38,8 @@ pub(crate) const NARROW: &str = "org_narrow";
 /// How old the last confirmed state may be here.
 pub(crate) const STALE_AFTER: Duration = Duration::from_secs(60);
 
-const SHIPPED: [&str; 7] = ["aiaas", "anthropic", "anunzi", "freddy", "generic", "mindo", "openai"];
+const SHIPPED: [&str; 8] =
+    ["aiaas", "anthropic", "anunzi", "freddy", "gemini", "generic", "mindo", "openai"];
 
 /// An API of its own on the default profile, reached in the clear too: for what no shipped profile has.
 const OWN: &str = r#"
@@ -75,6 +76,7 @@ fn api(name: &str, profile: Arc<Profile>, hosts: &[&str], prefixes: &[&str]) -> 
         prefixes: prefixes.iter().map(|prefix| (*prefix).into()).collect(),
         upstream: 0,
         https: profile.https,
+        ask_for_usage: true,
         profile,
         limits: vec![],
     }

@@ -2,6 +2,7 @@
 //! clients parse. (That the vendors' SDKs do is tested with these SDKs.)
 
 use keyward_core::{
+    metering::{Estimate, Form, Metered, Reader, Used},
     policy::{Api, Policy},
     profile::{Demo, DemoAnswer, Profile},
     route::{Method, PathPattern, RouteMatch, Routes},
@@ -20,7 +21,25 @@ fn shown() -> impl Iterator<Item = (Profile, Demo)> {
 
 /// The text with its placeholders filled as the built-in upstream fills them.
 fn filled(text: &str) -> String {
-    text.replace("{{model}}", "gpt-4").replace("{{id}}", "0a1b2c").replace("{{now}}", "1772366400")
+    let holes = [
+        ("model", "gpt-4"),
+        ("id", "0a1b2c"),
+        ("now", "1772366400"),
+        ("n", "3"),
+        ("text", "Hello! How"),
+        ("word", " How"),
+        ("read", "9"),
+        ("cached", "3"),
+        ("cache_written", "1"),
+        ("uncached", "5"),
+        ("written", "4"),
+        ("reasoning", "1"),
+        ("text_tokens", "3"),
+        ("total", "13"),
+    ];
+    holes.iter().fold(text.to_owned(), |text, (name, value)| {
+        text.replace(&format!("{{{{{name}}}}}"), value)
+    })
 }
 
 #[test]
@@ -86,7 +105,7 @@ fn answers_and_events_are_json_once_filled() {
             let body = filled(&answer.body);
             assert!(serde_json::from_str::<Value>(&body).is_ok(), "{place}: {body}");
             assert!(!body.contains("{{"), "{place}: {body}");
-            for event in &answer.events {
+            for event in answer.events.iter().chain(&answer.usage_event) {
                 check_event(&place, &filled(event));
             }
         }
@@ -144,6 +163,7 @@ fn all_stand_together_on_one_port_and_the_longer_prefix_wins() {
             prefixes: demo.prefixes.iter().map(|prefix| prefix.as_str().into()).collect(),
             upstream: 0,
             https: profile.https,
+            ask_for_usage: true,
             profile: Arc::new(profile),
             limits: vec![],
         });
@@ -165,6 +185,7 @@ fn all_stand_together_on_one_port_and_the_longer_prefix_wins() {
         ("api.mindosoftware.com", "/api/v1/business-accounts/", Some("mindo")),
         ("api.openai.com", "/v1/chat/completions", Some("openai")),
         ("api.anthropic.com", "/v1/messages", Some("anthropic")),
+        ("generativelanguage.googleapis.com", "/v1/models", Some("gemini")),
         ("freddy.localhost:8443", "/v1/models", Some("freddy")),
         ("localhost", "/v1/models", None),
     ] {
@@ -200,30 +221,30 @@ fn usage_stands_where_metering_looks_for_it() {
         ("openai", "/v1/responses"),
         ("anthropic", "/v1/messages"),
         ("freddy", "/v1/model/response"),
+        ("gemini", "/v1beta/models/{model}:streamGenerateContent"),
+        ("gemini", "/v1/models/{model}:streamGenerateContent"),
     ] {
         let profile = compiled(name);
         let demo = profile.demo.clone().unwrap();
         let answer = answer_to(&demo, "POST", path);
-        let body: Value = serde_json::from_str(&filled(&answer.body)).unwrap();
-        let read = |value: &Value, pointer: &Option<String>| {
-            value.pointer(pointer.as_deref().unwrap_or("/-")).and_then(Value::as_u64)
+        let estimate = Estimate { metered: Metered::Both, read: 77, ..Estimate::default() };
+        let used = |form, pieces: Vec<String>| {
+            let mut reader = Reader::new(form);
+            pieces.iter().for_each(|piece| reader.read(&profile.metering, piece.as_bytes()));
+            reader.end(&profile.metering);
+            reader.used(&estimate)
         };
-        let spellings = &profile.metering.response;
-        assert!(spellings.iter().any(|u| read(&body, &u.input) > Some(0)), "{name} {path}");
-        assert!(spellings.iter().any(|u| read(&body, &u.output) > Some(0)), "{name} {path}");
-        let (mut input, mut output) = (None, None);
-        for event in &answer.events {
-            let data = filled(event);
-            let data = data.split("data: ").nth(1).unwrap();
-            let Ok(json) = serde_json::from_str::<Value>(data) else { continue };
-            for usage in &profile.metering.stream {
-                if usage.event.as_deref().is_some_and(|event| json["type"] != event) {
-                    continue;
-                }
-                input = read(&json, &usage.input).or(input);
-                output = read(&json, &usage.output).or(output);
-            }
+        let whole = used(Form::Json, vec![filled(&answer.body)]);
+        let events = answer
+            .events
+            .iter()
+            .chain(&answer.usage_event)
+            .map(|event| format!("{}\n\n", filled(event)));
+        let streamed = used(Form::Events, events.collect());
+        for Used { tokens, estimated } in [whole, streamed] {
+            assert!(!estimated, "{name} {path}: {tokens:?}");
+            assert!(tokens.input > 0 && tokens.output > 0, "{name} {path}: {tokens:?}");
         }
-        assert_eq!((input, output.is_some()), (Some(9), true), "{name} {path}");
+        assert_eq!(whole.tokens.input, streamed.tokens.input, "{name} {path}");
     }
 }

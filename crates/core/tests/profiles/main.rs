@@ -25,8 +25,8 @@ use keyward_core::{
 };
 
 /// Every profile that ships.
-const SHIPPED: [&str; 8] =
-    ["aiaas", "anthropic", "anunzi", "default", "freddy", "generic", "mindo", "openai"];
+const SHIPPED: [&str; 9] =
+    ["aiaas", "anthropic", "anunzi", "default", "freddy", "gemini", "generic", "mindo", "openai"];
 
 /// The files of `profiles/`, by name.
 fn files() -> BTreeMap<String, File> {

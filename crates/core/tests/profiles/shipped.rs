@@ -7,7 +7,7 @@ use keyward_core::{profile, route::Routes};
 use crate::{SHIPPED, compiled, files};
 
 #[test]
-fn every_file_loads_and_is_one_of_the_eight_or_our_own() {
+fn every_file_loads_and_is_one_of_the_nine_or_our_own() {
     let files = files();
     let others = files.keys().filter(|name| *name != keyward_core::rights::MANAGEMENT);
     assert_eq!(others.collect::<Vec<_>>(), SHIPPED);

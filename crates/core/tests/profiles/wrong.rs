@@ -68,7 +68,7 @@ developer = ["fly"]"#,
     ),
     (
         r#"inherits = "opnai""#,
-        "mine.toml:1: there is no profile `opnai`; use one of aiaas, anthropic, anunzi, default, freddy, generic, keyward, mindo, mine, openai",
+        "mine.toml:1: there is no profile `opnai`; use one of aiaas, anthropic, anunzi, default, freddy, gemini, generic, keyward, mindo, mine, openai",
     ),
     (
         r#"inherits = "mine""#,
@@ -229,7 +229,7 @@ requests = { limit = "a b", remaining = "c", reset = "d" }"#,
     (
         r#"[metering]
 response = [{ input = "usage" }]"#,
-        "mine.toml:1: `usage` does not point at an object's member: write it like `/model` or `/options/model`; mend the pointer",
+        "mine.toml:1: `usage` does not point at a value: write it like `/usage/input_tokens`, in at most 8 plain names, `*` for each element of an array; mend [metering]",
     ),
 ];
 

@@ -74,6 +74,39 @@ pub(crate) struct Head {
     pub(crate) connection: bool,
     /// Whether its content is a stream of events.
     pub(crate) streams: bool,
+    /// What its content is, as far as it can be metered.
+    pub(crate) media: Media,
+    /// Whether its content is coded, by which `content-encoding` says.
+    pub(crate) coded: bool,
+}
+
+/// What a content is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Media {
+    Json,
+    /// Server-sent events.
+    Events,
+    /// A JSON text a line.
+    Lines,
+    #[default]
+    Other,
+}
+
+impl Media {
+    /// By `content-type`, whatever its parameters.
+    fn of(value: &[u8]) -> Self {
+        let end = memchr::memchr(b';', value).unwrap_or(value.len());
+        let name = trim(value.get(..end).unwrap_or_default());
+        let is = |media: &str| name.eq_ignore_ascii_case(media.as_bytes());
+        let ends = name.len().checked_sub(5).and_then(|at| name.get(at..));
+        match name {
+            _ if is("application/json") => Self::Json,
+            _ if is("text/event-stream") => Self::Events,
+            _ if is("application/x-ndjson") || is("application/jsonl") => Self::Lines,
+            _ if ends.is_some_and(|end| end.eq_ignore_ascii_case(b"+json")) => Self::Json,
+            _ => Self::Other,
+        }
+    }
 }
 
 impl HeadReader {
@@ -147,12 +180,16 @@ impl Head {
             }
             12 if named("content-type") => {
                 self.streams = trim(value).starts_with(b"text/event-stream");
+                self.media = Media::of(value);
             }
             14 if named("content-length") => {
                 if self.length.is_some() || self.chunked {
                     return Err(if self.chunked { BadAnswer::Coding } else { BadAnswer::Length });
                 }
                 self.length = Some(length(trim(value)).ok_or(BadAnswer::Length)?);
+            }
+            16 if named("content-encoding") => {
+                self.coded = list(value).any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
             }
             17 if named("transfer-encoding") => {
                 let alone = trim(value).eq_ignore_ascii_case(b"chunked");

@@ -62,7 +62,7 @@ pub fn millis(millis: u64) -> Duration {
 pub const UPSTREAM_SECRET: &str = "Bearer what-the-upstream-knows";
 
 /// The APIs of the world: name, which is its host's first label, and what its profile says beside the default's words.
-const APIS: [(&str, &str); 10] = [
+const APIS: [(&str, &str); 12] = [
     ("bearer", ""),
     ("header", "[credential]\nslots = [{ header = \"X-API-Key\" }]"),
     ("query", "[credential]\nslots = [{ query = \"key\" }]"),
@@ -84,7 +84,33 @@ const APIS: [(&str, &str); 10] = [
         "[limits]\nrequests = { limit = \"X-Limit\", remaining = \"X-Remaining\", reset = \"X-Reset\" }",
     ),
     ("numbered", "[request_id]\nheader = \"request-id\"\nprefix = \"num_\""),
+    ("metered", METERED),
+    // Its configuration leaves streams as they are.
+    ("unasked", METERED),
 ];
+
+/// A chat's usage, told at its end, in a stream only when it is asked for.
+const METERED: &str = r#"
+routes = [
+  { methods = ["GET", "POST"], path = "/v1/{rest...}", permission = "read" },
+  { methods = ["POST"], path = "/v1/chat", permission = "write", bindings = [{ kind = "model", body = "/model", required = true }] },
+  { methods = ["POST"], path = "/v1/models/{model}:run", permission = "write", bindings = [{ kind = "model", path = "model" }] },
+  { methods = ["POST"], path = "/v1/models/{model}:embed", permission = "write", bindings = [{ kind = "model", path = "model" }], metered = "input" },
+  { methods = ["POST"], path = "/v1/models/{model}:count", permission = "write", bindings = [{ kind = "model", path = "model" }], metered = "no" },
+]
+[metering]
+response = [{ input = "/usage/in", output = "/usage/out", cached = "/usage/cached" }]
+stream = [{ input = "/usage/in", output = "/usage/out", cached = "/usage/cached" }]
+text = ["/choices/*/text"]
+[metering.include_usage]
+member = "/stream_options/include_usage"
+unless = "/choices/*"
+routes = ["/v1/chat"]
+[metering.request]
+stream = "/stream"
+most_output = ["/max"]
+default_output = 50
+"#;
 
 const ROUTES: &str = r#"
 permissions = [
@@ -408,6 +434,7 @@ fn policy(target: Target, stale_after: Option<Duration>) -> Policy {
             prefixes: vec!["/".into()],
             upstream: 0,
             https: profile.https,
+            ask_for_usage: *name != "unasked",
             profile,
             limits: vec![],
         }

@@ -103,6 +103,7 @@ impl Apis<'_> {
             prefixes: self.prefixes(source)?,
             upstream: self.upstream(source)?,
             https,
+            ask_for_usage: source.ask_for_usage.unwrap_or(true),
             profile,
         })
     }

@@ -193,6 +193,7 @@ pub(super) struct ApiSource {
     pub(super) prefixes: Option<Vec<Spanned<String>>>,
     pub(super) upstream: Option<Spanned<String>>,
     pub(super) https: Option<Https>,
+    pub(super) ask_for_usage: Option<bool>,
     #[serde(default)]
     pub(super) limits: Vec<Spanned<LimitSource>>,
     #[serde(default)]

@@ -1,12 +1,15 @@
 //! Which answer of a profile's demo a request gets, with its holes filled.
 
 use keyward_core::{
+    metering::Metered,
     permission::PermissionSet,
     profile::{Demo, DemoAnswer},
     route::{Method, ParamName, PathPattern, Route, RouteMatch, Routes},
     time::Timestamp,
 };
 use serde_json::Value;
+
+use super::counts::Counts;
 
 /// Where a request names the model it asks for, and what an answer says where it names none.
 const MODEL: &str = "model";
@@ -27,6 +30,35 @@ pub(super) struct Facts<'f> {
     pub(super) id: &'f str,
     /// The moment.
     pub(super) now: Timestamp,
+    /// What it says that was used.
+    pub(super) counts: Counts,
+}
+
+/// Where in a stream an event stands, and which word it holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    n: usize,
+    word: &'static str,
+}
+
+/// The events of an answer's stream, filled; with the one that tells usage where the request asks for it.
+pub(super) fn events(answer: &DemoAnswer, pattern: &PathPattern, facts: &Facts<'_>) -> Vec<String> {
+    let asks = facts.body.pointer("/stream_options/include_usage").and_then(Value::as_bool);
+    let usage = answer.usage_event.iter().filter(|_| asks == Some(true));
+    let before_last = answer.events.len().saturating_sub(1);
+    let (first, last) = answer.events.split_at_checked(before_last).unwrap_or_default();
+    let mut filled = Vec::new();
+    for event in first.iter().chain(usage).chain(last) {
+        let words: Vec<_> = match event.contains("{{word}}") {
+            true => facts.counts.words().collect(),
+            false => vec![""],
+        };
+        for word in words {
+            let place = Place { n: filled.len(), word };
+            filled.push(fill(event, pattern, facts, place));
+        }
+    }
+    filled
 }
 
 impl Answers {
@@ -40,6 +72,7 @@ impl Answers {
                 requires_name: "".into(),
                 bindings: vec![],
                 body_limit: None,
+                metered: Metered::No,
             })
         };
         let routes = demo.answers.iter().filter_map(route).collect();
@@ -59,8 +92,13 @@ impl Answers {
     }
 }
 
-/// Fills `{{model}}`, `{{id}}` and `{{now}}`. A moment inside a JSON string is written as text, outside as a number.
-pub(super) fn fill(template: &str, pattern: &PathPattern, facts: &Facts<'_>) -> String {
+/// Fills the holes. A moment inside a JSON string is written as text, outside as a number.
+pub(super) fn fill(
+    template: &str,
+    pattern: &PathPattern,
+    facts: &Facts<'_>,
+    place: Place,
+) -> String {
     let mut filled = String::with_capacity(template.len() + 64);
     let mut rest = template;
     let mut in_string = false;
@@ -73,7 +111,13 @@ pub(super) fn fill(template: &str, pattern: &PathPattern, facts: &Facts<'_>) -> 
             "id" => filled.push_str(facts.id),
             "now" if in_string => filled.push_str(&facts.now.to_string()),
             "now" => filled.push_str(&facts.now.as_secs().to_string()),
-            other => filled.push_str(other),
+            "n" => filled.push_str(&place.n.to_string()),
+            "word" => filled.push_str(place.word),
+            "text" => filled.extend(facts.counts.words()),
+            name => match facts.counts.named(name) {
+                Some(count) => filled.push_str(&count.to_string()),
+                None => filled.push_str(name),
+            },
         }
         rest = after;
     }
@@ -115,7 +159,9 @@ mod tests {
     fn filled(template: &str, path: &str, body: &Value) -> String {
         let pattern = "/v1/models/{model}".parse().unwrap();
         let now = Timestamp::from_secs(1_800_000_000);
-        fill(template, &pattern, &Facts { path, body, id: "abc", now })
+        let counts = Counts::of(body);
+        let facts = Facts { path, body, id: "abc", now, counts };
+        fill(template, &pattern, &facts, Place::default())
     }
 
     #[test]

@@ -7,7 +7,9 @@
 
 mod answers;
 mod authority;
+mod compress;
 mod configuration;
+mod counts;
 mod people;
 mod upstream;
 
@@ -123,6 +125,11 @@ pub async fn run(output: Output, arguments: &DemoArguments) -> anyhow::Result<()
         tracing::warn!("the demo's configuration is its own and is not reloaded");
     }
     serve::stop(running, &mut signals).await
+}
+
+/// Starts the built-in upstream alone, for all built-in profiles, on the runtime that calls.
+pub async fn start_upstream() -> anyhow::Result<SocketAddr> {
+    upstream::start(&demonstrations()?).await
 }
 
 /// Nobody listens there now. Port 0 is free by definition.

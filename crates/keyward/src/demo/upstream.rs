@@ -20,7 +20,6 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use keyward_core::profile::DemoAnswer;
 use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -28,8 +27,10 @@ use tokio::{
 };
 
 use super::{
-    answers::{self, Answers, Facts},
+    answers::{self, Answers, Facts, Place},
+    compress,
     configuration::Demonstration,
+    counts::Counts,
 };
 use crate::clock;
 
@@ -105,15 +106,22 @@ async fn answer(request: Request<Incoming>, served: &[Served]) -> Response<Reply
         return reply(404, whole(json!({ "error": what }).to_string()));
     };
     let id = random_id();
-    let facts = Facts { path, body: &body, id: &id, now: clock::now() };
-    let fill = |template: &str| answers::fill(template, pattern, &facts);
-    let DemoAnswer { status, body: template, events, .. } = found;
-    let wants_stream = body.get("stream").and_then(Value::as_bool) == Some(true);
-    if wants_stream && !events.is_empty() {
-        let waiting = events.iter().map(|event| Bytes::from(format!("{}\n\n", fill(event))));
-        return reply(200, Reply::Events { waiting: waiting.collect(), gap: None });
-    }
-    reply(status.unwrap_or(200), whole(fill(template)))
+    let facts = Facts { path, body: &body, id: &id, now: clock::now(), counts: Counts::of(&body) };
+    let query = parts.uri.query().unwrap_or_default();
+    let wants_stream = body.get("stream").and_then(Value::as_bool) == Some(true)
+        || found.stream_query.as_ref().is_some_and(|asks| query.split('&').any(|one| one == asks));
+    let answer = match wants_stream && !found.events.is_empty() {
+        true => {
+            let events = answers::events(found, pattern, &facts);
+            let waiting = events.into_iter().map(|event| Bytes::from(format!("{event}\n\n")));
+            reply(200, Reply::Events { waiting: waiting.collect(), gap: None })
+        }
+        false => {
+            let text = answers::fill(&found.body, pattern, &facts, Place::default());
+            reply(found.status.unwrap_or(200), whole(text))
+        }
+    };
+    if compress::wanted(&parts.headers) { compress::gzip(answer) } else { answer }
 }
 
 /// The API with the longest prefix at this host.
@@ -154,7 +162,7 @@ fn whole(text: String) -> Reply {
 }
 
 /// A body: whole, or event by event.
-enum Reply {
+pub(super) enum Reply {
     Whole(Option<Bytes>),
     Events { waiting: VecDeque<Bytes>, gap: Option<Pin<Box<Sleep>>> },
 }

@@ -26,7 +26,7 @@ fn every_curl_line_the_demo_prints_gives_200_when_it_is_pasted() {
         let (_, status) = std::str::from_utf8(&output.stdout).unwrap().rsplit_once('\n').unwrap();
         assert_eq!(status, "200", "{}: {}", system.api, system.curl);
     }
-    assert_eq!(demo.systems.len(), 7);
+    assert_eq!(demo.systems.len(), 8);
 }
 
 #[test]

@@ -1,0 +1,237 @@
+//! Reads an answer as it passes: JSON, an event stream, or lines of JSON.
+
+use super::{
+    Estimate, Kind, Metered, Metering, Tally, Usage,
+    events::{Events, Hears},
+    scan::{Scanner, Values},
+    tree::Tree,
+};
+use crate::usage::Tokens;
+
+/// A token that is written has so many bytes at least, as far as they are counted.
+const BYTES_PER_WRITTEN_TOKEN: u64 = 4;
+
+/// How an answer's content is made up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// One JSON text; where it is a list, each element counts like an event.
+    Json,
+    /// Server-sent events with JSON in them.
+    Events,
+    /// A JSON text a line.
+    Lines,
+}
+
+/// An answer that is being read.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    form: Form,
+    /// Of JSON, whether it is a list: known with its first character.
+    is_list: Option<bool>,
+    scanner: Scanner,
+    events: Events,
+    values: Values,
+    tally: Tally,
+    /// Texts, events or lines that held something written.
+    written: u64,
+    /// Bytes of it.
+    text: u64,
+    /// Bytes of JSON.
+    bytes: u64,
+}
+
+/// The end of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventEnd {
+    /// Whether the event tells usage and nothing else: one that came because it was asked for.
+    pub is_extra: bool,
+}
+
+/// What a request used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// The counts.
+    pub tokens: Tokens,
+    /// Whether some of them are estimates.
+    pub estimated: bool,
+}
+
+struct IntoScanner<'r> {
+    tree: &'r Tree,
+    scanner: &'r mut Scanner,
+    values: &'r mut Values,
+}
+
+impl Hears for IntoScanner<'_> {
+    fn data(&mut self, mut piece: &[u8]) {
+        // Where a text ends inside an event is no matter: the event's end is what counts.
+        while !piece.is_empty() {
+            let (read, _) = self.scanner.read(self.tree, self.values, piece);
+            piece = piece.get(read.max(1)..).unwrap_or_default();
+        }
+    }
+}
+
+impl Reader {
+    /// A reader for content of this form.
+    pub fn new(form: Form) -> Self {
+        Self {
+            form,
+            is_list: None,
+            scanner: Scanner::default(),
+            events: Events::default(),
+            values: Values::default(),
+            tally: Tally::default(),
+            written: 0,
+            text: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Reads the next piece. Every call on one reader is to be given the same metering.
+    pub fn read(&mut self, metering: &Metering, mut piece: &[u8]) {
+        match self.form {
+            Form::Events => {
+                while !piece.is_empty() {
+                    let (read, _) = self.read_event(metering, piece);
+                    piece = piece.get(read..).unwrap_or_default();
+                }
+            }
+            Form::Lines => {
+                while !piece.is_empty() {
+                    let end = memchr::memchr(b'\n', piece);
+                    let line = piece.get(..end.unwrap_or(piece.len())).unwrap_or_default();
+                    let mut hears = self.scan(metering);
+                    hears.data(line);
+                    if end.is_some() {
+                        hears.data(b"\n");
+                        self.text_ends(metering, b"");
+                        self.scanner.restart();
+                    }
+                    piece =
+                        piece.get(line.len() + usize::from(end.is_some())..).unwrap_or_default();
+                }
+            }
+            Form::Json => {
+                self.bytes = self.bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(0));
+                if self.is_list.is_none() {
+                    let first = piece.iter().find(|byte| !byte.is_ascii_whitespace());
+                    self.is_list = first.map(|first| *first == b'[');
+                }
+                let tree = &self.of(metering).tree;
+                while !piece.is_empty() {
+                    let Self { scanner, values, .. } = self;
+                    let (read, ended) = scanner.read(tree, values, piece);
+                    if ended {
+                        self.text_ends(metering, b"");
+                    }
+                    piece = piece.get(read..).unwrap_or_default();
+                }
+            }
+        }
+    }
+
+    /// Reads an event stream up to the end of an event, or of the piece. Says how much was read, and of an event that ended there
+    /// what it was.
+    pub fn read_event(&mut self, metering: &Metering, piece: &[u8]) -> (usize, Option<EventEnd>) {
+        let Self { scanner, values, events, .. } = self;
+        let tree = &metering.stream.tree;
+        let (read, ended) = events.read(piece, &mut IntoScanner { tree, scanner, values });
+        let Some(has_data) = ended else { return (read, None) };
+        let mut is_extra = false;
+        if has_data {
+            let include = metering.include_usage.as_ref();
+            is_extra = include.is_some_and(|include| !self.values.is_marked(include.unless));
+            let events = std::mem::take(&mut self.events);
+            is_extra &= self.text_ends(metering, events.name());
+            self.events = events;
+        }
+        self.scanner.restart();
+        self.values.clear();
+        self.events.next();
+        (read, Some(EventEnd { is_extra }))
+    }
+
+    /// Where usage stands in what is read.
+    fn of<'m>(&self, metering: &'m Metering) -> &'m Usage {
+        match self.form {
+            Form::Json if self.is_list != Some(true) => &metering.response,
+            _ => &metering.stream,
+        }
+    }
+
+    fn scan<'r>(&'r mut self, metering: &'r Metering) -> IntoScanner<'r> {
+        let Self { scanner, values, .. } = self;
+        IntoScanner { tree: &metering.stream.tree, scanner, values }
+    }
+
+    /// One JSON text has ended, the data of an event of this name among them: what it says counts. Says whether it told usage.
+    fn text_ends(&mut self, metering: &Metering, event: &[u8]) -> bool {
+        let mut told = false;
+        for entry in &self.of(metering).entries {
+            if entry.event.as_ref().is_some_and(|name| **name != *event) {
+                continue;
+            }
+            for of in &entry.of {
+                if let Some(number) = self.values.number(of.slot) {
+                    self.tally.put(of.kind, of.part, number);
+                    told = true;
+                }
+            }
+        }
+        self.written += u64::from(self.values.text > 0);
+        self.text = self.text.saturating_add(self.values.text);
+        self.values.clear();
+        told
+    }
+
+    /// The answer is over, or no more of it comes: what an unfinished text said so far counts too. An unfinished event does not:
+    /// nobody takes it for one.
+    pub fn end(&mut self, metering: &Metering) {
+        if self.form != Form::Events {
+            self.text_ends(metering, b"");
+        }
+    }
+
+    /// Whether an event could be put in here: the content is a stream, and none of its events is under way.
+    pub fn is_between_events(&self) -> bool {
+        self.form == Form::Events && self.events.is_between()
+    }
+
+    /// How many tokens were written so far: as the answer tells, or by what of it has passed.
+    pub fn written(&self) -> u64 {
+        let told = if self.tally.has(Kind::Output) { self.tally.sum(Kind::Output) } else { 0 };
+        told.max(self.passed())
+    }
+
+    /// By what has passed: a token an event at least, one for some bytes at least. Of a whole answer, nothing: it tells, or it is
+    /// estimated by its length.
+    fn passed(&self) -> u64 {
+        self.written.max(self.text.div_ceil(BYTES_PER_WRITTEN_TOKEN))
+    }
+
+    /// What was used, as far as it was told. On routes whose requests are estimated, what was not told is: what was read by the
+    /// estimate, what was written by what has passed.
+    pub fn used(&self, estimate: &Estimate) -> Used {
+        let told = Used { tokens: self.tally.tokens(), estimated: false };
+        let (input, output) = (self.tally.has(Kind::Input), self.tally.has(Kind::Output));
+        match estimate.metered {
+            Metered::No => Used::default(),
+            Metered::Told => told,
+            // Whole answers leave out what they have nothing of: what one of both stands in is all there is.
+            Metered::Input | Metered::Both if input && (output || self.passed() == 0) => told,
+            // A whole answer that tells nothing is estimated by its length.
+            Metered::Both if !input && !output && self.is_list == Some(false) => {
+                let written = (self.bytes / BYTES_PER_WRITTEN_TOKEN).min(estimate.written);
+                let tokens = Tokens { input: estimate.read, output: written, ..told.tokens };
+                Used { tokens, estimated: true }
+            }
+            Metered::Input | Metered::Both => {
+                let read = if input { told.tokens.input } else { estimate.read };
+                let written = if output { told.tokens.output } else { self.passed() };
+                let tokens = Tokens { input: read, output: written, ..told.tokens };
+                Used { tokens, estimated: true }
+            }
+        }
+    }
+}

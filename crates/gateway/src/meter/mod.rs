@@ -1,0 +1,244 @@
+//! What a request used, read from its answer as it passes.
+//!
+//! The meter hears what the client gets, and no more: it never holds an answer back, and nothing in an answer makes it fail. What it
+//! cannot read (another form, an unknown coding) is estimated by the request and by how much has passed. One event is the exception:
+//! the usage of a stream whose client did not ask for it is asked for by us, and kept from the client ([`filter`]).
+
+mod coding;
+mod filter;
+
+use std::{cell::RefCell, rc::Rc, sync::Arc};
+
+use bytes::Bytes;
+use keyward_core::{
+    id::ApiNumber,
+    metering::{self, Estimate, Form, Metered, Metering, Reader, Used},
+    policy::{Api, Policy},
+    route::Route,
+    usage::{Tokens, UsageSums},
+};
+
+use self::{coding::Coded, filter::Filter};
+use crate::{
+    body::Upload,
+    wire::answer::{Head, Media},
+};
+
+/// Bytes of an answer that cannot be read, for which a token is assumed to have been written.
+const BYTES_PER_UNREAD_TOKEN: u64 = 4;
+
+/// What is known of each API's answers, lent to requests by a count of this core's own: see `worker::Lent`.
+#[derive(Default)]
+pub(crate) struct Meters {
+    policy: Option<Arc<Policy>>,
+    apis: Vec<(ApiNumber, Lent)>,
+}
+
+type Lent = Rc<Arc<Metering>>;
+
+impl Meters {
+    fn of(&mut self, policy: &Arc<Policy>, api: &Api) -> Lent {
+        if !self.policy.as_ref().is_some_and(|own| Arc::ptr_eq(own, policy)) {
+            self.policy = Some(policy.clone());
+            self.apis.clear();
+        }
+        if let Some((_, metering)) = self.apis.iter().find(|(number, _)| *number == api.number) {
+            return metering.clone();
+        }
+        let metering = Rc::new(api.profile.metering.clone());
+        self.apis.push((api.number, metering.clone()));
+        metering
+    }
+}
+
+/// Meters one request.
+pub(crate) struct Meter {
+    metering: Lent,
+    estimate: Estimate,
+    /// The body is not seen before it is forwarded: what was read follows from how much of it came.
+    unread: bool,
+    answer: Answer,
+    filter: Option<Filter>,
+}
+
+/// The answer, as far as it came.
+#[expect(clippy::large_enum_variant, reason = "a meter is on the heap, and nearly every one reads")]
+enum Answer {
+    /// Its head did not come yet.
+    Awaited,
+    /// The upstream refused, or did something else than answering: nothing was used.
+    Nothing,
+    Plain(Reader),
+    Coded(Box<Coded>),
+    /// It cannot be read; so many bytes passed.
+    Opaque(u64),
+}
+
+impl Meter {
+    /// A meter for a request that is about to be forwarded, where its route's are metered. `most_output` is what the model writes
+    /// at most, where a price says so.
+    ///
+    /// Where the stream it asks for would not tell its usage, the body is made to ask.
+    pub(crate) fn open(
+        meters: &RefCell<Meters>,
+        policy: &Arc<Policy>,
+        api: &Api,
+        route: Option<&Route>,
+        upload: &mut Upload,
+        most_output: Option<u64>,
+    ) -> Option<Box<Self>> {
+        let route = route.filter(|route| route.metered != Metered::No)?;
+        if api.profile.metering.is_empty() {
+            return None;
+        }
+        let metering = meters.borrow_mut().of(policy, api);
+        let metered = route.metered;
+        let estimate = match (upload.bytes(), metered) {
+            (_, Metered::Told) => Estimate { metered, ..Estimate::default() },
+            (Some(body), _) => metering::estimate::estimate(&metering, metered, body, most_output),
+            (None, _) => {
+                metering::estimate::unread(&metering, metered, upload.length(), most_output)
+            }
+        };
+        let unread = upload.bytes().is_none();
+        let mut filter = None;
+        if estimate.streams
+            && api.ask_for_usage
+            && route.reads_body()
+            && metering.may_ask_for_usage(route)
+            && let Some(asking) = upload.bytes().and_then(|body| metering.ask_for_usage(body))
+        {
+            upload.replace(asking.into());
+            filter = Some(Filter::default());
+        }
+        Some(Box::new(Self { metering, estimate, unread, answer: Answer::Awaited, filter }))
+    }
+
+    /// What the request uses at most.
+    pub(crate) fn estimate(&self) -> &Estimate {
+        &self.estimate
+    }
+
+    /// Whether an event is to be taken out of the answer, which must come uncoded for that.
+    pub(crate) fn filters(&self) -> bool {
+        self.filter.is_some()
+    }
+
+    /// The head of the answer came.
+    pub(crate) fn answered(&mut self, head: &Head, lines: &[u8]) {
+        if head.media != Media::Events || head.coded {
+            self.filter = None;
+        }
+        let form = match head.media {
+            _ if !(200..300).contains(&head.status) => {
+                self.answer = Answer::Nothing;
+                return;
+            }
+            Media::Json => Form::Json,
+            Media::Events => Form::Events,
+            Media::Lines => Form::Lines,
+            Media::Other => {
+                self.answer = Answer::Opaque(0);
+                return;
+            }
+        };
+        self.answer = match head.coded {
+            false => Answer::Plain(Reader::new(form)),
+            true => match Coded::new(form, lines, &self.metering) {
+                Some(coded) => Answer::Coded(Box::new(coded)),
+                None => Answer::Opaque(0),
+            },
+        };
+    }
+
+    /// A piece of the answer passes; gives what of it the client is to get.
+    pub(crate) fn pass(&mut self, piece: Bytes) -> Bytes {
+        match (&mut self.answer, &mut self.filter) {
+            (Answer::Plain(reader), Some(filter)) => {
+                return filter.pass(reader, &self.metering, piece);
+            }
+            (Answer::Plain(reader), None) => reader.read(&self.metering, &piece),
+            (Answer::Coded(coded), _) => {
+                if let Err(bytes) = coded.read(&piece) {
+                    self.answer = Answer::Opaque(bytes);
+                }
+            }
+            (Answer::Opaque(bytes), _) => *bytes = bytes.saturating_add(count(&piece)),
+            (Answer::Awaited | Answer::Nothing, _) => {}
+        }
+        piece
+    }
+
+    /// What was kept back of the answer's last event, once nothing more comes.
+    pub(crate) fn rest(&mut self) -> Option<Bytes> {
+        self.filter.as_mut().and_then(Filter::rest)
+    }
+
+    /// Whether something is kept back.
+    pub(crate) fn holds(&self) -> bool {
+        self.filter.as_ref().is_some_and(Filter::holds)
+    }
+
+    /// How many tokens were written so far.
+    #[expect(dead_code, reason = "by which a stream that passes its budget is ended")]
+    pub(crate) fn written(&self) -> u64 {
+        match &self.answer {
+            Answer::Plain(reader) => reader.written(),
+            Answer::Coded(coded) => coded.written(),
+            Answer::Opaque(bytes) => bytes / BYTES_PER_UNREAD_TOKEN,
+            Answer::Awaited | Answer::Nothing => 0,
+        }
+    }
+
+    /// The event that ends the answer here, around the body of a refusal; `None` where it cannot: the answer is no stream, it is coded,
+    /// or an event of it is under way, so that the next piece has to be waited for.
+    #[expect(dead_code, reason = "by which a stream that passes its budget is ended")]
+    pub(crate) fn ending(&self, refusal: &str) -> Option<Bytes> {
+        match &self.answer {
+            Answer::Plain(reader) if reader.is_between_events() => {
+                self.metering.stream_error(refusal).map(Bytes::from)
+            }
+            _ => None,
+        }
+    }
+
+    /// The request is over, however it ended; `sent` says whether all of it had left for the upstream. The sums hold already how
+    /// much of its body came.
+    pub(crate) fn settle(&mut self, sent: bool, sums: &mut UsageSums) {
+        if self.unread {
+            let Estimate { metered, .. } = self.estimate;
+            let length = Some(sums.bytes_in);
+            self.estimate.read =
+                metering::estimate::unread(&self.metering, metered, length, None).read;
+        }
+        let Used { tokens, estimated } = self.used(sent);
+        sums.tokens.add(&tokens);
+        sums.estimated = sums.estimated.saturating_add(u64::from(estimated));
+    }
+
+    fn used(&mut self, sent: bool) -> Used {
+        let bytes = match &mut self.answer {
+            Answer::Plain(reader) => {
+                reader.end(&self.metering);
+                return reader.used(&self.estimate);
+            }
+            Answer::Coded(coded) => match coded.end(&self.estimate) {
+                Ok(used) => return used,
+                Err(bytes) => bytes,
+            },
+            Answer::Nothing => return Used::default(),
+            // The upstream got the request, and may have acted on it.
+            Answer::Awaited if sent => 0,
+            Answer::Awaited => return Used::default(),
+            Answer::Opaque(bytes) => *bytes,
+        };
+        let Estimate { read, written, metered, .. } = self.estimate;
+        let output = (bytes / BYTES_PER_UNREAD_TOKEN).min(written);
+        let tokens = Tokens { input: read, output, ..Tokens::default() };
+        Used { tokens, estimated: matches!(metered, Metered::Input | Metered::Both) }
+    }
+}
+
+fn count(piece: &[u8]) -> u64 {
+    u64::try_from(piece.len()).unwrap_or(u64::MAX)
+}
