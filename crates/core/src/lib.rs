@@ -12,6 +12,7 @@ pub mod credential;
 pub mod decide;
 pub mod declared;
 pub mod directory;
+pub mod event;
 pub mod explain;
 pub mod id;
 pub mod json;

@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use keyward_core::{
-    id::{KeyId, KeyRequestId, ModelId, OrganizationId, SecretId, UserId},
+    id::{KeyId, KeyRequestId, ModelId, OrganizationId, SecretId, UserId, WebhookId},
     key::{Digest, Environment, Key, KeyState, PepperVersion, Rotation, Secret},
     member::User,
     network::Network,
@@ -17,7 +17,9 @@ use keyward_core::{
 
 pub use keyward_core::snapshot::Revision;
 
-use crate::{people::PeopleChange, requests::KeyRequestChange, seal::SealedBytes};
+use crate::{
+    people::PeopleChange, requests::KeyRequestChange, seal::SealedBytes, webhooks::WebhookChange,
+};
 
 /// What kind of someone acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,6 +255,8 @@ pub enum Change {
     People(PeopleChange),
     /// Requests for keys.
     KeyRequest(KeyRequestChange),
+    /// Webhooks.
+    Webhook(WebhookChange),
 }
 
 /// What of a key shall be different; what is `None` stays.
@@ -306,6 +310,8 @@ pub enum Subject {
     Setup,
     /// A request for a key.
     KeyRequest(KeyRequestId),
+    /// A webhook.
+    Webhook(WebhookId),
 }
 
 impl Subject {
@@ -319,6 +325,7 @@ impl Subject {
             Self::Member(..) => "member",
             Self::Setup => "setup",
             Self::KeyRequest(_) => "key_request",
+            Self::Webhook(_) => "webhook",
         }
     }
 
@@ -332,12 +339,13 @@ impl Subject {
             Self::Member(organization, user) => format!("{organization}/{user}"),
             Self::Setup => "keyward".to_owned(),
             Self::KeyRequest(request) => request.to_string(),
+            Self::Webhook(webhook) => webhook.to_string(),
         }
     }
 
     /// What an id is of, by its shape: a key, a person, an organization, or `organization/person` for a member.
     pub fn of_id(id: &str) -> Option<Self> {
-        ["key", "key_request", "user", "member", "organization"]
+        ["key", "key_request", "webhook", "user", "member", "organization"]
             .into_iter()
             .find_map(|kind| Self::from_words(kind, id))
     }
@@ -354,6 +362,7 @@ impl Subject {
             }
             "setup" => Some(Self::Setup),
             "key_request" => id.parse().ok().map(Self::KeyRequest),
+            "webhook" => id.parse().ok().map(Self::Webhook),
             _ => None,
         }
     }

@@ -6,7 +6,10 @@
 use std::path::PathBuf;
 
 use keyward_core::{
-    id::{ApiName, InvitationId, KeyId, KeyRequestId, ModelId, OrganizationId, SecretId, UserId},
+    id::{
+        ApiName, DeliveryId, InvitationId, KeyId, KeyRequestId, ModelId, OrganizationId, SecretId,
+        UserId, WebhookId,
+    },
     key::Unusable,
     member::{Email, Right},
     snapshot::Revision,
@@ -185,6 +188,21 @@ pub enum StoreError {
     )]
     TooManyKeyRequests {
         /// How many they may have.
+        most: u32,
+    },
+    /// No webhook of this id.
+    #[error("there is no webhook {0}: list those of the organization")]
+    NoSuchWebhook(WebhookId),
+    /// No delivery of this id.
+    #[error("there is no delivery {0}: list those of the webhook; old ones are forgotten")]
+    NoSuchDelivery(DeliveryId),
+    /// Nothing is sent to it.
+    #[error("webhook {0} is disabled: enable it first")]
+    WebhookDisabled(WebhookId),
+    /// Each webhook is told of everything.
+    #[error("there are {most} webhooks, and cannot be more: remove one that is not needed")]
+    TooManyWebhooks {
+        /// How many there may be.
         most: u32,
     },
     /// Revoked is final.

@@ -25,6 +25,7 @@ mod rules;
 pub mod seal;
 pub mod sqlite;
 mod store;
+pub mod webhooks;
 mod words;
 
 pub use chain::{AuditBreak, AuditHash, AuditHead, AuditProof, ChainKeys, NotAHead};
@@ -53,4 +54,8 @@ pub use requests::{
 pub use seal::{SealContext, SealedBytes, Sealer};
 pub use sqlite::{Chaining, Opening, SqliteStore, copy::Beyond};
 pub use store::{MaterialCheck, MaterialKind, Store};
+pub use webhooks::{
+    AfterAttempt, Attempt, Delivery, DeliveryFilter, DeliveryState, Webhook, WebhookChange,
+    WebhookRecord, WebhookSecret, WebhookStore, WebhookUpdate,
+};
 pub use words::Word;

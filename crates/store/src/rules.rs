@@ -8,6 +8,7 @@ pub(crate) mod imported;
 pub(crate) mod people;
 pub(crate) mod requests;
 pub(crate) mod updates;
+pub(crate) mod webhooks;
 
 use std::{net::IpAddr, time::Duration};
 

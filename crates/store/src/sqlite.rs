@@ -19,6 +19,7 @@ mod migrations;
 mod nodes;
 mod once;
 mod opening;
+mod outbox;
 mod people;
 mod readers;
 mod reads;
@@ -26,6 +27,8 @@ mod record;
 mod requests;
 mod rows;
 mod updates;
+mod webhook_store;
+mod webhooks;
 mod writer;
 
 use std::{fs::File, path::Path, sync::Arc};

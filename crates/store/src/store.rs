@@ -21,6 +21,7 @@ use crate::{
         ShownKey, UpstreamCredential, UsageFilter, UsageTotal,
     },
     requests::{KeyRequest, KeyRequestFilter},
+    webhooks::WebhookStore,
 };
 
 /// Which key material a [`MaterialCheck`] is of.
@@ -62,7 +63,7 @@ pub struct MaterialCheck {
 ///
 /// A future that is dropped does not take its change back: it may stand or not, whole.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: WebhookStore + Send + Sync {
     /// Does one change, all of it or nothing. `at` is the moment the audit log will name.
     ///
     /// Returns the revision in which the change is in effect: a reader that has reached it has seen the change.

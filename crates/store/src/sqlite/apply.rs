@@ -16,11 +16,11 @@ use super::{
     audit::{self, Done},
     authority,
     faults::{fault, is_collision},
-    imported, people,
+    imported, outbox, people,
     reads::{self, Held},
     requests,
     rows::{self, millis},
-    updates,
+    updates, webhooks,
 };
 use crate::{
     chain::ChainKey,
@@ -100,6 +100,8 @@ fn note(
         params![revision, entry.subject.kind(), entry.subject.id()],
     )?;
     let organization = concerned(connection, &entry.subject)?;
+    let number = Revision::new(revision.unsigned_abs());
+    outbox::tell_of_change(connection, actor, at, entry, organization.as_ref(), number)?;
     audit::append(connection, chain, &Done { actor, at, entry, organization, revision })?;
     let (sql, id) = match &entry.subject {
         Subject::Key(key) => {
@@ -109,10 +111,13 @@ fn note(
             "UPDATE organizations SET revision = ?2 WHERE id = ?1",
             Value::Text(id.as_str().to_owned()),
         ),
-        _ => return Ok(Revision::new(revision.unsigned_abs())),
+        Subject::Webhook(id) => {
+            ("UPDATE webhooks SET revision = ?2 WHERE id = ?1", Value::Blob(id.bits().to_vec()))
+        }
+        _ => return Ok(number),
     };
     write(connection, sql, params![id, revision])?;
-    Ok(Revision::new(revision.unsigned_abs()))
+    Ok(number)
 }
 
 /// Whose business a change is.
@@ -128,11 +133,12 @@ fn concerned(
         Subject::KeyRequest(request) => {
             ("SELECT organization FROM key_requests WHERE id = ?1", request.bits())
         }
+        Subject::Webhook(id) => ("SELECT organization FROM webhooks WHERE id = ?1", id.bits()),
         Subject::UpstreamCredential(_) | Subject::User(_) | Subject::Setup => return Ok(None),
     };
-    let found: Option<String> =
+    let found: Option<Option<String>> =
         connection.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?;
-    Ok(found.and_then(|id| id.parse().ok()))
+    Ok(found.flatten().and_then(|id| id.parse().ok()))
 }
 
 fn apply(
@@ -178,6 +184,7 @@ fn apply(
         }
         Change::People(change) => people::apply(connection, at, change),
         Change::KeyRequest(change) => requests::apply(connection, actor, at, change),
+        Change::Webhook(change) => webhooks::apply(connection, at, change),
     }
 }
 

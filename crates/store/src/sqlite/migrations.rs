@@ -27,6 +27,7 @@ const LATER: &[&str] = &[
     include_str!("migrations/0006_imported_secrets.sql"),
     include_str!("migrations/0007_identities.sql"),
     include_str!("migrations/0008_answers.sql"),
+    include_str!("migrations/0011_webhooks.sql"),
 ];
 /// The step behind which the words of keys have to be gathered.
 const WORDS: i64 = 4;
