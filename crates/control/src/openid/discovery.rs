@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use super::{
     OpenIdError, Provider,
-    fetch::{Call, Fetcher, is_callable},
+    fetch::{Call, Fetcher},
 };
 
 const KEPT: Duration = Duration::from_secs(3600);

@@ -4,12 +4,12 @@ use keyward_core::{
     event::EventKind,
     id::{DeliveryId, EventId, WebhookId, WebhookSecretId},
     key::KeyState,
-    member::Right,
+    member::{Right, User},
     time::Timestamp,
 };
 use keyward_store::{
-    AfterAttempt, Attempt, Change, Delivery, DeliveryFilter, DeliveryState, Page, SealedBytes,
-    StoreError, Webhook, WebhookChange, WebhookSecret, WebhookUpdate,
+    Actor, AfterAttempt, Attempt, Change, Delivery, DeliveryFilter, DeliveryState, Interface, Page,
+    SealedBytes, Store, StoreError, Webhook, WebhookChange, WebhookSecret, WebhookUpdate,
 };
 
 use super::{
@@ -264,21 +264,31 @@ pub(crate) async fn old_deliveries_are_forgotten_and_what_waits_is_not(bed: Bed)
     assert_eq!(next[0].id, waiting);
 }
 
+/// As somebody who logged in.
+pub(crate) async fn by_person(
+    store: &dyn Store,
+    who: &User,
+    change: Change,
+) -> Result<(), StoreError> {
+    let actor = Actor::person(who, Interface::ManagementApi);
+    store.commit(&actor, NOW, change).await.map(drop)
+}
+
 pub(crate) async fn who_may_see_to_webhooks(bed: Bed) {
     let store = &*bed.store;
     let people = requests::people(store).await;
     let ours = || make(webhook(1));
     let forbidden = Err(StoreError::NotAllowed(Some(Right::WriteWebhooks)));
     for who in [&people.viewer, &people.dev] {
-        assert_eq!(requests::change_by(store, who, ours()).await, forbidden);
+        assert_eq!(by_person(store, who, ours()).await, forbidden);
     }
     let nowhere = Err(StoreError::NoSuchOrganization(organization_id("org")));
-    assert_eq!(requests::change_by(store, &people.stranger, ours()).await, nowhere);
-    requests::change_by(store, &people.admin, ours()).await.unwrap();
+    assert_eq!(by_person(store, &people.stranger, ours()).await, nowhere);
+    by_person(store, &people.admin, ours()).await.unwrap();
     let operators = make(Webhook { organization: None, ..webhook(2) });
-    let refused = requests::change_by(store, &people.owner, operators.clone()).await;
+    let refused = by_person(store, &people.owner, operators.clone()).await;
     assert_eq!(refused, Err(StoreError::NotAllowed(None)));
-    requests::change_by(store, &people.operator, operators).await.unwrap();
+    by_person(store, &people.operator, operators).await.unwrap();
     commit(&bed.store, creation(1)).await.unwrap();
     let (ours, theirs) = (all(&bed, 1).await[0].id, all(&bed, 2).await[0].id);
     let rotate = |number| WebhookChange::Rotate {
@@ -291,11 +301,11 @@ pub(crate) async fn who_may_see_to_webhooks(bed: Bed) {
         || WebhookChange::RetireSecrets(id(1)),
         || WebhookChange::Update { webhook: id(1), update: WebhookUpdate::default(), seen: None },
     ] {
-        let by = async |who| requests::change_by(store, who, Change::Webhook(change())).await;
+        let by = async |who| by_person(store, who, Change::Webhook(change())).await;
         assert_eq!(by(&people.dev).await, forbidden);
         assert_eq!(by(&people.stranger).await, Err(StoreError::NoSuchWebhook(id(1))));
     }
-    let by = async |who, change| requests::change_by(store, who, Change::Webhook(change)).await;
+    let by = async |who, change| by_person(store, who, Change::Webhook(change)).await;
     assert_eq!(by(&people.owner, rotate(2)).await, Err(StoreError::NoSuchWebhook(id(2))));
     let resend = WebhookChange::Resend;
     assert_eq!(by(&people.dev, resend(ours)).await, forbidden);
