@@ -16,6 +16,7 @@ mod profile;
 pub mod reference;
 mod request;
 mod usage;
+mod webhook;
 
 pub use audit::{ActorView, AuditEntryView, AuditProofView, SubjectView};
 pub use error::{ErrorCode, ErrorView, Problem};
@@ -42,6 +43,10 @@ pub use request::{
     KeyRequestStateView, KeyRequestView, KeyTermsView, ListKeyRequestsQuery, PersonView,
 };
 pub use usage::UsageView;
+pub use webhook::{
+    CreateWebhookInput, CreatedWebhook, DeliveryDetailsView, DeliveryStateView, DeliveryView,
+    ListDeliveriesQuery, RotateWebhookInput, UpdateWebhookInput, WebhookSecretView, WebhookView,
+};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

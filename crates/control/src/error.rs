@@ -105,6 +105,8 @@ impl ControlError {
                 | S::NoSuchMember { .. }
                 | S::NoSuchInvitation(_)
                 | S::NoSuchKeyRequest(_)
+                | S::NoSuchWebhook(_)
+                | S::NoSuchDelivery(_)
                 | S::UnknownToken,
             ) => ErrorCode::NotFound,
             Self::WrongPassword | Self::Store(S::PasswordChanged) => ErrorCode::Unauthenticated,
@@ -144,10 +146,14 @@ impl ControlError {
                 | S::AlreadyAccepted(_)
                 | S::NewcomerExpected(_)
                 | S::KeyRequestClosed { .. }
+                | S::WebhookDisabled(_)
                 | S::LastOwner(_),
             ) => ErrorCode::Conflict,
             Self::Store(
-                S::TooManyKeys { .. } | S::TooManyKeyRequests { .. } | S::TooManyInvitations { .. },
+                S::TooManyKeys { .. }
+                | S::TooManyKeyRequests { .. }
+                | S::TooManyInvitations { .. }
+                | S::TooManyWebhooks { .. },
             ) => ErrorCode::LimitReached,
             Self::Store(
                 S::NewerSchema { .. }

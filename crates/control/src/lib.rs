@@ -17,6 +17,7 @@ pub mod mail;
 pub mod management;
 mod mint;
 pub mod openid;
+mod outgoing;
 mod password;
 pub mod plan;
 pub mod propagation;
@@ -25,6 +26,7 @@ pub mod reminders;
 mod throttle;
 mod token;
 mod views;
+pub mod webhooks;
 
 pub use app::Control;
 pub use bcrypt_check::BcryptCheck;
@@ -34,6 +36,7 @@ pub use plan::{Plan, StoredCredential};
 pub use propagation::{Propagation, PropagationError};
 pub use recorder::Recorder;
 pub use reminders::Reminders;
+pub use webhooks::{Deliveries, WebhookSettings};
 
 #[cfg(test)]
 mod fixture;

@@ -14,6 +14,7 @@ pub mod once;
 pub mod organizations;
 pub mod people;
 pub mod upstreams;
+pub mod webhooks;
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use keyward_core::{
 };
 use keyward_store::{Sealer, Store, StoreError};
 
-use crate::{error::ControlError, mail::Mailer};
+use crate::{error::ControlError, mail::Mailer, webhooks::Guard};
 
 /// The store, and all that operations are held against.
 #[derive(Clone)]
@@ -35,6 +36,7 @@ pub struct Control {
     peppers: Arc<Peppers>,
     sealer: Arc<Sealer>,
     mailer: Mailer,
+    guard: Guard,
 }
 
 impl Control {
@@ -45,13 +47,19 @@ impl Control {
         peppers: Arc<Peppers>,
         sealer: Arc<Sealer>,
     ) -> Self {
-        Self { store, policy, peppers, sealer, mailer: Mailer::none() }
+        Self { store, policy, peppers, sealer, mailer: Mailer::none(), guard: Guard::strict() }
     }
 
     /// The same, with mails about what is done.
     #[must_use]
     pub fn with_mailer(self, mailer: Mailer) -> Self {
         Self { mailer, ..self }
+    }
+
+    /// The same, with webhooks where this guard lets them be.
+    #[must_use]
+    pub fn with_guard(self, guard: Guard) -> Self {
+        Self { guard, ..self }
     }
 
     /// HMACs of a text that cannot be a key, under each pepper, the newest first.

@@ -33,6 +33,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod webhook;
 
 pub(crate) use access::is_loopback;
 pub use access::{Access, NotAnOrigin, Origin, REQUESTS_PER_MINUTE};
@@ -234,6 +235,22 @@ fn endpoints() -> OpenApiRouter<Management> {
         .routes(routes!(key_request::deny::deny_key_request))
         .routes(routes!(key_request::withdraw::withdraw_key_request))
         .routes(routes!(key_request::claim::claim_key))
+        .routes(routes!(webhook::create::create_webhook, webhook::list::list_webhooks))
+        .routes(routes!(
+            webhook::create_all::create_operators_webhook,
+            webhook::list_all::list_operators_webhooks
+        ))
+        .routes(routes!(
+            webhook::show::show_webhook,
+            webhook::update::update_webhook,
+            webhook::delete::delete_webhook
+        ))
+        .routes(routes!(webhook::rotate::rotate_webhook))
+        .routes(routes!(webhook::retire::retire_webhook_secrets))
+        .routes(routes!(webhook::test::test_webhook))
+        .routes(routes!(webhook::deliveries::list_deliveries))
+        .routes(routes!(webhook::show_delivery::show_delivery))
+        .routes(routes!(webhook::resend::resend_delivery))
 }
 
 /// The API's description, as it is served and committed.

@@ -18,6 +18,7 @@ use super::{
     OpenIdError, Provider,
     fetch::{Call, Fetcher},
 };
+use crate::outgoing::is_callable;
 
 const KEPT: Duration = Duration::from_secs(3600);
 const KEYS_AT_MOST_EVERY: Duration = Duration::from_secs(60);

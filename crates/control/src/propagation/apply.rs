@@ -42,7 +42,8 @@ pub(super) async fn apply(
             | Subject::User(_)
             | Subject::Member(..)
             | Subject::Setup
-            | Subject::KeyRequest(_) => {}
+            | Subject::KeyRequest(_)
+            | Subject::Webhook(_) => {}
         }
     }
     for subject in subjects {

@@ -257,6 +257,8 @@ impl Things {
             ("{session}", format!("ses_{none}")),
             ("{model}", "000000000x00000000".to_owned()),
             ("{key_request}", format!("krq_{none}")),
+            ("{webhook}", format!("whk_{none}")),
+            ("{delivery}", format!("dlv_{none}")),
         ])
     }
 }
@@ -285,7 +287,14 @@ pub(super) async fn ours(world: &World) -> Ours {
     let body =
         json!({ "api": "asked", "name": "ada's", "permissions": ["read"], "reason": "jobs" });
     let asked = world.done(Some(&owner), "POST", &path, &body).await;
+    let path = format!("/v1/organizations/{organization}/webhooks");
+    let body = json!({ "url": "https://a.example/hook" });
+    let hook = text(&world.done(Some(&owner), "POST", &path, &body).await, "/id");
+    let path = format!("/v1/webhooks/{hook}/test");
+    let delivery = world.done(Some(&owner), "POST", &path, &Value::Null).await;
     let things = Things(vec![
+        ("{webhook}", hook),
+        ("{delivery}", text(&delivery, "/id")),
         ("{organization}", organization),
         ("{user}", user),
         ("{invitation}", text(&invited, "/id")),
