@@ -199,8 +199,7 @@ impl Right {
             Self::WriteMembers | Self::WriteKeys | Self::DecideRequests | Self::ReadAudit => {
                 Some(Role::Administrator)
             }
-            Self::ReadAlerts => Some(Role::Viewer),
-            Self::ReadWebhooks | Self::WriteWebhooks | Self::WriteAlerts => {
+            Self::ReadWebhooks | Self::WriteWebhooks | Self::ReadAlerts | Self::WriteAlerts => {
                 Some(Role::Administrator)
             }
             Self::WriteOrganization => Some(Role::Owner),

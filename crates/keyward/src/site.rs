@@ -6,7 +6,7 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
-use keyward_control::{Context, Control, Reminders, mail::Mailer, propagation::Source};
+use keyward_control::{Context, Control, Deliveries, Reminders, mail::Mailer, propagation::Source};
 use keyward_core::{key::Peppers, policy::Policy};
 use keyward_store::{DataFolder, Interface};
 use nix::unistd::{Uid, User};
@@ -62,6 +62,14 @@ impl Site {
         Ok(Some(started.context("people cannot be reminded of their keys")?))
     }
 
+    /// From now on, what is told to webhooks is delivered.
+    pub fn start_webhooks(&self) -> anyhow::Result<Deliveries> {
+        let (store, sealer) = (self.folder.store(), self.folder.sealer());
+        let (mailer, settings) = (self.mailer.clone(), self.config.webhooks.clone());
+        Deliveries::start(store, sealer, mailer, settings, Arc::new(clock::now))
+            .context("webhooks cannot be delivered to")
+    }
+
     /// How a command on this configuration begins, for hints to paste.
     pub fn command_line(&self) -> String {
         match self.config.file.to_str() {
@@ -79,6 +87,7 @@ impl Site {
             self.folder.sealer(),
         )
         .with_mailer(self.mailer.clone())
+        .with_guard(self.config.webhooks.guard.clone())
     }
 
     /// What the data plane follows.

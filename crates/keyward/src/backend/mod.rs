@@ -11,6 +11,7 @@ mod organizations;
 mod people;
 mod requests;
 mod transfer;
+mod webhooks;
 
 use std::path::{Path, PathBuf};
 

@@ -26,6 +26,7 @@ mod sessions;
 mod transfer;
 mod upstreams;
 mod values;
+mod webhooks;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -82,6 +83,9 @@ enum Command {
     /// Invite people into an organization, and accept an invitation
     #[command(subcommand)]
     Invitations(invitations::Invitations),
+    /// Make, list, change and remove webhooks; see what was sent to them, and send it again
+    #[command(subcommand)]
+    Webhooks(webhooks::Webhooks),
     /// Log in to a server: commands then ask it
     Login(login::LogIn),
     /// Log out of a server
@@ -165,6 +169,7 @@ fn dispatch(place: &Place, output: Output, command: Command) -> anyhow::Result<(
             Command::Sessions(command) => command.run(place, output).await,
             Command::Requests(command) => command.run(place, output).await,
             Command::Models(command) => command.run(place, output).await,
+            Command::Webhooks(command) => command.run(place, output).await,
             Command::Upstreams(command) => command.run(place.local()?, output).await,
             Command::Profiles(command) => command.run(place.local()?, output),
             Command::Config(command) => command.run(place.local()?, output),

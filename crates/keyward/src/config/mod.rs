@@ -13,6 +13,7 @@ mod openid;
 mod source;
 pub mod units;
 mod upstreams;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-use keyward_control::Plan;
+use keyward_control::{Plan, WebhookSettings};
 use keyward_core::{
     path::PathFault,
     policy::{Api, Policy},
@@ -93,6 +94,8 @@ pub struct Config {
     pub management: ManagementConfig,
     /// How mails are sent, if they are.
     pub mail: Option<MailConfig>,
+    /// Where webhooks may lead.
+    pub webhooks: WebhookSettings,
     /// All profiles there are, used or not.
     pub profiles: Profiles,
     /// What is protected.
@@ -154,6 +157,7 @@ impl Config {
         let gateway = gateway::compile(&reader, source.gateway, source.listeners)?;
         let management = management::compile(&reader, source.management)?;
         let mail = mail::compile(&reader, &source.mail)?;
+        let webhooks = webhooks::compile(&reader, source.webhooks)?;
         let upstreams = upstreams::compile(&reader, source.upstreams, &gateway.settings.identity)?;
         let apis = apis::Apis {
             reader: &reader,
@@ -168,6 +172,7 @@ impl Config {
             gateway,
             management,
             mail,
+            webhooks,
             profiles,
             apis,
             upstreams,
@@ -220,6 +225,10 @@ impl Config {
         if self.management != before.management {
             changed.push("management");
             self.management.clone_from(&before.management);
+        }
+        if self.webhooks != before.webhooks {
+            changed.push("webhooks");
+            self.webhooks.clone_from(&before.webhooks);
         }
         if self.mail != before.mail {
             changed.push("mail");

@@ -19,6 +19,8 @@ pub(super) struct Source {
     #[serde(default)]
     pub(super) mail: MailSource,
     #[serde(default)]
+    pub(super) webhooks: WebhooksSource,
+    #[serde(default)]
     pub(super) upstreams: Vec<UpstreamSource>,
     #[serde(default)]
     pub(super) apis: Vec<ApiSource>,
@@ -87,6 +89,14 @@ pub(super) struct MailSource {
     pub(super) folder: Option<Spanned<String>>,
     pub(super) link: Option<Spanned<String>>,
     pub(super) reminders: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WebhooksSource {
+    pub(super) allowed_networks: Option<Vec<Spanned<String>>>,
+    pub(super) ca: Option<Spanned<String>>,
+    pub(super) keep: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]

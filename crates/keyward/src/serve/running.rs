@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use keyward_control::{
-    BcryptCheck, Propagation, Recorder, Reminders, http::Server, propagation::Timing,
+    BcryptCheck, Deliveries, Propagation, Recorder, Reminders, http::Server, propagation::Timing,
 };
 use keyward_core::key::Plaintext;
 use keyward_gateway::Gateway;
@@ -28,6 +28,7 @@ pub struct Running {
     /// For the console, once: how the first operator comes.
     setup: Option<Plaintext>,
     reminders: Option<Reminders>,
+    webhooks: Deliveries,
     recorder: Recorder,
     propagation: Propagation,
     site: Site,
@@ -68,7 +69,8 @@ impl Running {
             None => (None, None),
         };
         let reminders = site.start_reminders()?;
-        Ok(Self { gateway, management, setup, reminders, recorder, propagation, site })
+        let webhooks = site.start_webhooks()?;
+        Ok(Self { gateway, management, setup, reminders, webhooks, recorder, propagation, site })
     }
 
     /// Where the management API listens.
@@ -114,7 +116,7 @@ impl Running {
 
     /// Takes no more requests, lets those in flight end, writes what was counted. Blocking.
     pub fn stop(self) {
-        let Self { gateway, management, reminders, recorder, propagation, site, .. } = self;
+        let Self { gateway, management, reminders, webhooks, recorder, propagation, site, .. } = self;
         if let Some(server) = management {
             server.stop();
         }
@@ -122,6 +124,7 @@ impl Running {
         if let Some(reminders) = reminders {
             reminders.finish();
         }
+        webhooks.finish();
         recorder.finish();
         propagation.stop();
         site.mailer.finish(MAIL);
