@@ -107,6 +107,8 @@ impl ControlError {
                 | S::NoSuchKeyRequest(_)
                 | S::NoSuchWebhook(_)
                 | S::NoSuchDelivery(_)
+                | S::NoSuchAlertRule(_)
+                | S::NoSuchAlert(_)
                 | S::UnknownToken,
             ) => ErrorCode::NotFound,
             Self::WrongPassword | Self::Store(S::PasswordChanged) => ErrorCode::Unauthenticated,
@@ -153,7 +155,8 @@ impl ControlError {
                 S::TooManyKeys { .. }
                 | S::TooManyKeyRequests { .. }
                 | S::TooManyInvitations { .. }
-                | S::TooManyWebhooks { .. },
+                | S::TooManyWebhooks { .. }
+                | S::TooManyAlertRules { .. },
             ) => ErrorCode::LimitReached,
             Self::Store(
                 S::NewerSchema { .. }

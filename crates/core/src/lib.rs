@@ -8,6 +8,7 @@
 //! is a system's behaviour as data; [`key`] is the life of a key; [`limit`] is how much it may use; [`verdict`] is what comes out.
 
 pub mod binding;
+pub mod alert;
 pub mod credential;
 pub mod decide;
 pub mod declared;

@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use keyward_core::{
-    id::{KeyId, KeyRequestId, ModelId, OrganizationId, SecretId, UserId, WebhookId},
+    id::{AlertRuleId, KeyId, KeyRequestId, ModelId, OrganizationId, SecretId, UserId, WebhookId},
     key::{Digest, Environment, Key, KeyState, PepperVersion, Rotation, Secret},
     member::User,
     network::Network,
@@ -18,7 +18,7 @@ use keyward_core::{
 pub use keyward_core::snapshot::Revision;
 
 use crate::{
-    people::PeopleChange, requests::KeyRequestChange, seal::SealedBytes, webhooks::WebhookChange,
+    alerts::AlertRuleChange, people::PeopleChange, requests::KeyRequestChange, seal::SealedBytes, webhooks::WebhookChange,
 };
 
 /// What kind of someone acts.
@@ -257,6 +257,8 @@ pub enum Change {
     KeyRequest(KeyRequestChange),
     /// Webhooks.
     Webhook(WebhookChange),
+    /// Alert rules.
+    AlertRule(AlertRuleChange),
 }
 
 /// What of a key shall be different; what is `None` stays.
@@ -312,6 +314,8 @@ pub enum Subject {
     KeyRequest(KeyRequestId),
     /// A webhook.
     Webhook(WebhookId),
+    /// An alert rule.
+    AlertRule(AlertRuleId),
 }
 
 impl Subject {
@@ -326,6 +330,7 @@ impl Subject {
             Self::Setup => "setup",
             Self::KeyRequest(_) => "key_request",
             Self::Webhook(_) => "webhook",
+            Self::AlertRule(_) => "alert_rule",
         }
     }
 
@@ -340,12 +345,13 @@ impl Subject {
             Self::Setup => "keyward".to_owned(),
             Self::KeyRequest(request) => request.to_string(),
             Self::Webhook(webhook) => webhook.to_string(),
+            Self::AlertRule(rule) => rule.to_string(),
         }
     }
 
     /// What an id is of, by its shape: a key, a person, an organization, or `organization/person` for a member.
     pub fn of_id(id: &str) -> Option<Self> {
-        ["key", "key_request", "webhook", "user", "member", "organization"]
+        ["key", "key_request", "webhook", "alert_rule", "user", "member", "organization"]
             .into_iter()
             .find_map(|kind| Self::from_words(kind, id))
     }
@@ -363,6 +369,7 @@ impl Subject {
             "setup" => Some(Self::Setup),
             "key_request" => id.parse().ok().map(Self::KeyRequest),
             "webhook" => id.parse().ok().map(Self::Webhook),
+            "alert_rule" => id.parse().ok().map(Self::AlertRule),
             _ => None,
         }
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use keyward_core::{
     id::{
         ApiName, DeliveryId, InvitationId, KeyId, KeyRequestId, ModelId, OrganizationId, SecretId,
-        UserId, WebhookId,
+        UserId, WebhookId, AlertId, AlertRuleId,
     },
     key::Unusable,
     member::{Email, Right},
@@ -196,6 +196,18 @@ pub enum StoreError {
     /// No delivery of this id.
     #[error("there is no delivery {0}: list those of the webhook; old ones are forgotten")]
     NoSuchDelivery(DeliveryId),
+    /// No alert rule of this id.
+    #[error("there is no alert rule {0}: list those of the organization")]
+    NoSuchAlertRule(AlertRuleId),
+    /// No alert of this id.
+    #[error("there is no alert {0}: list those of the organization")]
+    NoSuchAlert(AlertId),
+    /// Each rule is looked at every minute.
+    #[error("there are {most} alert rules, and cannot be more: remove one that is not needed")]
+    TooManyAlertRules {
+        /// How many there may be.
+        most: u32,
+    },
     /// Nothing is sent to it.
     #[error("webhook {0} is disabled: enable it first")]
     WebhookDisabled(WebhookId),

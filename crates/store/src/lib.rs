@@ -13,6 +13,7 @@
 //! request (last uses and usage arrive coalesced, see [`Store::record`]); events without state (a reader that
 //! missed one could never catch up; here it reloads).
 
+pub mod alerts;
 pub mod chain;
 pub mod change;
 pub mod error;
@@ -28,6 +29,9 @@ mod store;
 pub mod webhooks;
 mod words;
 
+pub use alerts::{
+    Alert, AlertFilter, AlertRuleChange, AlertRuleRecord, AlertRuleUpdate, AlertStore, KeyNetwork,
+};
 pub use chain::{AuditBreak, AuditHash, AuditHead, AuditProof, ChainKeys, NotAHead};
 pub use change::{
     Actor, ActorKind, Change, ChangeEntry, Feed, Interface, KeyUpdate, OrganizationUpdate,

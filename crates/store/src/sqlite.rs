@@ -4,6 +4,8 @@
 //! processes on the same folder are woken by datagrams (`hints`). Several processes may have the folder open at
 //! once: SQLite's locks order their changes, and the revision is a row in the same transaction.
 
+mod alert_store;
+mod alerts;
 mod apply;
 mod audit;
 mod authority;

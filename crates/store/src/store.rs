@@ -11,6 +11,7 @@ use keyward_core::{
 };
 
 use crate::{
+    alerts::AlertStore,
     chain::{AuditHead, AuditProof},
     change::{Actor, Change, Feed, Revision},
     error::StoreError,
@@ -63,7 +64,7 @@ pub struct MaterialCheck {
 ///
 /// A future that is dropped does not take its change back: it may stand or not, whole.
 #[async_trait]
-pub trait Store: WebhookStore + Send + Sync {
+pub trait Store: WebhookStore + AlertStore + Send + Sync {
     /// Does one change, all of it or nothing. `at` is the moment the audit log will name.
     ///
     /// Returns the revision in which the change is in effect: a reader that has reached it has seen the change.

@@ -43,7 +43,8 @@ pub(super) async fn apply(
             | Subject::Member(..)
             | Subject::Setup
             | Subject::KeyRequest(_)
-            | Subject::Webhook(_) => {}
+            | Subject::Webhook(_)
+            | Subject::AlertRule(_) => {}
         }
     }
     for subject in subjects {

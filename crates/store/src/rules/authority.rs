@@ -3,7 +3,7 @@
 
 use keyward_core::{
     id::{
-        DeliveryId, InvitationId, KeyId, KeyRequestId, OrganizationId, SecretId, UserId, WebhookId,
+        AlertRuleId, DeliveryId, InvitationId, KeyId, KeyRequestId, OrganizationId, SecretId, UserId, WebhookId,
     },
     key::{Key, KeyState},
     member::{Membership, Right, Role},
@@ -12,6 +12,7 @@ use keyward_core::{
 };
 
 use crate::{
+    alerts::AlertRuleChange,
     change::{Change, KeyUpdate, OrganizationUpdate, Subject},
     error::StoreError,
     people::{InvitedAs, PeopleChange},
@@ -50,6 +51,8 @@ pub(crate) enum Asked {
     Webhook(WebhookId),
     /// To see to the webhook that a delivery goes to.
     Delivery(DeliveryId),
+    /// To see to an alert rule.
+    AlertRule(AlertRuleId),
     /// Oneself.
     Oneself(UserId),
     /// Nothing but what the change itself shows: a token, a password that was checked.
@@ -80,6 +83,12 @@ pub(crate) fn asked(change: &Change) -> Asked {
         Change::People(change) => asked_of_people(change),
         Change::KeyRequest(change) => asked_of_requests(change),
         Change::Webhook(change) => asked_of_webhooks(change),
+        Change::AlertRule(AlertRuleChange::Create(rule)) => {
+            in_organization(rule.organization.as_ref(), Right::WriteAlerts)
+        }
+        Change::AlertRule(
+            AlertRuleChange::Update { rule, .. } | AlertRuleChange::Delete(rule),
+        ) => Asked::AlertRule(*rule),
     }
 }
 
@@ -350,6 +359,7 @@ pub(crate) fn missing(subject: &Subject) -> StoreError {
         Subject::Key(key) => StoreError::NoSuchKey(*key),
         Subject::KeyRequest(request) => StoreError::NoSuchKeyRequest(*request),
         Subject::Webhook(webhook) => StoreError::NoSuchWebhook(*webhook),
+        Subject::AlertRule(rule) => StoreError::NoSuchAlertRule(*rule),
         Subject::Organization(organization) => StoreError::NoSuchOrganization(organization.clone()),
         Subject::Member(organization, _) => StoreError::NoSuchOrganization(organization.clone()),
         Subject::UpstreamCredential(_) | Subject::User(_) | Subject::Setup => {

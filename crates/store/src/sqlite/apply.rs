@@ -13,6 +13,7 @@ use keyward_core::{
 use rusqlite::{Connection, OptionalExtension, Params, params, types::Value};
 
 use super::{
+    alerts,
     audit::{self, Done},
     authority,
     faults::{fault, is_collision},
@@ -111,6 +112,9 @@ fn note(
             "UPDATE organizations SET revision = ?2 WHERE id = ?1",
             Value::Text(id.as_str().to_owned()),
         ),
+        Subject::AlertRule(id) => {
+            ("UPDATE alert_rules SET revision = ?2 WHERE id = ?1", Value::Blob(id.bits().to_vec()))
+        }
         Subject::Webhook(id) => {
             ("UPDATE webhooks SET revision = ?2 WHERE id = ?1", Value::Blob(id.bits().to_vec()))
         }
@@ -133,6 +137,7 @@ fn concerned(
         Subject::KeyRequest(request) => {
             ("SELECT organization FROM key_requests WHERE id = ?1", request.bits())
         }
+        Subject::AlertRule(id) => ("SELECT organization FROM alert_rules WHERE id = ?1", id.bits()),
         Subject::Webhook(id) => ("SELECT organization FROM webhooks WHERE id = ?1", id.bits()),
         Subject::UpstreamCredential(_) | Subject::User(_) | Subject::Setup => return Ok(None),
     };
@@ -184,6 +189,7 @@ fn apply(
         }
         Change::People(change) => people::apply(connection, at, change),
         Change::KeyRequest(change) => requests::apply(connection, actor, at, change),
+        Change::AlertRule(change) => alerts::apply(connection, at, change),
         Change::Webhook(change) => webhooks::apply(connection, at, change),
     }
 }
@@ -231,6 +237,7 @@ pub(super) fn create_organization(
     for model in &new.model_ids {
         insert_model_id(connection, &new.id, model)?;
     }
+    alerts::insert_defaults(connection, &new.id, new.created_at)?;
     Ok(entry)
 }
 

@@ -9,7 +9,7 @@ use keyward_core::{
 };
 use rusqlite::Connection;
 
-use super::{people, reads, requests, webhooks};
+use super::{alerts, people, reads, requests, webhooks};
 use crate::{
     change::{Actor, ActorKind, Change, Subject},
     error::StoreError,
@@ -169,6 +169,14 @@ fn may(connection: &Connection, acting: &Acting, asked: Asked) -> Result<(), Sto
                 return if operates { Ok(()) } else { Err(missing()) };
             };
             rules::in_place(place(&organization)?.as_ref(), Right::WriteWebhooks, missing())
+        }
+        Asked::AlertRule(id) => {
+            let missing = || StoreError::NoSuchAlertRule(id);
+            let held = alerts::rule_by_id(connection, id)?.ok_or_else(missing)?;
+            let Some(organization) = held.rule.organization else {
+                return if operates { Ok(()) } else { Err(missing()) };
+            };
+            rules::in_place(place(&organization)?.as_ref(), Right::WriteAlerts, missing())
         }
         Asked::Delivery(id) => {
             let missing = || StoreError::NoSuchDelivery(id);
