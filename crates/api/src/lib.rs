@@ -4,6 +4,7 @@
 //! same bytes, and so that a field of the core can be renamed without changing what others parse. Moments are RFC 3339
 //! in UTC; ids and names are text. A plaintext key stands in one type only, [`CreatedKey`], which has no `Debug`.
 
+mod alert;
 mod audit;
 mod error;
 mod explanation;
@@ -18,6 +19,10 @@ mod request;
 mod usage;
 mod webhook;
 
+pub use alert::{
+    AlertChannelView, AlertConditionView, AlertMailView, AlertRuleInput, AlertRuleView,
+    AlertScopeView, AlertView, ListAlertsQuery, UpdateAlertRuleInput,
+};
 pub use audit::{ActorView, AuditEntryView, AuditProofView, SubjectView};
 pub use error::{ErrorCode, ErrorView, Problem};
 pub use explanation::{ExplanationView, HeaderView, RefusalView, StepView, VerdictView};

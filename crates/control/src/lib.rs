@@ -8,6 +8,7 @@
 //! Rejected: operations that change the snapshot themselves. What a command does in another process and what it does in
 //! this one must take the same way, or only one of them is tested.
 
+pub mod alerts;
 pub mod app;
 mod bcrypt_check;
 mod context;
@@ -28,6 +29,7 @@ mod token;
 mod views;
 pub mod webhooks;
 
+pub use alerts::Alerts;
 pub use app::Control;
 pub use bcrypt_check::BcryptCheck;
 pub use context::{Caller, Clock, Context};

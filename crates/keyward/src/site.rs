@@ -6,7 +6,10 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
-use keyward_control::{Context, Control, Deliveries, Reminders, mail::Mailer, propagation::Source};
+use keyward_control::{
+    Alerts, Context, Control, Deliveries, Reminders, alerts::figures::StoredFigures,
+    mail::Mailer, propagation::Source,
+};
 use keyward_core::{key::Peppers, policy::Policy};
 use keyward_store::{DataFolder, Interface};
 use nix::unistd::{Uid, User};
@@ -68,6 +71,14 @@ impl Site {
         let (mailer, settings) = (self.mailer.clone(), self.config.webhooks.clone());
         Deliveries::start(store, sealer, mailer, settings, Arc::new(clock::now))
             .context("webhooks cannot be delivered to")
+    }
+
+    /// From now on, alert rules are looked at.
+    pub fn start_alerts(&self) -> anyhow::Result<Alerts> {
+        let (store, mailer) = (self.folder.store(), self.mailer.clone());
+        let figures = Arc::new(StoredFigures(store.clone()));
+        Alerts::start(store, figures, mailer, Arc::new(clock::now))
+            .context("alert rules cannot be looked at")
     }
 
     /// How a command on this configuration begins, for hints to paste.

@@ -4,6 +4,7 @@
 //! The command line calls these functions, and so will the management API: what is allowed and how a mistake is told is
 //! decided here once. Each takes a [`crate::Context`] and makes at most one change of the store.
 
+pub mod alerts;
 pub mod audit;
 pub mod export;
 pub mod import;

@@ -7,6 +7,7 @@
 
 mod access;
 mod account;
+mod alert;
 mod audit;
 mod browser;
 mod caller;
@@ -251,6 +252,18 @@ fn endpoints() -> OpenApiRouter<Management> {
         .routes(routes!(webhook::deliveries::list_deliveries))
         .routes(routes!(webhook::show_delivery::show_delivery))
         .routes(routes!(webhook::resend::resend_delivery))
+        .routes(routes!(alert::create::create_alert_rule, alert::list::list_alert_rules))
+        .routes(routes!(
+            alert::create_all::create_operators_alert_rule,
+            alert::list_all::list_operators_alert_rules
+        ))
+        .routes(routes!(
+            alert::show::show_alert_rule,
+            alert::update::update_alert_rule,
+            alert::delete::delete_alert_rule
+        ))
+        .routes(routes!(alert::raised::list_alerts))
+        .routes(routes!(alert::raised_all::list_all_alerts))
 }
 
 /// The API's description, as it is served and committed.

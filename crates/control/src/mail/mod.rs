@@ -99,6 +99,17 @@ pub enum Mail {
         /// Whether the secret is refused from then on.
         ends: bool,
     },
+    /// An alert rule holds, or no longer: to those it names.
+    Alert {
+        /// What people call the rule.
+        rule: String,
+        /// The name of the organization it is about.
+        organization: String,
+        /// What there is, or was.
+        message: String,
+        /// Whether it is over.
+        over: bool,
+    },
     /// Nothing is sent to a webhook any more: to the owners of its organization.
     WebhookDisabled {
         /// Which.
@@ -138,6 +149,7 @@ impl Mail {
             Self::KeyDenied { .. } => "key denied",
             Self::KeyExpires { .. } => "key expires",
             Self::RotationDue { .. } => "rotation due",
+            Self::Alert { .. } => "alert",
             Self::WebhookDisabled { .. } => "webhook disabled",
         }
     }

@@ -19,9 +19,9 @@ use crate::{
     },
 };
 
-struct World {
-    fixture: Fixture,
-    control: Control,
+pub(crate) struct World {
+    pub(crate) fixture: Fixture,
+    pub(crate) control: Control,
     now: Arc<AtomicU64>,
     deliverer: Deliverer,
 }
@@ -31,7 +31,7 @@ fn here() -> Guard {
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let fixture = Fixture::with_organizations().await;
         let now = Arc::new(AtomicU64::new(NOW.as_millis()));
         let control = fixture.control().with_guard(here());
@@ -39,11 +39,11 @@ impl World {
         Self { fixture, control, now, deliverer }
     }
 
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.now.load(Ordering::SeqCst))
     }
 
-    fn wait(&self, time: Duration) {
+    pub(crate) fn wait(&self, time: Duration) {
         self.now.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
@@ -62,7 +62,7 @@ impl World {
     }
 
     /// Delivers what is due now, to the end. Answers how much that was.
-    async fn deliver(&mut self) -> usize {
+    pub(crate) async fn deliver(&mut self) -> usize {
         let mut count = 0;
         loop {
             count += self.deliverer.begin().await.unwrap();

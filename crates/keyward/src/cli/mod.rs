@@ -7,6 +7,7 @@
 //! A command works on a data folder or asks a server: [`Place`] says which, once for all of them.
 
 mod account;
+mod alerts;
 mod audit;
 mod backup;
 mod check;
@@ -86,6 +87,9 @@ enum Command {
     /// Make, list, change and remove webhooks; see what was sent to them, and send it again
     #[command(subcommand)]
     Webhooks(webhooks::Webhooks),
+    /// Make, list and remove alert rules, and see what they raised
+    #[command(subcommand)]
+    Alerts(alerts::Alerts),
     /// Log in to a server: commands then ask it
     Login(login::LogIn),
     /// Log out of a server
@@ -169,6 +173,7 @@ fn dispatch(place: &Place, output: Output, command: Command) -> anyhow::Result<(
             Command::Sessions(command) => command.run(place, output).await,
             Command::Requests(command) => command.run(place, output).await,
             Command::Models(command) => command.run(place, output).await,
+            Command::Alerts(command) => command.run(place, output).await,
             Command::Webhooks(command) => command.run(place, output).await,
             Command::Upstreams(command) => command.run(place.local()?, output).await,
             Command::Profiles(command) => command.run(place.local()?, output),

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use keyward_control::{
-    BcryptCheck, Deliveries, Propagation, Recorder, Reminders, http::Server, propagation::Timing,
+    Alerts, BcryptCheck, Deliveries, Propagation, Recorder, Reminders, http::Server, propagation::Timing,
 };
 use keyward_core::key::Plaintext;
 use keyward_gateway::Gateway;
@@ -29,6 +29,7 @@ pub struct Running {
     setup: Option<Plaintext>,
     reminders: Option<Reminders>,
     webhooks: Deliveries,
+    alerts: Alerts,
     recorder: Recorder,
     propagation: Propagation,
     site: Site,
@@ -70,7 +71,8 @@ impl Running {
         };
         let reminders = site.start_reminders()?;
         let webhooks = site.start_webhooks()?;
-        Ok(Self { gateway, management, setup, reminders, webhooks, recorder, propagation, site })
+        let alerts = site.start_alerts()?;
+        Ok(Self { gateway, management, setup, reminders, webhooks, alerts, recorder, propagation, site })
     }
 
     /// Where the management API listens.
@@ -116,7 +118,7 @@ impl Running {
 
     /// Takes no more requests, lets those in flight end, writes what was counted. Blocking.
     pub fn stop(self) {
-        let Self { gateway, management, reminders, webhooks, recorder, propagation, site, .. } = self;
+        let Self { gateway, management, reminders, webhooks, alerts, recorder, propagation, site, .. } = self;
         if let Some(server) = management {
             server.stop();
         }
@@ -124,6 +126,7 @@ impl Running {
         if let Some(reminders) = reminders {
             reminders.finish();
         }
+        alerts.finish();
         webhooks.finish();
         recorder.finish();
         propagation.stop();

@@ -3,6 +3,7 @@
 //! An engine's test file says how to come by an empty store, twice opened, and calls `every_promise!`. The promises know
 //! the trait only: what SQLite does and PostgreSQL does not has no place here.
 
+pub(crate) mod alerts;
 pub(crate) mod bypassed;
 pub(crate) mod chain;
 pub(crate) mod feed;
@@ -163,6 +164,11 @@ macro_rules! every_promise {
                 requests_of_a_replaced_secret_are_told_apart,
                 what_is_recorded_makes_no_revision,
                 exposures_in_a_batch_are_left_to_the_caller;
+            alerts:
+                a_rule_reads_back_and_is_changed_and_removed,
+                a_thing_is_raised_once_and_quiet_after,
+                who_may_see_to_alert_rules,
+                a_key_is_known_by_its_newest_networks;
             webhooks:
                 a_webhook_reads_back_and_is_changed_and_removed,
                 a_webhook_that_contradicts_itself_is_refused,

@@ -17,7 +17,7 @@ use super::{
     with_organization,
 };
 
-fn id(number: u8) -> WebhookId {
+pub(crate) fn id(number: u8) -> WebhookId {
     WebhookId::from_bits([number; 16])
 }
 
@@ -31,7 +31,7 @@ fn secret(number: u8) -> WebhookSecret {
 }
 
 /// Webhook `number` of organization `org`, which hears of everything.
-fn webhook(number: u8) -> Webhook {
+pub(crate) fn webhook(number: u8) -> Webhook {
     Webhook {
         id: id(number),
         organization: Some(organization_id("org")),
@@ -44,7 +44,7 @@ fn webhook(number: u8) -> Webhook {
     }
 }
 
-fn make(webhook: Webhook) -> Change {
+pub(crate) fn make(webhook: Webhook) -> Change {
     let number = webhook.id.bits()[0];
     Change::Webhook(WebhookChange::Create { webhook, secret: secret(number) })
 }

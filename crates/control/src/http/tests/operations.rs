@@ -133,4 +133,23 @@ pub(super) const OPERATIONS: &[(&str, &str, &str, May)] = &[
     ("GET", "/v1/webhooks/{webhook}/deliveries", "", From(Administrator)),
     ("GET", "/v1/webhook-deliveries/{delivery}", "", From(Administrator)),
     ("POST", "/v1/webhook-deliveries/{delivery}/resend", "", From(Administrator)),
+    ("GET", "/v1/organizations/{organization}/alert-rules", "", From(Administrator)),
+    (
+        "POST",
+        "/v1/organizations/{organization}/alert-rules",
+        r#"{"name":"R","condition":{"kind":"key_unused","days":90}}"#,
+        From(Administrator),
+    ),
+    ("GET", "/v1/alert-rules", "", Operators),
+    (
+        "POST",
+        "/v1/alert-rules",
+        r#"{"name":"R","condition":{"kind":"key_unused","days":90}}"#,
+        Operators,
+    ),
+    ("GET", "/v1/alert-rules/{alert_rule}", "", From(Administrator)),
+    ("PATCH", "/v1/alert-rules/{alert_rule}", r#"{"name":"R"}"#, From(Administrator)),
+    ("DELETE", "/v1/alert-rules/{alert_rule}", "", From(Administrator)),
+    ("GET", "/v1/organizations/{organization}/alerts", "", From(Administrator)),
+    ("GET", "/v1/alerts", "", Operators),
 ];

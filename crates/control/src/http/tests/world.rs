@@ -259,6 +259,7 @@ impl Things {
             ("{key_request}", format!("krq_{none}")),
             ("{webhook}", format!("whk_{none}")),
             ("{delivery}", format!("dlv_{none}")),
+            ("{alert_rule}", format!("alr_{none}")),
         ])
     }
 }
@@ -292,7 +293,10 @@ pub(super) async fn ours(world: &World) -> Ours {
     let hook = text(&world.done(Some(&owner), "POST", &path, &body).await, "/id");
     let path = format!("/v1/webhooks/{hook}/test");
     let delivery = world.done(Some(&owner), "POST", &path, &Value::Null).await;
+    let path = format!("/v1/organizations/{organization}/alert-rules");
+    let rules = world.done(Some(&owner), "GET", &path, &Value::Null).await;
     let things = Things(vec![
+        ("{alert_rule}", text(&rules, "/items/0/id")),
         ("{webhook}", hook),
         ("{delivery}", text(&delivery, "/id")),
         ("{organization}", organization),
