@@ -119,7 +119,7 @@ pub struct DeliveryDetailsView {
 #[serde(deny_unknown_fields)]
 pub struct CreateWebhookInput {
     /// Where: an https address that the internet reaches. At most 2,048 ASCII characters.
-    #[schema(example = "https://example.com/hooks/keyward", max_length = 2048)]
+    #[schema(example = "https://hooks.acme.example/keyward", max_length = 2048)]
     pub url: String,
     /// What people say of it, at most 200 characters.
     #[serde(default)]
@@ -135,7 +135,7 @@ pub struct CreateWebhookInput {
 #[serde(deny_unknown_fields)]
 pub struct UpdateWebhookInput {
     /// Where.
-    #[schema(example = "https://example.com/hooks/keyward", max_length = 2048)]
+    #[schema(example = "https://hooks.acme.example/keyward", max_length = 2048)]
     pub url: Option<String>,
     /// What people say of it.
     #[schema(example = "the on-call channel", max_length = 200)]

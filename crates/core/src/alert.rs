@@ -187,10 +187,7 @@ pub fn defaults() -> [(&'static str, Condition); 4] {
     [
         ("Use of a revoked key", Condition::RevokedKeyUsed),
         ("A network never seen", Condition::NewNetwork { learning_days: 14 }),
-        (
-            "Ten times the usual hour",
-            Condition::Jump { factor: 10, least_requests: 1_000 },
-        ),
+        ("Ten times the usual hour", Condition::Jump { factor: 10, least_requests: 1_000 }),
         ("Many refusals", Condition::ManyRefusals { count: 100, window_minutes: 10 }),
     ]
 }

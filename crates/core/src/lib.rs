@@ -7,8 +7,8 @@
 //! Where to look: [`decide`] is the decision; [`policy`] and [`directory`] are what it decides from; [`profile`]
 //! is a system's behaviour as data; [`key`] is the life of a key; [`limit`] is how much it may use; [`verdict`] is what comes out.
 
-pub mod binding;
 pub mod alert;
+pub mod binding;
 pub mod credential;
 pub mod decide;
 pub mod declared;

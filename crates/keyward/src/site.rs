@@ -7,8 +7,8 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use keyward_control::{
-    Alerts, Context, Control, Deliveries, Reminders, alerts::figures::StoredFigures,
-    mail::Mailer, propagation::Source,
+    Alerts, Context, Control, Deliveries, Reminders, alerts::figures::StoredFigures, mail::Mailer,
+    propagation::Source,
 };
 use keyward_core::{key::Peppers, policy::Policy};
 use keyward_store::{DataFolder, Interface};

@@ -18,7 +18,8 @@ use keyward_core::{
 pub use keyward_core::snapshot::Revision;
 
 use crate::{
-    alerts::AlertRuleChange, people::PeopleChange, requests::KeyRequestChange, seal::SealedBytes, webhooks::WebhookChange,
+    alerts::AlertRuleChange, people::PeopleChange, requests::KeyRequestChange, seal::SealedBytes,
+    webhooks::WebhookChange,
 };
 
 /// What kind of someone acts.

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use keyward_core::{
     id::{
-        ApiName, DeliveryId, InvitationId, KeyId, KeyRequestId, ModelId, OrganizationId, SecretId,
-        UserId, WebhookId, AlertId, AlertRuleId,
+        AlertId, AlertRuleId, ApiName, DeliveryId, InvitationId, KeyId, KeyRequestId, ModelId,
+        OrganizationId, SecretId, UserId, WebhookId,
     },
     key::Unusable,
     member::{Email, Right},

@@ -70,10 +70,7 @@ impl<'a> SealContext<'a> {
     }
 
     /// A secret that what is sent to a webhook is signed with, by the secret's id.
-    pub const fn webhook_secret(
-        organization: Option<&'a OrganizationId>,
-        secret: &'a str,
-    ) -> Self {
+    pub const fn webhook_secret(organization: Option<&'a OrganizationId>, secret: &'a str) -> Self {
         Self { table: "webhook_secrets", organization, id: secret }
     }
 

@@ -57,8 +57,11 @@ pub trait Figures: Send + Sync {
     ) -> Result<HashMap<KeyId, Counts>, StoreError>;
 
     /// The limits of which at least `percent` is used now.
-    async fn limit_shares(&self, percent: u8, now: Timestamp)
-    -> Result<Vec<LimitShare>, StoreError>;
+    async fn limit_shares(
+        &self,
+        percent: u8,
+        now: Timestamp,
+    ) -> Result<Vec<LimitShare>, StoreError>;
 }
 
 /// What the store has added up. It knows nothing of limits.

@@ -105,7 +105,9 @@ impl Looker {
             Condition::Spend { amount, days } => {
                 let says = |one: &Counts| {
                     let more = one.spent > amount;
-                    more.then(|| format!("{} was spent in {days} days, more than {amount}", one.spent))
+                    more.then(|| {
+                        format!("{} was spent in {days} days, more than {amount}", one.spent)
+                    })
                 };
                 self.counted(rule, DAY * u32::from(days), now, counted, says).await
             }
@@ -113,7 +115,10 @@ impl Looker {
                 let says = |one: &Counts| {
                     let share = percent(one.errors, one.requests);
                     (one.requests >= least_requests && share >= u64::from(least)).then(|| {
-                        format!("{share}% of {} requests in {window_minutes} minutes ended in errors", one.requests)
+                        format!(
+                            "{share}% of {} requests in {window_minutes} minutes ended in errors",
+                            one.requests
+                        )
                     })
                 };
                 self.counted(rule, MINUTE * u32::from(window_minutes), now, counted, says).await
@@ -122,7 +127,10 @@ impl Looker {
                 let says = |one: &Counts| {
                     let share = percent(one.refusals, one.requests);
                     (one.requests >= least_requests && share >= u64::from(least)).then(|| {
-                        format!("{share}% of {} requests in {window_minutes} minutes were refused", one.requests)
+                        format!(
+                            "{share}% of {} requests in {window_minutes} minutes were refused",
+                            one.requests
+                        )
                     })
                 };
                 self.counted(rule, MINUTE * u32::from(window_minutes), now, counted, says).await
@@ -130,7 +138,10 @@ impl Looker {
             Condition::ManyRefusals { count, window_minutes } => {
                 let says = |one: &Counts| {
                     (one.refusals >= count).then(|| {
-                        format!("{} requests in {window_minutes} minutes were refused", one.refusals)
+                        format!(
+                            "{} requests in {window_minutes} minutes were refused",
+                            one.refusals
+                        )
                     })
                 };
                 self.counted(rule, MINUTE * u32::from(window_minutes), now, counted, says).await
@@ -190,7 +201,10 @@ impl Looker {
             });
             old.next().map(|(old, next)| {
                 let (name, at) = (&one.key.name, next.created_at);
-                format!("the secret {} of the key \"{name}\" was replaced at {at}, and is still used", old.hint)
+                format!(
+                    "the secret {} of the key \"{name}\" was replaced at {at}, and is still used",
+                    old.hint
+                )
             })
         };
         self.keys(rule, filter, says).await
@@ -240,7 +254,8 @@ impl Looker {
         });
         Ok(concerned
             .map(|one| {
-                let of = one.key.map_or_else(|| one.organization.to_string(), |key| key.to_string());
+                let of =
+                    one.key.map_or_else(|| one.organization.to_string(), |key| key.to_string());
                 Finding {
                     message: format!("{}% of the limit `{}` is used", one.percent, one.limit),
                     subject: format!("{of} {}", one.limit),
@@ -378,7 +393,8 @@ impl Looker {
             if record.key.state == KeyState::Revoked {
                 let name = &record.key.name;
                 let count = counts.refusals;
-                let message = format!("the revoked key \"{name}\" was shown {count} times in an hour");
+                let message =
+                    format!("the revoked key \"{name}\" was shown {count} times in an hour");
                 found.push(finding(&record, message));
             }
         }

@@ -197,7 +197,10 @@ fn kinds() -> Vec<(serde_json::Value, &'static str)> {
             "of the key \"ci\", 100% of 30 requests in 10 minutes were refused",
         ),
         (json!({ "kind": "key_unused", "days": 30 }), "the key \"ci\" was not used for 30 days"),
-        (json!({ "kind": "key_expiring", "days": 7 }), "the key \"ci\" ends at 2027-01-18T08:00:00Z"),
+        (
+            json!({ "kind": "key_expiring", "days": 7 }),
+            "the key \"ci\" ends at 2027-01-18T08:00:00Z",
+        ),
         (json!({ "kind": "old_secret_in_use", "hours": 24 }), "is still used"),
         (
             json!({ "kind": "new_network", "learning_days": 14 }),
@@ -211,7 +214,10 @@ fn kinds() -> Vec<(serde_json::Value, &'static str)> {
             json!({ "kind": "many_refusals", "count": 100, "window_minutes": 10 }),
             "of the key \"ci\", 120 requests in 10 minutes were refused",
         ),
-        (json!({ "kind": "revoked_key_used" }), "the revoked key \"ci\" was shown 2 times in an hour"),
+        (
+            json!({ "kind": "revoked_key_used" }),
+            "the revoked key \"ci\" was shown 2 times in an hour",
+        ),
     ]
 }
 
@@ -256,8 +262,7 @@ async fn each_kind_is_raised_once_and_its_webhook_verifies_after_two_failures() 
 
 #[tokio::test]
 async fn what_is_over_is_resolved_and_within_the_quiet_time_not_told_again() {
-    let condition =
-        json!({ "kind": "many_refusals", "count": 100, "window_minutes": 2 });
+    let condition = json!({ "kind": "many_refusals", "count": 100, "window_minutes": 2 });
     let mut world = World::new(condition).await;
     world.provoke().await;
     assert_eq!(world.look().await, 1);
@@ -299,8 +304,12 @@ async fn a_new_organization_is_told_of_suspicious_use() {
     let acme = organization("acme");
     let rules = delivering.control.list_alert_rules(&at(NOW), Some(&acme)).await.unwrap();
     let names: Vec<_> = rules.iter().map(|rule| rule.name.as_str()).collect();
-    let expected =
-        ["Use of a revoked key", "A network never seen", "Ten times the usual hour", "Many refusals"];
+    let expected = [
+        "Use of a revoked key",
+        "A network never seen",
+        "Ten times the usual hour",
+        "Many refusals",
+    ];
     assert_eq!(names, expected);
     assert!(rules.iter().all(|rule| rule.enabled && rule.channel.webhooks));
 }

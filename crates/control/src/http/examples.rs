@@ -27,7 +27,7 @@ fn of_field(of: &str, name: &str) -> Option<Value> {
         (_, "event_id") => json!("evt_1n3q5s7v9x1z3b5d7f9h1k3n5q"),
         (_, "event") => json!("key.revoked"),
         (_, "events") => json!(["key.revoked", "alert.raised"]),
-        (_, "url") => json!("https://example.com/hooks/keyward"),
+        (_, "url") => json!("https://hooks.acme.example/keyward"),
         (_, "description") => json!("the on-call channel"),
         (_, "enabled") => json!(true),
         (_, "disabled_because") => json!("it answered 410 Gone"),

@@ -27,7 +27,9 @@ pub enum Refused {
     #[error("its address is not https")]
     NotHttps,
     /// It holds a user, or is none.
-    #[error("its address is none that can be called: write it like https://example.com/hook, without a user")]
+    #[error(
+        "its address is none that can be called: write it like https://acme.example/hook, without a user"
+    )]
     NoAddress,
     /// What it stands for is not the internet's.
     #[error("its address leads to this machine or a network that is not public")]
@@ -140,9 +142,9 @@ impl Guard {
 
 /// Whether it is https; what is neither that nor http, or names a user, cannot be called.
 fn https(uri: &Uri) -> Result<bool, Refused> {
-    let plain = uri.authority().is_some_and(|authority| {
-        !authority.as_str().contains('@') && !authority.host().is_empty()
-    });
+    let plain = uri
+        .authority()
+        .is_some_and(|authority| !authority.as_str().contains('@') && !authority.host().is_empty());
     match (uri.scheme_str(), plain) {
         (Some("https"), true) => Ok(true),
         (Some("http"), true) => Ok(false),
@@ -163,23 +165,78 @@ mod tests {
     #[test]
     fn nothing_is_reached_but_the_internet() {
         for inside in [
-            "0.0.0.0", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.100.100.200", "127.0.0.1",
-            "127.255.255.254", "168.63.129.16", "169.254.169.254", "172.16.0.1", "172.31.255.255",
-            "192.0.0.192", "192.0.2.1", "192.168.1.1", "198.18.0.1", "198.19.255.255",
-            "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.1.2.3", "240.0.0.1",
-            "255.255.255.255", "::", "::1", "::7f00:1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
-            "::ffff:169.254.169.254", "64:ff9b::7f00:1", "64:ff9b:1::1", "100::1", "fc00::1",
-            "fd00:ec2::254", "fe80::1", "fec0::1", "ff02::1", "2001::1", "2001:10::1",
-            "2001:db8::1", "2002:7f00:1::", "2002:a9fe:a9fe::1", "3fff::1", "4000::1",
+            "0.0.0.0",
+            "10.0.0.1",
+            "10.255.255.255",
+            "100.64.0.1",
+            "100.100.100.200",
+            "127.0.0.1",
+            "127.255.255.254",
+            "168.63.129.16",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.192",
+            "192.0.2.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "198.51.100.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "239.1.2.3",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::7f00:1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::1",
+            "100::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "2001::1",
+            "2001:10::1",
+            "2001:db8::1",
+            "2002:7f00:1::",
+            "2002:a9fe:a9fe::1",
+            "3fff::1",
+            "4000::1",
         ] {
             assert!(!is_public(ip(inside)), "{inside}");
-            assert_eq!(Guard::strict().check(ip(inside), true), Err(Refused::NotPublic), "{inside}");
+            assert_eq!(
+                Guard::strict().check(ip(inside), true),
+                Err(Refused::NotPublic),
+                "{inside}"
+            );
         }
         for outside in [
-            "1.1.1.1", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "128.0.0.1",
-            "168.63.129.15", "169.253.255.255", "172.15.255.255", "172.32.0.0", "192.167.255.255",
-            "198.17.255.255", "198.20.0.0", "223.255.255.255", "2600::1", "2606:4700::1111",
-            "2a00:1450:4001::1", "::ffff:1.1.1.1", "2001:200::1", "2003::1",
+            "1.1.1.1",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "128.0.0.1",
+            "168.63.129.15",
+            "169.253.255.255",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.167.255.255",
+            "198.17.255.255",
+            "198.20.0.0",
+            "223.255.255.255",
+            "2600::1",
+            "2606:4700::1111",
+            "2a00:1450:4001::1",
+            "::ffff:1.1.1.1",
+            "2001:200::1",
+            "2003::1",
         ] {
             assert!(is_public(ip(outside)), "{outside}");
             assert_eq!(Guard::strict().check(ip(outside), true), Ok(()), "{outside}");

@@ -19,11 +19,7 @@ pub(crate) mod tests;
 use std::{collections::HashMap, io, path::PathBuf, sync::Arc, thread::JoinHandle, time::Duration};
 
 use axum::http::{HeaderName, HeaderValue, Method, header};
-use keyward_core::{
-    id::WebhookId,
-    member::Right,
-    time::Timestamp,
-};
+use keyward_core::{id::WebhookId, member::Right, time::Timestamp};
 use keyward_store::{
     Actor, AfterAttempt, Attempt, Change, Delivery, Interface, SealContext, Sealer, Store,
     StoreError, Webhook, WebhookChange, WebhookRecord,
@@ -298,11 +294,7 @@ impl Way {
         }
     }
 
-    fn call<'c>(
-        &self,
-        record: &'c WebhookRecord,
-        delivery: &Delivery,
-    ) -> Result<Call<'c>, String> {
+    fn call<'c>(&self, record: &'c WebhookRecord, delivery: &Delivery) -> Result<Call<'c>, String> {
         let now = (self.clock)();
         let id = delivery.event.to_string();
         let body = delivery.payload.as_bytes();
@@ -328,12 +320,7 @@ impl Way {
         Ok(Call { method: Method::POST, url: &record.webhook.url, headers, body: body.to_vec() })
     }
 
-    async fn give_up(
-        &self,
-        webhook: &Webhook,
-        why: &str,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
+    async fn give_up(&self, webhook: &Webhook, why: &str, at: Timestamp) -> Result<(), StoreError> {
         let before = self.store.revision().await?;
         let actor = Actor::system("webhooks", Interface::Gateway);
         let change =
@@ -355,8 +342,7 @@ impl Way {
             why: why.to_owned(),
         };
         let members = self.store.members(organization).await?;
-        let owners =
-            members.iter().filter(|(_, place)| place.role.has(Right::WriteOrganization));
+        let owners = members.iter().filter(|(_, place)| place.role.has(Right::WriteOrganization));
         for (owner, _) in owners.take(MOST_TOLD) {
             self.mailer.send(&owner.email, &mail, at);
         }

@@ -166,7 +166,10 @@ async fn after_the_last_try_it_is_given_up_and_can_be_sent_again() {
     }
     assert_eq!(tries, 8);
     let [failed] = world.deliveries(&webhook).await.try_into().unwrap();
-    assert_eq!((failed.state.as_str(), failed.last_problem.as_deref()), ("failed", Some("it answered 503")));
+    assert_eq!(
+        (failed.state.as_str(), failed.last_problem.as_deref()),
+        ("failed", Some("it answered 503"))
+    );
     let again = failed.id.parse().unwrap();
     world.control.resend_delivery(&at(world.now()), again).await.unwrap();
     assert_eq!(world.deliver().await, 1);

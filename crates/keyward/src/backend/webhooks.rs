@@ -95,9 +95,10 @@ impl Backend {
     pub async fn delete_webhook(&self, id: WebhookId) -> anyhow::Result<()> {
         match self {
             Self::Local(site) => Ok(site.control().delete_webhook(&operator(), id).await?),
-            Self::Remote(remote) => {
-                Ok(remote.client.tell(Method::DELETE, &format!("/v1/webhooks/{id}"), None::<&()>).await?)
-            }
+            Self::Remote(remote) => Ok(remote
+                .client
+                .tell(Method::DELETE, &format!("/v1/webhooks/{id}"), None::<&()>)
+                .await?),
         }
     }
 

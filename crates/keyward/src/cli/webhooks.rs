@@ -175,9 +175,7 @@ impl Webhooks {
             Self::Rotate { id, overlap } => {
                 output.show(&backend.rotate_webhook(id, overlap).await?, made)
             }
-            Self::Retire { id } => {
-                output.show(&backend.retire_webhook_secrets(id).await?, shown)
-            }
+            Self::Retire { id } => output.show(&backend.retire_webhook_secrets(id).await?, shown),
             Self::Test { id } => output.show(&backend.test_webhook(id).await?, |sent| {
                 format!("{} is on its way to {id}.", sent.id)
             }),

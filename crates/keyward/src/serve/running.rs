@@ -7,7 +7,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use keyward_control::{
-    Alerts, BcryptCheck, Deliveries, Propagation, Recorder, Reminders, http::Server, propagation::Timing,
+    Alerts, BcryptCheck, Deliveries, Propagation, Recorder, Reminders, http::Server,
+    propagation::Timing,
 };
 use keyward_core::key::Plaintext;
 use keyward_gateway::Gateway;
@@ -72,7 +73,17 @@ impl Running {
         let reminders = site.start_reminders()?;
         let webhooks = site.start_webhooks()?;
         let alerts = site.start_alerts()?;
-        Ok(Self { gateway, management, setup, reminders, webhooks, alerts, recorder, propagation, site })
+        Ok(Self {
+            gateway,
+            management,
+            setup,
+            reminders,
+            webhooks,
+            alerts,
+            recorder,
+            propagation,
+            site,
+        })
     }
 
     /// Where the management API listens.
@@ -118,7 +129,17 @@ impl Running {
 
     /// Takes no more requests, lets those in flight end, writes what was counted. Blocking.
     pub fn stop(self) {
-        let Self { gateway, management, reminders, webhooks, alerts, recorder, propagation, site, .. } = self;
+        let Self {
+            gateway,
+            management,
+            reminders,
+            webhooks,
+            alerts,
+            recorder,
+            propagation,
+            site,
+            ..
+        } = self;
         if let Some(server) = management {
             server.stop();
         }

@@ -24,6 +24,7 @@ mod requests;
 mod revocation;
 mod secrecy;
 mod streams;
+mod webhooks;
 
 use std::net::SocketAddr;
 

@@ -3,7 +3,8 @@
 
 use keyward_core::{
     id::{
-        AlertRuleId, DeliveryId, InvitationId, KeyId, KeyRequestId, OrganizationId, SecretId, UserId, WebhookId,
+        AlertRuleId, DeliveryId, InvitationId, KeyId, KeyRequestId, OrganizationId, SecretId,
+        UserId, WebhookId,
     },
     key::{Key, KeyState},
     member::{Membership, Right, Role},
@@ -86,9 +87,9 @@ pub(crate) fn asked(change: &Change) -> Asked {
         Change::AlertRule(AlertRuleChange::Create(rule)) => {
             in_organization(rule.organization.as_ref(), Right::WriteAlerts)
         }
-        Change::AlertRule(
-            AlertRuleChange::Update { rule, .. } | AlertRuleChange::Delete(rule),
-        ) => Asked::AlertRule(*rule),
+        Change::AlertRule(AlertRuleChange::Update { rule, .. } | AlertRuleChange::Delete(rule)) => {
+            Asked::AlertRule(*rule)
+        }
     }
 }
 

@@ -50,7 +50,7 @@ fn fits(webhook: &Webhook) -> Result<(), StoreError> {
         return Err(StoreError::invalid(
             "the address of the webhook is none",
             format!(
-                "write one like https://example.com/hook, at most {LONGEST_URL} ASCII characters"
+                "write one like https://acme.example/hook, at most {LONGEST_URL} ASCII characters"
             ),
         ));
     }
@@ -125,12 +125,15 @@ pub(crate) fn retirement(record: &WebhookRecord, at: Timestamp) -> Option<Entry>
     let old = record.secrets.iter().filter(|one| one.expires_at.is_some_and(|end| end > at));
     let old: Vec<_> = old.map(|one| one.id).collect();
     let after = json!({ "secrets": old, "expires_at": at });
-    (!old.is_empty())
-        .then(|| entry("webhook.retire_secrets", &record.webhook, None, Some(after)))
+    (!old.is_empty()).then(|| entry("webhook.retire_secrets", &record.webhook, None, Some(after)))
 }
 
 /// It is sent something on somebody's wish.
-pub(crate) fn sending(action: &'static str, webhook: &Webhook, after: Value) -> Result<Entry, StoreError> {
+pub(crate) fn sending(
+    action: &'static str,
+    webhook: &Webhook,
+    after: Value,
+) -> Result<Entry, StoreError> {
     match webhook.enabled {
         true => Ok(entry(action, webhook, None, Some(after))),
         false => Err(StoreError::WebhookDisabled(webhook.id)),
@@ -139,8 +142,7 @@ pub(crate) fn sending(action: &'static str, webhook: &Webhook, after: Value) -> 
 
 /// Keyward gives up on it; `None` where nothing is sent there anyway.
 pub(crate) fn giving_up(webhook: &Webhook, why: &str) -> Option<Entry> {
-    let (before, after) =
-        (json!({ "enabled": true }), json!({ "enabled": false, "because": why }));
+    let (before, after) = (json!({ "enabled": true }), json!({ "enabled": false, "because": why }));
     webhook.enabled.then(|| entry("webhook.give_up", webhook, Some(before), Some(after)))
 }
 

@@ -25,7 +25,9 @@ impl AlertStore for SqliteStore {
         organization: Option<&OrganizationId>,
     ) -> Result<Vec<AlertRuleRecord>, StoreError> {
         let organization = organization.cloned();
-        self.readers.ask(move |connection| alerts::rules_of(connection, organization.as_ref())).await
+        self.readers
+            .ask(move |connection| alerts::rules_of(connection, organization.as_ref()))
+            .await
     }
 
     async fn every_alert_rule(&self) -> Result<Vec<AlertRule>, StoreError> {

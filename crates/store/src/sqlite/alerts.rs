@@ -30,7 +30,8 @@ use crate::{
 /// Of a key, so many networks are remembered: the newest.
 const MOST_NETWORKS: u32 = 64;
 
-const RULE: &str = "id, organization, name, condition, scope, channel, quiet_seconds, state, created_at, revision";
+const RULE: &str =
+    "id, organization, name, condition, scope, channel, quiet_seconds, state, created_at, revision";
 
 fn rule(row: &Row<'_>) -> Result<AlertRuleRecord, StoreError> {
     let cells = Cells::of("alert_rules", row);
@@ -46,7 +47,10 @@ fn rule(row: &Row<'_>) -> Result<AlertRuleRecord, StoreError> {
         enabled: cells.text(7, "state")? == "enabled",
         created_at: cells.moment(8, "created_at")?,
     };
-    Ok(AlertRuleRecord { rule, revision: Revision::new(cells.integer(9, "revision")?.unsigned_abs()) })
+    Ok(AlertRuleRecord {
+        rule,
+        revision: Revision::new(cells.integer(9, "revision")?.unsigned_abs()),
+    })
 }
 
 /// One rule.
@@ -75,7 +79,11 @@ pub(super) fn every_rule(connection: &Connection) -> Result<Vec<AlertRule>, Stor
     all(connection, &sql, [], |row| rule(row).map(|record| record.rule))
 }
 
-fn insert(connection: &Connection, new: &AlertRule, id: Option<[u8; 16]>) -> Result<(), StoreError> {
+fn insert(
+    connection: &Connection,
+    new: &AlertRule,
+    id: Option<[u8; 16]>,
+) -> Result<(), StoreError> {
     let state = if new.enabled { "enabled" } else { "disabled" };
     write(
         connection,
@@ -171,8 +179,7 @@ pub(super) fn apply(
     }
 }
 
-const ALERT: &str =
-    "id, rule, organization, subject, key, message, raised_at, resolved_at";
+const ALERT: &str = "id, rule, organization, subject, key, message, raised_at, resolved_at";
 
 fn alert(row: &Row<'_>) -> Result<Alert, StoreError> {
     let cells = Cells::of("alerts", row);

@@ -351,7 +351,11 @@ fn insert_secret(
 }
 
 /// No old secret is good for longer than it was.
-fn end_secrets(connection: &Connection, webhook: WebhookId, at: Timestamp) -> Result<(), StoreError> {
+fn end_secrets(
+    connection: &Connection,
+    webhook: WebhookId,
+    at: Timestamp,
+) -> Result<(), StoreError> {
     let sql = "UPDATE webhook_secrets SET expires_at = min(coalesce(expires_at, ?2), ?2) \
         WHERE webhook = ?1";
     write(connection, sql, params![webhook.bits(), millis(at)]).map_err(fault)?;
@@ -419,7 +423,8 @@ fn test(
     let sql = "INSERT INTO deliveries (id, webhook, event, state, attempts, next_at) \
         VALUES (?1, ?2, ?3, 'waiting', 0, ?4)";
     let event = event.map_err(fault)?;
-    write(connection, sql, params![delivery.bits(), id.bits(), event, millis(at)]).map_err(fault)?;
+    write(connection, sql, params![delivery.bits(), id.bits(), event, millis(at)])
+        .map_err(fault)?;
     Ok(entry)
 }
 
@@ -433,11 +438,7 @@ fn resend(connection: &Connection, at: Timestamp, id: DeliveryId) -> Result<Entr
     Ok(entry)
 }
 
-fn give_up(
-    connection: &Connection,
-    id: WebhookId,
-    why: &str,
-) -> Result<Option<Entry>, StoreError> {
+fn give_up(connection: &Connection, id: WebhookId, why: &str) -> Result<Option<Entry>, StoreError> {
     let Some(entry) = rules::giving_up(&held(connection, id)?.webhook, why) else {
         return Ok(None);
     };

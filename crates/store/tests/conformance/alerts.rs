@@ -15,7 +15,8 @@ use keyward_store::{
 
 use super::{
     Bed, NOW, commit, creation, key_id, later, organization_id, requests, secret_id, trace,
-    webhooks::{self, by_person}, with_organization,
+    webhooks::{self, by_person},
+    with_organization,
 };
 
 fn id(number: u8) -> AlertRuleId {
@@ -81,7 +82,8 @@ pub(crate) async fn a_rule_reads_back_and_is_changed_and_removed(bed: Bed) {
     commit(&bed.store, delete()).await.unwrap();
     assert_eq!(commit(&bed.store, delete()).await, Err(StoreError::NoSuchAlertRule(id(1))));
     let (.., audit) = trace(&bed.store).await;
-    let of_rule: Vec<_> = audit.iter().filter(|one| one.action.starts_with("alert_rule.")).collect();
+    let of_rule: Vec<_> =
+        audit.iter().filter(|one| one.action.starts_with("alert_rule.")).collect();
     assert_eq!(of_rule.len(), 3);
     assert!(of_rule.iter().all(|one| one.organization == Some(organization_id("org"))));
     for wrong in [
@@ -99,7 +101,11 @@ pub(crate) async fn a_thing_is_raised_once_and_quiet_after(bed: Bed) {
     commit(&bed.store, webhooks::make(webhooks::webhook(1))).await.unwrap();
     commit(&bed.store, make(rule(1))).await.unwrap();
     assert_eq!(bed.store.raise_alert(alert(1, "one", NOW)).await, Ok(true));
-    assert_eq!(bed.second.raise_alert(alert(2, "one", later(700))).await, Ok(false), "it is raised");
+    assert_eq!(
+        bed.second.raise_alert(alert(2, "one", later(700))).await,
+        Ok(false),
+        "it is raised"
+    );
     assert_eq!(bed.store.raise_alert(alert(3, "other", NOW)).await, Ok(true));
     assert_eq!(bed.second.resolve_alert(AlertId::from_bits([1; 16]), later(100)).await, Ok(true));
     assert_eq!(bed.store.resolve_alert(AlertId::from_bits([1; 16]), later(100)).await, Ok(false));

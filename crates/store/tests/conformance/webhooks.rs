@@ -13,8 +13,8 @@ use keyward_store::{
 };
 
 use super::{
-    Bed, NOW, actor, commit, creation, later, organization, organization_id, requests, state, trace,
-    with_organization,
+    Bed, NOW, actor, commit, creation, later, organization, organization_id, requests, state,
+    trace, with_organization,
 };
 
 pub(crate) fn id(number: u8) -> WebhookId {
@@ -77,7 +77,8 @@ pub(crate) async fn a_webhook_reads_back_and_is_changed_and_removed(bed: Bed) {
     commit(&bed.store, update(1, same)).await.unwrap();
     assert_eq!(trace(&bed.store).await, before, "it is so already");
 
-    let other = WebhookUpdate { events: Some(None), enabled: Some(false), ..WebhookUpdate::default() };
+    let other =
+        WebhookUpdate { events: Some(None), enabled: Some(false), ..WebhookUpdate::default() };
     commit(&bed.store, update(1, other.clone())).await.unwrap();
     let changed = bed.second.webhook(id(1)).await.unwrap().unwrap();
     assert_eq!(changed.webhook, Webhook { events: None, enabled: false, ..narrow });
@@ -92,7 +93,8 @@ pub(crate) async fn a_webhook_reads_back_and_is_changed_and_removed(bed: Bed) {
     assert_eq!(bed.second.webhooks(Some(&organization_id("org"))).await, Ok(vec![]));
     assert_eq!(commit(&bed.store, remove()).await, Err(StoreError::NoSuchWebhook(id(1))));
     let (.., audit) = trace(&bed.store).await;
-    let of_webhook: Vec<_> = audit.iter().filter(|one| one.action.starts_with("webhook.")).collect();
+    let of_webhook: Vec<_> =
+        audit.iter().filter(|one| one.action.starts_with("webhook.")).collect();
     assert_eq!(of_webhook.len(), 3);
     assert!(of_webhook.iter().all(|one| one.organization == Some(organization_id("org"))));
     assert!(!format!("{audit:?}").contains("path-that-is-secret"), "{audit:?}");
@@ -145,7 +147,10 @@ pub(crate) async fn a_change_is_told_to_who_wants_to_hear_of_it(bed: Bed) {
     assert_eq!(one[0].event, other[0].event, "one event, told to both");
     assert_ne!(one[0].id, other[0].id);
     let payload: serde_json::Value = serde_json::from_str(&one[0].payload).unwrap();
-    assert_eq!((&payload["type"], &payload["data"]["after"]["state"]), (&"key.revoked".into(), &"revoked".into()));
+    assert_eq!(
+        (&payload["type"], &payload["data"]["after"]["state"]),
+        (&"key.revoked".into(), &"revoked".into())
+    );
     assert_eq!(payload["data"]["organization_id"], "org");
     assert!(!format!("{one:?}{other:?}").contains("kw_aaa"), "no hint of a secret");
     let rehearsed = vec![state(1, KeyState::Disabled), creation(2)];
@@ -182,7 +187,10 @@ pub(crate) async fn a_delivery_is_one_senders_until_its_lease_is_over(bed: Bed) 
     assert_eq!(note(later(61), AfterAttempt::TryAt(later(66))).await, Some(later(61)));
     assert_eq!(note(later(66), AfterAttempt::TryAt(later(90))).await, Some(later(61)));
     let held = bed.store.delivery(first).await.unwrap().unwrap();
-    assert_eq!((held.attempts, held.next_at, held.last), (2, Some(later(90)), Some(failed(later(66)))));
+    assert_eq!(
+        (held.attempts, held.next_at, held.last),
+        (2, Some(later(90)), Some(failed(later(66))))
+    );
     assert_eq!(note(later(90), AfterAttempt::Done).await, None);
     let held = bed.store.delivery(first).await.unwrap().unwrap();
     assert_eq!((held.state, held.attempts, held.next_at), (DeliveryState::Delivered, 3, None));

@@ -24,6 +24,7 @@ pub(in crate::http) async fn list_alert_rules(
     caller: Caller,
     Segments(organization): Segments<String>,
 ) -> Result<Json<Page<AlertRuleView>>, Refusal> {
-    let all = management.control().list_alert_rules(&caller.context, Some(&id(&organization)?)).await?;
+    let all =
+        management.control().list_alert_rules(&caller.context, Some(&id(&organization)?)).await?;
     Ok(Json(Page::whole(all)))
 }

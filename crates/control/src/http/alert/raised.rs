@@ -31,5 +31,7 @@ pub(in crate::http) async fn list_alerts(
     let after = asked.after.map(|after| read("after", &after)).transpose()?;
     let (context, limit) = (&caller.context, limit(asked.limit)?);
     let control = management.control();
-    Ok(Json(control.list_alerts(context, Some(&id(&organization)?), asked.raised, after, limit).await?))
+    Ok(Json(
+        control.list_alerts(context, Some(&id(&organization)?), asked.raised, after, limit).await?,
+    ))
 }

@@ -1,7 +1,7 @@
 //! `GET /v1/alert-rules/{alert_rule}`.
 
-use axum::{extract::State};
-use keyward_api::{AlertRuleView};
+use axum::extract::State;
+use keyward_api::AlertRuleView;
 
 use super::super::{
     Management,

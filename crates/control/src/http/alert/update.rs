@@ -1,6 +1,6 @@
 //! `PATCH /v1/alert-rules/{alert_rule}`.
 
-use axum::{extract::State};
+use axum::extract::State;
 use keyward_api::{AlertRuleView, UpdateAlertRuleInput};
 
 use super::super::{

@@ -1,7 +1,7 @@
 //! `POST /v1/webhook-deliveries/{delivery}/resend`.
 
 use axum::{Json, extract::State, http::StatusCode};
-use keyward_api::{DeliveryView};
+use keyward_api::DeliveryView;
 
 use super::super::{
     Management,

@@ -1,7 +1,7 @@
 //! `POST /v1/webhooks/{webhook}/retire`.
 
 use axum::{Json, extract::State};
-use keyward_api::{WebhookView};
+use keyward_api::WebhookView;
 
 use super::super::{
     Management,

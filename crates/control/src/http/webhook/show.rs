@@ -1,7 +1,7 @@
 //! `GET /v1/webhooks/{webhook}`.
 
-use axum::{extract::State};
-use keyward_api::{WebhookView};
+use axum::extract::State;
+use keyward_api::WebhookView;
 
 use super::super::{
     Management,

@@ -1,7 +1,7 @@
 //! `GET /v1/webhook-deliveries/{delivery}`.
 
 use axum::{Json, extract::State};
-use keyward_api::{DeliveryDetailsView};
+use keyward_api::DeliveryDetailsView;
 
 use super::super::{
     Management,

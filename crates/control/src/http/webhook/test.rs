@@ -1,7 +1,7 @@
 //! `POST /v1/webhooks/{webhook}/test`.
 
 use axum::{Json, extract::State, http::StatusCode};
-use keyward_api::{DeliveryView};
+use keyward_api::DeliveryView;
 
 use super::super::{
     Management,

@@ -1,6 +1,6 @@
 //! `PATCH /v1/webhooks/{webhook}`.
 
-use axum::{extract::State};
+use axum::extract::State;
 use keyward_api::{UpdateWebhookInput, WebhookView};
 use keyward_store::WebhookUpdate;
 
