@@ -13,8 +13,9 @@ use keyward_core::{
     usage::UsageBatch,
 };
 use keyward_store::{
-    Actor, Change, Invitation, InvitedAs, KeyRequestChange, Once, PasswordHash, PeopleChange,
-    RequestKey, Revision, SealedBytes, Session, Store, StoreError, Subject,
+    Actor, AlertRuleChange, Change, Invitation, InvitedAs, KeyRequestChange, Once, PasswordHash,
+    PeopleChange, RequestKey, Revision, SealedBytes, Session, Store, StoreError, Subject,
+    WebhookChange,
 };
 
 /// When everything happens: the store asks no clock, so neither must this.
@@ -59,10 +60,12 @@ macro_rules! kinds {
     };
 }
 
+use AlertRuleChange as A;
 use Change as C;
 use Deed::Commit;
 use KeyRequestChange as R;
 use PeopleChange as P;
+use WebhookChange as W;
 
 kinds! {
     "commit once": Deed::CommitOnce(..),
@@ -116,6 +119,17 @@ kinds! {
     "approve": Commit(C::KeyRequest(R::Approve { .. })),
     "deny": Commit(C::KeyRequest(R::Deny { .. })),
     "claim": Commit(C::KeyRequest(R::Claim { .. })),
+    "create webhook": Commit(C::Webhook(W::Create { .. })),
+    "update webhook": Commit(C::Webhook(W::Update { .. })),
+    "rotate webhook": Commit(C::Webhook(W::Rotate { .. })),
+    "retire webhook secrets": Commit(C::Webhook(W::RetireSecrets(_))),
+    "test webhook": Commit(C::Webhook(W::Test { .. })),
+    "resend": Commit(C::Webhook(W::Resend(_))),
+    "give up webhook": Commit(C::Webhook(W::GiveUp { .. })),
+    "delete webhook": Commit(C::Webhook(W::Delete(_))),
+    "create alert rule": Commit(C::AlertRule(A::Create(_))),
+    "update alert rule": Commit(C::AlertRule(A::Update { .. })),
+    "delete alert rule": Commit(C::AlertRule(A::Delete(_))),
 }
 
 impl Step {

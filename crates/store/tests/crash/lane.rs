@@ -94,7 +94,7 @@ impl Lane {
             if let Some(step) = self.steps.pop_front() {
                 return step;
             }
-            match self.random.below(12) {
+            match self.random.below(14) {
                 0 => self.an_organization(),
                 1 => self.a_credential(),
                 2..=4 => self.a_key(),
@@ -104,6 +104,8 @@ impl Lane {
                 8 => self.members(),
                 9 => self.accounts_elsewhere(),
                 10 if self.is_first => self.operators(),
+                11 => self.a_webhook(),
+                12 => self.an_alert_rule(),
                 _ => self.requests(),
             }
         }

@@ -21,6 +21,7 @@
 mod deeds;
 mod lane;
 mod people;
+mod told;
 mod truth;
 
 use std::{
