@@ -22,6 +22,7 @@ fn of_field(of: &str, name: &str) -> Option<Value> {
         ("AlertView", "subject") => json!("key_7j0z2k4m6n8p0q2r4s6t8v0w2x"),
         ("AlertView", "message") => json!("the key \"ci\" ends at 2026-02-01T00:00:00Z"),
         (_, "quiet_seconds") => json!(86_400),
+        ("AlertMailView", "members") => json!(["usr_6g8j0m2p4r6t8w0y2a4c6e8g0j"]),
         ("WebhookSecretView", "id") => json!("whs_9k1n3q5s7v9x1z3b5d7f9h1k3n"),
         ("DeliveryView", "id") => json!("dlv_0m2p4r6t8w0y2a4c6e8g0j2m4p"),
         (_, "event_id") => json!("evt_1n3q5s7v9x1z3b5d7f9h1k3n5q"),
