@@ -56,7 +56,7 @@ fn every_mistake_says_where_it_is_and_what_would_be_right() {
     let cases = [
         (
             "data_dirr = \"x\"",
-            "keyward.toml:1: unknown field `data_dirr`, expected one of `data_dir`, `profiles_dir`, `stale_after`, `listeners`, `gateway`, `management`, `mail`, `upstreams`, `apis`; correct this line",
+            "keyward.toml:1: unknown field `data_dirr`, expected one of `data_dir`, `profiles_dir`, `stale_after`, `listeners`, `gateway`, `management`, `mail`, `webhooks`, `upstreams`, `apis`; correct this line",
         ),
         (
             "data_dir = 7",
