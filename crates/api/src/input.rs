@@ -299,7 +299,7 @@ pub struct UpdateKeyInput {
 }
 
 /// That a field is there with `null` is not that it is missing.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)

@@ -4,6 +4,7 @@
 //! same bytes, and so that a field of the core can be renamed without changing what others parse. Moments are RFC 3339
 //! in UTC; ids and names are text. A plaintext key stands in one type only, [`CreatedKey`], which has no `Debug`.
 
+mod alert;
 mod audit;
 mod error;
 mod explanation;
@@ -17,7 +18,12 @@ mod profile;
 pub mod reference;
 mod request;
 mod usage;
+mod webhook;
 
+pub use alert::{
+    AlertChannelView, AlertConditionView, AlertMailView, AlertRuleInput, AlertRuleView,
+    AlertScopeView, AlertView, ListAlertsQuery, UpdateAlertRuleInput,
+};
 pub use audit::{ActorView, AuditEntryView, AuditProofView, SubjectView};
 pub use error::{ErrorCode, ErrorView, Problem};
 pub use explanation::{ExplanationView, HeaderView, RefusalView, StepView, VerdictView};
@@ -50,6 +56,10 @@ pub use usage::{
     LatencyView, TokensView, UsageExportParameter, UsageGrainView, UsageKeyParameter,
     UsageOrganizationParameter, UsagePage, UsagePageParameters, UsageParameters, UsageQuery,
     UsageSumView, UsageView,
+};
+pub use webhook::{
+    CreateWebhookInput, CreatedWebhook, DeliveryDetailsView, DeliveryStateView, DeliveryView,
+    ListDeliveriesQuery, RotateWebhookInput, UpdateWebhookInput, WebhookSecretView, WebhookView,
 };
 
 use serde::{Deserialize, Serialize};

@@ -107,6 +107,10 @@ impl ControlError {
                 | S::NoSuchKeyRequest(_)
                 | S::NoSuchPlan(_)
                 | S::NoSuchPrice(_)
+                | S::NoSuchWebhook(_)
+                | S::NoSuchDelivery(_)
+                | S::NoSuchAlertRule(_)
+                | S::NoSuchAlert(_)
                 | S::UnknownToken,
             ) => ErrorCode::NotFound,
             Self::WrongPassword | Self::Store(S::PasswordChanged) => ErrorCode::Unauthenticated,
@@ -147,10 +151,15 @@ impl ControlError {
                 | S::NewcomerExpected(_)
                 | S::KeyRequestClosed { .. }
                 | S::PlanInUse { .. }
+                | S::WebhookDisabled(_)
                 | S::LastOwner(_),
             ) => ErrorCode::Conflict,
             Self::Store(
-                S::TooManyKeys { .. } | S::TooManyKeyRequests { .. } | S::TooManyInvitations { .. },
+                S::TooManyKeys { .. }
+                | S::TooManyKeyRequests { .. }
+                | S::TooManyInvitations { .. }
+                | S::TooManyWebhooks { .. }
+                | S::TooManyAlertRules { .. },
             ) => ErrorCode::LimitReached,
             Self::Store(
                 S::NewerSchema { .. }

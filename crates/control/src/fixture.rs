@@ -1,6 +1,8 @@
 //! For tests: a store in a temporary folder, and APIs on small profiles.
 
 mod faults;
+pub(crate) mod receiver;
+mod webhooks;
 
 pub(crate) use faults::Faulty;
 

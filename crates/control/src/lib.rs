@@ -8,6 +8,7 @@
 //! Rejected: operations that change the snapshot themselves. What a command does in another process and what it does in
 //! this one must take the same way, or only one of them is tested.
 
+pub mod alerts;
 pub mod app;
 mod bcrypt_check;
 mod context;
@@ -19,6 +20,7 @@ pub mod mail;
 pub mod management;
 mod mint;
 pub mod openid;
+mod outgoing;
 mod password;
 pub mod plan;
 pub mod propagation;
@@ -29,7 +31,9 @@ mod thread;
 mod throttle;
 mod token;
 mod views;
+pub mod webhooks;
 
+pub use alerts::Alerts;
 pub use app::Control;
 pub use bcrypt_check::BcryptCheck;
 pub use context::{Caller, Clock, Context};
@@ -40,6 +44,7 @@ pub use propagation::{Propagation, PropagationError};
 pub use recorder::Recorder;
 pub use reminders::Reminders;
 pub use retention::Retention;
+pub use webhooks::{Deliveries, WebhookSettings};
 
 #[cfg(test)]
 mod fixture;

@@ -143,6 +143,31 @@ random_id!(
     KeyRequestId, b"krq_", "a key request's id", "it is `krq_` and 26 characters, as key requests are listed"
 );
 
+random_id!(
+    /// An address that an organization, or who runs this Keyward, wants to be told at.
+    WebhookId, b"whk_", "a webhook's id", "it is `whk_` and 26 characters, as webhooks are listed"
+);
+random_id!(
+    /// One signing secret of a webhook. Public, safe to log and to show.
+    WebhookSecretId, b"whs_", "a webhook secret's id", "it is `whs_` and 26 characters"
+);
+random_id!(
+    /// Something that happened and is told of. Receivers know by it what they were told already.
+    EventId, b"evt_", "an event's id", "it is `evt_` and 26 characters, as deliveries show it"
+);
+random_id!(
+    /// One event on its way to one webhook.
+    DeliveryId, b"dlv_", "a delivery's id", "it is `dlv_` and 26 characters, as deliveries are listed"
+);
+random_id!(
+    /// A rule that says when people are to be alerted.
+    AlertRuleId, b"alr_", "an alert rule's id", "it is `alr_` and 26 characters, as alert rules are listed"
+);
+random_id!(
+    /// An alert that was raised.
+    AlertId, b"alt_", "an alert's id", "it is `alt_` and 26 characters, as alerts are listed"
+);
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*

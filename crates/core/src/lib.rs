@@ -8,11 +8,13 @@
 //! is a system's behaviour as data; [`key`] is the life of a key; [`limit`] is how much it may use, and
 //! [`metering`] how much it did; [`verdict`] is what comes out.
 
+pub mod alert;
 pub mod binding;
 pub mod credential;
 pub mod decide;
 pub mod declared;
 pub mod directory;
+pub mod event;
 pub mod explain;
 pub mod id;
 pub mod json;

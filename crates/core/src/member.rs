@@ -136,13 +136,21 @@ pub enum Right {
     ReadUsage,
     /// Read the organization's audit log.
     ReadAudit,
+    /// See webhooks, and what was delivered to them.
+    ReadWebhooks,
+    /// Make, change, rotate and remove webhooks, and send to them again.
+    WriteWebhooks,
+    /// See alert rules, and what they raised.
+    ReadAlerts,
+    /// Make, change and remove alert rules.
+    WriteAlerts,
     /// Everything else, in every organization: only who runs this Keyward.
     Operate,
 }
 
 impl Right {
     /// Every right.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::ReadOrganization,
         Self::WriteOrganization,
         Self::ReadMembers,
@@ -153,6 +161,10 @@ impl Right {
         Self::DecideRequests,
         Self::ReadUsage,
         Self::ReadAudit,
+        Self::ReadWebhooks,
+        Self::WriteWebhooks,
+        Self::ReadAlerts,
+        Self::WriteAlerts,
         Self::Operate,
     ];
 
@@ -169,6 +181,10 @@ impl Right {
             Self::DecideRequests => "requests:decide",
             Self::ReadUsage => "usage:read",
             Self::ReadAudit => "audit:read",
+            Self::ReadWebhooks => "webhooks:read",
+            Self::WriteWebhooks => "webhooks:write",
+            Self::ReadAlerts => "alerts:read",
+            Self::WriteAlerts => "alerts:write",
             Self::Operate => "operate",
         }
     }
@@ -181,6 +197,9 @@ impl Right {
             }
             Self::WriteOwnKeys => Some(Role::Developer),
             Self::WriteMembers | Self::WriteKeys | Self::DecideRequests | Self::ReadAudit => {
+                Some(Role::Administrator)
+            }
+            Self::ReadWebhooks | Self::WriteWebhooks | Self::ReadAlerts | Self::WriteAlerts => {
                 Some(Role::Administrator)
             }
             Self::WriteOrganization => Some(Role::Owner),

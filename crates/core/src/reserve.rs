@@ -110,6 +110,7 @@ pub fn reserve(
             let mut denial = refusal(&needs, &standings);
             denial.key_id = Some(asking.caller.key);
             denial.known_key = Some(asking.caller.key);
+            denial.known_organization = Some(asking.caller.organization);
             denial
         })
     })

@@ -140,11 +140,15 @@ impl Right {
             Self::WriteOwnKeys => &[Self::ReadKeys],
             Self::WriteKeys => &[Self::WriteOwnKeys, Self::ReadKeys],
             Self::DecideRequests => &[Self::ReadKeys],
+            Self::WriteWebhooks => &[Self::ReadWebhooks],
+            Self::WriteAlerts => &[Self::ReadAlerts],
             Self::Operate => &Self::ALL,
             Self::ReadOrganization
             | Self::ReadMembers
             | Self::ReadKeys
             | Self::ReadUsage
+            | Self::ReadWebhooks
+            | Self::ReadAlerts
             | Self::ReadAudit => &[],
         }
     }

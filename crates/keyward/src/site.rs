@@ -7,7 +7,8 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use keyward_control::{
-    Context, Control, Reminders, Retention, mail::Mailer, propagation::Source, recorder::Progress,
+    Alerts, Context, Control, Deliveries, Reminders, Retention, alerts::figures::StoredFigures,
+    mail::Mailer, propagation::Source, recorder::Progress,
 };
 use keyward_core::{key::Peppers, policy::Policy};
 use keyward_store::{DataFolder, Interface};
@@ -72,6 +73,22 @@ impl Site {
         Retention::start(store, keep, Arc::new(clock::now)).context("old usage cannot be removed")
     }
 
+    /// From now on, what is told to webhooks is delivered.
+    pub fn start_webhooks(&self) -> anyhow::Result<Deliveries> {
+        let (store, sealer) = (self.folder.store(), self.folder.sealer());
+        let (mailer, settings) = (self.mailer.clone(), self.config.webhooks.clone());
+        Deliveries::start(store, sealer, mailer, settings, Arc::new(clock::now))
+            .context("webhooks cannot be delivered to")
+    }
+
+    /// From now on, alert rules are looked at.
+    pub fn start_alerts(&self) -> anyhow::Result<Alerts> {
+        let (store, mailer) = (self.folder.store(), self.mailer.clone());
+        let figures = Arc::new(StoredFigures(store.clone()));
+        Alerts::start(store, figures, mailer, Arc::new(clock::now))
+            .context("alert rules cannot be looked at")
+    }
+
     /// How a command on this configuration begins, for hints to paste.
     pub fn command_line(&self) -> String {
         match self.config.file.to_str() {
@@ -90,6 +107,7 @@ impl Site {
         )
         .with_mailer(self.mailer.clone())
         .with_usage(self.config.usage.clone(), self.progress.clone())
+        .with_guard(self.config.webhooks.guard.clone())
     }
 
     /// What the data plane follows.

@@ -38,7 +38,11 @@ enum Asked {
 }
 
 /// What has to be done at least once, or else the requests do not reach behind the reading of them.
-const DEEP: [&str; 12] = [
+const DEEP: [&str; 16] = [
+    "POST /v1/organizations/{organization}/webhooks",
+    "PATCH /v1/webhooks/{webhook}",
+    "POST /v1/organizations/{organization}/alert-rules",
+    "PATCH /v1/alert-rules/{alert_rule}",
     "POST /v1/organizations/{organization}/keys",
     "PATCH /v1/keys/{key}",
     "POST /v1/organizations/{organization}/keys/bulk",
@@ -112,6 +116,20 @@ impl World {
         text(&self.done("POST", &self.in_organization("key-requests"), &body)["id"])
     }
 
+    /// At a name that nobody can have (RFC 6761): nothing is called.
+    fn webhook(&self) -> (String, String) {
+        let body = json!({ "url": "https://hooks.acme.example/keyward" });
+        let made = self.done("POST", &self.in_organization("webhooks"), &body);
+        let id = text(&made["id"]);
+        let sent = self.done("POST", &format!("/v1/webhooks/{id}/test"), &Value::Null);
+        (id, text(&sent["id"]))
+    }
+
+    fn alert_rule(&self) -> String {
+        let body = json!({ "name": "R", "condition": { "kind": "key_unused", "days": 90 } });
+        text(&self.done("POST", &self.in_organization("alert-rules"), &body)["id"])
+    }
+
     fn approved(&self, name: &str) -> String {
         let request = self.request(name);
         self.done("POST", &format!("/v1/key-requests/{request}/approve"), &json!({}));
@@ -127,6 +145,8 @@ impl World {
         let (changed, _) = self.key("is changed");
         let (asked, denied) = (self.request("asked"), self.request("denied"));
         let (taken_back, claimed) = (self.request("taken back"), self.approved("claimed"));
+        let ((webhook, delivery), (deleted, _)) = (self.webhook(), self.webhook());
+        let (alert_rule, forgotten) = (self.alert_rule(), self.alert_rule());
         let user = self.member("bob");
         let organization = &self.organization;
         format!(
@@ -145,6 +165,8 @@ asked_for = {{ values = ["inference"] }}
 reason = {{ values = ["nightly"] }}
 lifetime = {{ values = [604800] }}
 inference = {{ values = ["inference:write"] }}
+url = {{ values = ["https://hooks.acme.example/keyward"] }}
+event = {{ values = ["key.created", "alert.raised"] }}
 action = {{ values = ["key.", "key.create"] }}
 
 [parameters]
@@ -166,6 +188,24 @@ action = {{ values = ["key.", "key.create"] }}
 "path.secret" = "{secret}"
 "path.user" = "{user}"
 "path.key_request" = "{asked}"
+"path.webhook" = "{webhook}"
+"path.delivery" = "{delivery}"
+"path.alert_rule" = "{alert_rule}"
+"body.url" = {{ dictionary = "url", probability = 0.9 }}
+"body.events[*]" = {{ dictionary = "event", probability = 0.9 }}
+
+[[operations]]
+include-operation-id = "delete_webhook"
+parameters = {{ "path.webhook" = "{deleted}" }}
+
+[[operations]]
+include-operation-id = "delete_alert_rule"
+parameters = {{ "path.alert_rule" = "{forgotten}" }}
+
+[[operations]]
+include-operation-id = ["update_webhook", "update_alert_rule"]
+generation.max-examples = 50
+parameters = {{ "header.If-Match" = "*" }}
 
 [[operations]]
 include-operation-id = "update_key"

@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use keyward_core::{
-    id::{KeyId, KeyRequestId, ModelId, OrganizationId, SecretId, UserId},
+    id::{AlertRuleId, KeyId, KeyRequestId, ModelId, OrganizationId, SecretId, UserId, WebhookId},
     key::{Digest, Environment, Key, KeyState, PepperVersion, Rotation, Secret},
     limit::{Limit, ModelPattern, PlanName},
     member::User,
@@ -19,10 +19,12 @@ use keyward_core::{
 pub use keyward_core::snapshot::Revision;
 
 use crate::{
+    alerts::AlertRuleChange,
     people::PeopleChange,
     plans::{PlanChange, PlanChoice},
     requests::KeyRequestChange,
     seal::SealedBytes,
+    webhooks::WebhookChange,
 };
 
 /// What kind of someone acts.
@@ -261,6 +263,10 @@ pub enum Change {
     KeyRequest(KeyRequestChange),
     /// Plans, and what models cost.
     Plan(PlanChange),
+    /// Webhooks.
+    Webhook(WebhookChange),
+    /// Alert rules.
+    AlertRule(AlertRuleChange),
 }
 
 /// What of a key shall be different; what is `None` stays.
@@ -324,6 +330,10 @@ pub enum Subject {
     Plan(PlanName),
     /// What a model costs.
     Price(ModelPattern),
+    /// A webhook.
+    Webhook(WebhookId),
+    /// An alert rule.
+    AlertRule(AlertRuleId),
 }
 
 impl Subject {
@@ -339,6 +349,8 @@ impl Subject {
             Self::KeyRequest(_) => "key_request",
             Self::Plan(_) => "plan",
             Self::Price(_) => "price",
+            Self::Webhook(_) => "webhook",
+            Self::AlertRule(_) => "alert_rule",
         }
     }
 
@@ -354,12 +366,14 @@ impl Subject {
             Self::KeyRequest(request) => request.to_string(),
             Self::Plan(plan) => plan.to_string(),
             Self::Price(model) => model.to_string(),
+            Self::Webhook(webhook) => webhook.to_string(),
+            Self::AlertRule(rule) => rule.to_string(),
         }
     }
 
     /// What an id is of, by its shape: a key, a person, an organization, or `organization/person` for a member.
     pub fn of_id(id: &str) -> Option<Self> {
-        ["key", "key_request", "user", "member", "organization"]
+        ["key", "key_request", "webhook", "alert_rule", "user", "member", "organization"]
             .into_iter()
             .find_map(|kind| Self::from_words(kind, id))
     }
@@ -378,6 +392,8 @@ impl Subject {
             "key_request" => id.parse().ok().map(Self::KeyRequest),
             "plan" => id.parse().ok().map(Self::Plan),
             "price" => id.parse().ok().map(Self::Price),
+            "webhook" => id.parse().ok().map(Self::Webhook),
+            "alert_rule" => id.parse().ok().map(Self::AlertRule),
             _ => None,
         }
     }

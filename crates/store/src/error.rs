@@ -6,7 +6,10 @@
 use std::path::PathBuf;
 
 use keyward_core::{
-    id::{ApiName, InvitationId, KeyId, KeyRequestId, ModelId, OrganizationId, SecretId, UserId},
+    id::{
+        AlertId, AlertRuleId, ApiName, DeliveryId, InvitationId, KeyId, KeyRequestId, ModelId,
+        OrganizationId, SecretId, UserId, WebhookId,
+    },
     key::Unusable,
     limit::{ModelPattern, PlanName},
     member::{Email, Right},
@@ -201,6 +204,33 @@ pub enum StoreError {
         plan: PlanName,
         /// How many.
         organizations: u64,
+    },
+    /// No webhook of this id.
+    #[error("there is no webhook {0}: list those of the organization")]
+    NoSuchWebhook(WebhookId),
+    /// No delivery of this id.
+    #[error("there is no delivery {0}: list those of the webhook; old ones are forgotten")]
+    NoSuchDelivery(DeliveryId),
+    /// No alert rule of this id.
+    #[error("there is no alert rule {0}: list those of the organization")]
+    NoSuchAlertRule(AlertRuleId),
+    /// No alert of this id.
+    #[error("there is no alert {0}: list those of the organization")]
+    NoSuchAlert(AlertId),
+    /// Each rule is looked at every minute.
+    #[error("there are {most} alert rules, and cannot be more: remove one that is not needed")]
+    TooManyAlertRules {
+        /// How many there may be.
+        most: u32,
+    },
+    /// Nothing is sent to it.
+    #[error("webhook {0} is disabled: enable it first")]
+    WebhookDisabled(WebhookId),
+    /// Each webhook is told of everything.
+    #[error("there are {most} webhooks, and cannot be more: remove one that is not needed")]
+    TooManyWebhooks {
+        /// How many there may be.
+        most: u32,
     },
     /// Revoked is final.
     #[error("key {0} is revoked, which is final: make a new key")]

@@ -13,6 +13,7 @@
 //! request (last uses and usage arrive coalesced, see [`Store::record`]); events without state (a reader that
 //! missed one could never catch up; here it reloads).
 
+pub mod alerts;
 pub mod chain;
 pub mod change;
 pub mod error;
@@ -27,8 +28,12 @@ pub mod seal;
 pub mod sqlite;
 mod store;
 mod usage;
+pub mod webhooks;
 mod words;
 
+pub use alerts::{
+    Alert, AlertFilter, AlertRuleChange, AlertRuleRecord, AlertRuleUpdate, AlertStore, KeyNetwork,
+};
 pub use chain::{AuditBreak, AuditHash, AuditHead, AuditProof, ChainKeys, NotAHead};
 pub use change::{
     Actor, ActorKind, Change, ChangeEntry, Feed, Interface, KeyUpdate, OrganizationUpdate,
@@ -57,4 +62,8 @@ pub use seal::{SealContext, SealedBytes, Sealer};
 pub use sqlite::{Chaining, Opening, SqliteStore, copy::Beyond};
 pub use store::{MaterialCheck, MaterialKind, Store};
 pub use usage::{UsageBy, UsageFilter, UsageGrain, UsageGroup, UsageTotal};
+pub use webhooks::{
+    AfterAttempt, Attempt, Delivery, DeliveryFilter, DeliveryState, Webhook, WebhookChange,
+    WebhookRecord, WebhookSecret, WebhookStore, WebhookUpdate,
+};
 pub use words::Word;

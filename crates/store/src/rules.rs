@@ -3,12 +3,14 @@
 //! Pure functions, so that SQLite and PostgreSQL cannot come to mean different things by "rotate". An engine reads,
 //! asks here, and writes what it is told. `None` says that what was asked for is so already.
 
+pub(crate) mod alerts;
 pub(crate) mod authority;
 pub(crate) mod imported;
 pub(crate) mod people;
 pub(crate) mod plans;
 pub(crate) mod requests;
 pub(crate) mod updates;
+pub(crate) mod webhooks;
 
 use std::{net::IpAddr, time::Duration};
 

@@ -69,6 +69,11 @@ impl<'a> SealContext<'a> {
         Self { table: "bcrypt_secrets", organization: Some(organization), id: secret }
     }
 
+    /// A secret that what is sent to a webhook is signed with, by the secret's id.
+    pub const fn webhook_secret(organization: Option<&'a OrganizationId>, secret: &'a str) -> Self {
+        Self { table: "webhook_secrets", organization, id: secret }
+    }
+
     /// The answer to a request that is done once; `id` names the caller and the key they chose.
     pub const fn answer(id: &'a str) -> Self {
         Self { table: "answers", organization: None, id }

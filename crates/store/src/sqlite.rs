@@ -4,6 +4,8 @@
 //! processes on the same folder are woken by datagrams (`hints`). Several processes may have the folder open at
 //! once: SQLite's locks order their changes, and the revision is a row in the same transaction.
 
+mod alert_store;
+mod alerts;
 mod apply;
 mod audit;
 mod authority;
@@ -21,6 +23,7 @@ mod migrations;
 mod nodes;
 mod once;
 mod opening;
+mod outbox;
 mod people;
 mod plans;
 mod readers;
@@ -30,6 +33,8 @@ mod requests;
 mod rows;
 mod updates;
 mod usage;
+mod webhook_store;
+mod webhooks;
 mod writer;
 
 use std::{fs::File, path::Path, sync::Arc};

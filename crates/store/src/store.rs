@@ -12,6 +12,7 @@ use keyward_core::{
 };
 
 use crate::{
+    alerts::AlertStore,
     chain::{AuditHead, AuditProof},
     change::{Actor, Change, Feed, Revision},
     error::StoreError,
@@ -24,6 +25,7 @@ use crate::{
     },
     requests::{KeyRequest, KeyRequestFilter},
     usage::{UsageFilter, UsageGrain, UsageTotal},
+    webhooks::WebhookStore,
 };
 
 /// Which key material a [`MaterialCheck`] is of.
@@ -65,7 +67,7 @@ pub struct MaterialCheck {
 ///
 /// A future that is dropped does not take its change back: it may stand or not, whole.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: WebhookStore + AlertStore + Send + Sync {
     /// Does one change, all of it or nothing. `at` is the moment the audit log will name.
     ///
     /// Returns the revision in which the change is in effect: a reader that has reached it has seen the change.

@@ -4,6 +4,7 @@
 //! The command line calls these functions, and so will the management API: what is allowed and how a mistake is told is
 //! decided here once. Each takes a [`crate::Context`] and makes at most one change of the store.
 
+pub mod alerts;
 pub mod audit;
 pub mod export;
 pub mod import;
@@ -16,6 +17,7 @@ pub mod people;
 pub mod plans;
 pub mod upstreams;
 pub mod usage;
+pub mod webhooks;
 
 use std::sync::Arc;
 
@@ -33,6 +35,7 @@ use crate::{
     error::ControlError,
     mail::Mailer,
     recorder::{ORDINARY_LOSS, Progress},
+    webhooks::Guard,
 };
 
 /// The store, and all that operations are held against.
@@ -45,6 +48,7 @@ pub struct Control {
     mailer: Mailer,
     usage_terms: UsageTerms,
     progress: Option<Arc<Progress>>,
+    guard: Guard,
 }
 
 impl Control {
@@ -56,7 +60,8 @@ impl Control {
         sealer: Arc<Sealer>,
     ) -> Self {
         let (usage_terms, progress) = (UsageTerms::default(), None);
-        Self { store, policy, peppers, sealer, mailer: Mailer::none(), usage_terms, progress }
+        let (mailer, guard) = (Mailer::none(), Guard::strict());
+        Self { store, policy, peppers, sealer, mailer, usage_terms, progress, guard }
     }
 
     /// The same, with mails about what is done.
@@ -75,6 +80,12 @@ impl Control {
     fn recorded_until(&self, now: Timestamp) -> Timestamp {
         let known = self.progress.as_ref().map(|progress| progress.recorded_until(now));
         known.unwrap_or_else(|| now.minus(ORDINARY_LOSS))
+    }
+
+    /// The same, with webhooks where this guard lets them be.
+    #[must_use]
+    pub fn with_guard(self, guard: Guard) -> Self {
+        Self { guard, ..self }
     }
 
     /// HMACs of a text that cannot be a key, under each pepper, the newest first.

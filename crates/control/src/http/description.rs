@@ -24,6 +24,9 @@ fn shape(parameter: &str) -> Option<String> {
         "secret" => "sec",
         "user" => "usr",
         "invitation" => "inv",
+        "webhook" => "whk",
+        "delivery" => "dlv",
+        "alert_rule" => "alr",
         _ => return None,
     };
     Some(format!("^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$"))

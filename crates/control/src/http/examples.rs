@@ -16,6 +16,28 @@ fn of_field(of: &str, name: &str) -> Option<Value> {
         ("InvitationView", "id") => json!("inv_3d5f7h9k1m3n5p7r9t1v3x5z7b"),
         ("KeyRequestView", "id") => json!("krq_4e6g8j0m2p4r6t8w0y2a4c6e8g"),
         ("NodeView", "id") => json!("nod_5f7h9k1m3n5p7r9t1v3x5z7b9d"),
+        ("WebhookView", "id") | (_, "webhook_id") => json!("whk_8j0m2p4r6t8w0y2a4c6e8g0j2m"),
+        ("AlertRuleView", "id") | (_, "rule_id") => json!("alr_2q4s6t8v0w2x4z6a8c0e2g4j6m"),
+        ("AlertView", "id") => json!("alt_3r5t7v9x1z3b5d7f9h1k3n5q7s"),
+        ("AlertView", "subject") => json!("key_7j0z2k4m6n8p0q2r4s6t8v0w2x"),
+        ("AlertView", "message") => json!("the key \"ci\" ends at 2026-02-01T00:00:00Z"),
+        (_, "quiet_seconds") => json!(86_400),
+        ("AlertMailView", "members") => json!(["usr_6g8j0m2p4r6t8w0y2a4c6e8g0j"]),
+        ("WebhookSecretView", "id") => json!("whs_9k1n3q5s7v9x1z3b5d7f9h1k3n"),
+        ("DeliveryView", "id") => json!("dlv_0m2p4r6t8w0y2a4c6e8g0j2m4p"),
+        (_, "event_id") => json!("evt_1n3q5s7v9x1z3b5d7f9h1k3n5q"),
+        (_, "event") => json!("key.revoked"),
+        (_, "events") => json!(["key.revoked", "alert.raised"]),
+        (_, "url") => json!("https://hooks.acme.example/keyward"),
+        (_, "description") => json!("the on-call channel"),
+        (_, "enabled") => json!(true),
+        (_, "disabled_because") => json!("it answered 410 Gone"),
+        (_, "last_problem") => json!("it answered 500"),
+        (_, "last_status") => json!(500),
+        (_, "attempts") => json!(2),
+        (_, "payload") => json!({
+            "type": "key.revoked", "timestamp": "2026-01-31T12:00:00.000Z", "data": {},
+        }),
         ("ModelIdView", "id") => json!("123456789x12345678"),
         ("UserView" | "PersonView", "id") | (_, "user_id" | "owner_id") => {
             json!("usr_6g8j0m2p4r6t8w0y2a4c6e8g0j")
@@ -102,6 +124,11 @@ fn of_body(schema: &str) -> Option<Value> {
         "SetPasswordInput" => {
             json!({ "old": "correct horse battery", "new": "another correct horse" })
         }
+        "AlertRuleInput" => json!({
+            "name": "Keys that rest", "condition": { "kind": "key_unused", "days": 90 },
+        }),
+        "UpdateAlertRuleInput" => json!({ "enabled": false }),
+        "UpdateWebhookInput" => json!({ "events": ["key.revoked"], "enabled": true }),
         "UpdateOrganizationInput" => json!({ "name": "Acme Europe", "allowed_models": null }),
         _ => return None,
     })

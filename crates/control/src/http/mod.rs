@@ -7,6 +7,7 @@
 
 mod access;
 mod account;
+mod alert;
 mod audit;
 mod browser;
 mod caller;
@@ -36,6 +37,7 @@ mod state;
 mod tests;
 mod tls;
 mod usage;
+mod webhook;
 
 pub(crate) use access::is_loopback;
 pub use access::{Access, NotAnOrigin, Origin, REQUESTS_PER_MINUTE};
@@ -250,6 +252,34 @@ fn endpoints() -> OpenApiRouter<Management> {
             price::put::put_price,
             price::delete::delete_price
         ))
+        .routes(routes!(webhook::create::create_webhook, webhook::list::list_webhooks))
+        .routes(routes!(
+            webhook::create_all::create_operators_webhook,
+            webhook::list_all::list_operators_webhooks
+        ))
+        .routes(routes!(
+            webhook::show::show_webhook,
+            webhook::update::update_webhook,
+            webhook::delete::delete_webhook
+        ))
+        .routes(routes!(webhook::rotate::rotate_webhook))
+        .routes(routes!(webhook::retire::retire_webhook_secrets))
+        .routes(routes!(webhook::test::test_webhook))
+        .routes(routes!(webhook::deliveries::list_deliveries))
+        .routes(routes!(webhook::show_delivery::show_delivery))
+        .routes(routes!(webhook::resend::resend_delivery))
+        .routes(routes!(alert::create::create_alert_rule, alert::list::list_alert_rules))
+        .routes(routes!(
+            alert::create_all::create_operators_alert_rule,
+            alert::list_all::list_operators_alert_rules
+        ))
+        .routes(routes!(
+            alert::show::show_alert_rule,
+            alert::update::update_alert_rule,
+            alert::delete::delete_alert_rule
+        ))
+        .routes(routes!(alert::raised::list_alerts))
+        .routes(routes!(alert::raised_all::list_all_alerts))
 }
 
 /// The API's description, as it is served and committed.

@@ -20,7 +20,7 @@ mod tests;
 use std::{io, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use keyward_core::{
-    id::{KeyId, KeyRequestId},
+    id::{KeyId, KeyRequestId, WebhookId},
     key::Plaintext,
     member::{Email, Role},
     time::Timestamp,
@@ -99,6 +99,28 @@ pub enum Mail {
         /// Whether the secret is refused from then on.
         ends: bool,
     },
+    /// An alert rule holds, or no longer: to those it names.
+    Alert {
+        /// What people call the rule.
+        rule: String,
+        /// The name of the organization it is about.
+        organization: String,
+        /// What there is, or was.
+        message: String,
+        /// Whether it is over.
+        over: bool,
+    },
+    /// Nothing is sent to a webhook any more: to the owners of its organization.
+    WebhookDisabled {
+        /// Which.
+        id: WebhookId,
+        /// The host it is at.
+        host: String,
+        /// The name of the organization it belongs to.
+        organization: String,
+        /// What happened.
+        why: String,
+    },
 }
 
 /// A key that somebody asked for.
@@ -127,6 +149,8 @@ impl Mail {
             Self::KeyDenied { .. } => "key denied",
             Self::KeyExpires { .. } => "key expires",
             Self::RotationDue { .. } => "rotation due",
+            Self::Alert { .. } => "alert",
+            Self::WebhookDisabled { .. } => "webhook disabled",
         }
     }
 }

@@ -88,6 +88,26 @@ pub(super) fn of(mail: &Mail, link: Option<&str>) -> (String, String) {
             );
             (format!("Rotation due: {name} ({api})"), text)
         }
+        Mail::Alert { rule, organization, message, over } => {
+            let (word, what) = match over {
+                true => ("Over", "This holds no longer"),
+                false => ("Alert", "This holds now"),
+            };
+            let text = format!(
+                "{what} in {organization} (\"{rule}\"):\n\n{}\n\
+                 All alerts, and the rules they come from:\n\n    GET {link}/v1/organizations/…/alerts\n",
+                quoted(message)
+            );
+            (format!("{word}: {rule} ({organization})"), text)
+        }
+        Mail::WebhookDisabled { id, host, organization, why } => {
+            let text = format!(
+                "Nothing is sent any more to the webhook of {organization} at {host}: {why}.\n\n\
+                 See to what receives it, then enable the webhook. What it was not told can be sent again, delivery by delivery:\n\n    \
+                 {link}/v1/webhooks/{id}/deliveries\n"
+            );
+            (format!("Webhook disabled: {host}"), text)
+        }
     }
 }
 

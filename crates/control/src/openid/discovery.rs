@@ -16,8 +16,9 @@ use tokio::sync::Mutex;
 
 use super::{
     OpenIdError, Provider,
-    fetch::{Call, Fetcher, is_callable},
+    fetch::{Call, Fetcher},
 };
+use crate::outgoing::is_callable;
 
 const KEPT: Duration = Duration::from_secs(3600);
 const KEYS_AT_MOST_EVERY: Duration = Duration::from_secs(60);

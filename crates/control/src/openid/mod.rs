@@ -85,7 +85,7 @@ pub enum OpenIdError {
 
 /// Whether this can be an issuer: an https address without query and fragment; http for this machine only.
 pub fn is_issuer(text: &str) -> bool {
-    fetch::is_callable(text) && !text.contains(['?', '#', '@'])
+    crate::outgoing::is_callable(text) && !text.contains(['?', '#', '@'])
 }
 
 impl OpenIdError {

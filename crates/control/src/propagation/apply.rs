@@ -45,7 +45,9 @@ pub(super) async fn apply(
             | Subject::User(_)
             | Subject::Member(..)
             | Subject::Setup
-            | Subject::KeyRequest(_) => {}
+            | Subject::KeyRequest(_)
+            | Subject::Webhook(_)
+            | Subject::AlertRule(_) => {}
         }
     }
     for subject in subjects {

@@ -3,6 +3,7 @@
 //! Both give the same views, so that tables and `--json` are the same either way. A resource is a file: what commands do to it,
 //! each operation both ways. What a server does not offer yet has no operation here; its command asks for a [`Site`] and is local only.
 
+mod alerts;
 mod audit;
 mod key_changes;
 mod keys;
@@ -14,6 +15,7 @@ mod plans;
 mod requests;
 mod transfer;
 mod usage;
+mod webhooks;
 
 use std::path::{Path, PathBuf};
 

@@ -7,6 +7,7 @@
 //! A command works on a data folder or asks a server: [`Place`] says which, once for all of them.
 
 mod account;
+mod alerts;
 mod audit;
 mod backup;
 mod check;
@@ -31,6 +32,7 @@ mod upstreams;
 mod usage;
 mod values;
 mod wanted;
+mod webhooks;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -87,6 +89,12 @@ enum Command {
     /// Invite people into an organization, and accept an invitation
     #[command(subcommand)]
     Invitations(invitations::Invitations),
+    /// Make, list, change and remove webhooks; see what was sent to them, and send it again
+    #[command(subcommand)]
+    Webhooks(webhooks::Webhooks),
+    /// Make, list and remove alert rules, and see what they raised
+    #[command(subcommand)]
+    Alerts(alerts::Alerts),
     /// Log in to a server: commands then ask it
     Login(login::LogIn),
     /// Log out of a server
@@ -180,6 +188,8 @@ fn dispatch(place: &Place, output: Output, command: Command) -> anyhow::Result<(
             Command::Models(command) => command.run(place, output).await,
             Command::Plans(command) => command.run(place, output).await,
             Command::Prices(command) => command.run(place, output).await,
+            Command::Alerts(command) => command.run(place, output).await,
+            Command::Webhooks(command) => command.run(place, output).await,
             Command::Upstreams(command) => command.run(place.local()?, output).await,
             Command::Profiles(command) => command.run(place.local()?, output),
             Command::Config(command) => command.run(place.local()?, output),

@@ -14,6 +14,7 @@ mod source;
 pub mod units;
 mod upstreams;
 mod usage;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use keyward_control::{Plan, app::usage::UsageTerms};
+use keyward_control::{Plan, WebhookSettings, app::usage::UsageTerms};
 use keyward_core::{
     path::PathFault,
     policy::{Api, Policy},
@@ -98,6 +99,8 @@ pub struct Config {
     pub mail: Option<MailConfig>,
     /// For how long usage is kept, and what costs are in.
     pub usage: UsageTerms,
+    /// Where webhooks may lead.
+    pub webhooks: WebhookSettings,
     /// All profiles there are, used or not.
     pub profiles: Profiles,
     /// What is protected.
@@ -162,6 +165,7 @@ impl Config {
         let management = management::compile(&reader, source.management)?;
         let mail = mail::compile(&reader, &source.mail)?;
         let usage = usage::compile(&reader, &source.usage)?;
+        let webhooks = webhooks::compile(&reader, source.webhooks)?;
         let upstreams = upstreams::compile(&reader, source.upstreams, &gateway.settings.identity)?;
         let apis = apis::Apis {
             reader: &reader,
@@ -177,6 +181,7 @@ impl Config {
             management,
             mail,
             usage,
+            webhooks,
             profiles,
             apis,
             currency: currency(&reader, source.currency.as_ref())?,
@@ -230,6 +235,10 @@ impl Config {
         if self.management != before.management {
             changed.push("management");
             self.management.clone_from(&before.management);
+        }
+        if self.webhooks != before.webhooks {
+            changed.push("webhooks");
+            self.webhooks.clone_from(&before.webhooks);
         }
         if self.mail != before.mail {
             changed.push("mail");

@@ -25,6 +25,8 @@ pub(super) struct Source {
     #[serde(default)]
     pub(super) usage: UsageSource,
     #[serde(default)]
+    pub(super) webhooks: WebhooksSource,
+    #[serde(default)]
     pub(super) upstreams: Vec<UpstreamSource>,
     #[serde(default)]
     pub(super) apis: Vec<ApiSource>,
@@ -102,6 +104,14 @@ pub(super) struct UsageSource {
     pub(super) keep_hours: Option<Spanned<String>>,
     pub(super) keep_days: Option<Spanned<String>>,
     pub(super) currency: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WebhooksSource {
+    pub(super) allowed_networks: Option<Vec<Spanned<String>>>,
+    pub(super) ca: Option<Spanned<String>>,
+    pub(super) keep: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -56,7 +56,7 @@ fn every_mistake_says_where_it_is_and_what_would_be_right() {
     let cases = [
         (
             "data_dirr = \"x\"",
-            "keyward.toml:1: unknown field `data_dirr`, expected one of `data_dir`, `profiles_dir`, `stale_after`, `currency`, `listeners`, `gateway`, `management`, `mail`, `usage`, `upstreams`, `apis`; correct this line",
+            "keyward.toml:1: unknown field `data_dirr`, expected one of `data_dir`, `profiles_dir`, `stale_after`, `currency`, `listeners`, `gateway`, `management`, `mail`, `usage`, `webhooks`, `upstreams`, `apis`; correct this line",
         ),
         (
             "[[upstreams]]\nname = \"m\"\nurl = \"http://127.0.0.1:9\"\n[[apis]]\nname = \"a\"\nprofile = \"generic\"\nhttps = \"optional\"\nlimits = [{ name = \"a\", kind = \"rate\", amount = 1 }]",

@@ -7,8 +7,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use keyward_control::{
-    BcryptCheck, Counting, Keeper, Propagation, Recorder, Reminders, Retention, http::Server,
-    propagation::Timing,
+    Alerts, BcryptCheck, Counting, Deliveries, Keeper, Propagation, Recorder, Reminders, Retention,
+    http::Server, propagation::Timing,
 };
 use keyward_core::key::Plaintext;
 use keyward_gateway::{Gateway, Ports};
@@ -30,6 +30,8 @@ pub struct Running {
     setup: Option<Plaintext>,
     reminders: Option<Reminders>,
     retention: Retention,
+    webhooks: Deliveries,
+    alerts: Alerts,
     recorder: Recorder,
     keeper: Keeper,
     propagation: Propagation,
@@ -77,12 +79,16 @@ impl Running {
         };
         let reminders = site.start_reminders()?;
         let retention = site.start_retention()?;
+        let webhooks = site.start_webhooks()?;
+        let alerts = site.start_alerts()?;
         Ok(Self {
             gateway,
             management,
             setup,
             reminders,
             retention,
+            webhooks,
+            alerts,
             recorder,
             keeper,
             propagation,
@@ -139,6 +145,8 @@ impl Running {
             management,
             reminders,
             retention,
+            webhooks,
+            alerts,
             recorder,
             keeper,
             propagation,
@@ -153,6 +161,8 @@ impl Running {
             reminders.finish();
         }
         retention.finish();
+        alerts.finish();
+        webhooks.finish();
         recorder.finish();
         keeper.finish();
         propagation.stop();

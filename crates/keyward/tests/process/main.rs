@@ -26,6 +26,7 @@ mod script;
 mod secrecy;
 mod streams;
 mod usage;
+mod webhooks;
 
 use std::net::SocketAddr;
 

@@ -2,7 +2,10 @@
 //! so that a right which was taken away meanwhile, or a check that somebody forgot, opens nothing.
 
 use keyward_core::{
-    id::{InvitationId, KeyId, KeyRequestId, OrganizationId, SecretId, UserId},
+    id::{
+        AlertRuleId, DeliveryId, InvitationId, KeyId, KeyRequestId, OrganizationId, SecretId,
+        UserId, WebhookId,
+    },
     key::{Key, KeyState},
     member::{Membership, Right, Role},
     organization::Organization,
@@ -10,10 +13,12 @@ use keyward_core::{
 };
 
 use crate::{
+    alerts::AlertRuleChange,
     change::{Change, KeyUpdate, OrganizationUpdate, Subject},
     error::StoreError,
     people::{InvitedAs, PeopleChange},
     requests::KeyRequestChange,
+    webhooks::WebhookChange,
 };
 
 /// What a change is about, as far as rights depend on it.
@@ -41,6 +46,14 @@ pub(crate) enum Asked {
     ToDecide(KeyRequestId),
     /// To be who made a key request: no other right takes its place.
     Requester(KeyRequestId),
+    /// A right in an organization.
+    InOrganization(OrganizationId, Right),
+    /// To see to a webhook.
+    Webhook(WebhookId),
+    /// To see to the webhook that a delivery goes to.
+    Delivery(DeliveryId),
+    /// To see to an alert rule.
+    AlertRule(AlertRuleId),
     /// Oneself.
     Oneself(UserId),
     /// Nothing but what the change itself shows: a token, a password that was checked.
@@ -71,6 +84,36 @@ pub(crate) fn asked(change: &Change) -> Asked {
         Change::RetireSecret { secret, .. } => Asked::Secret(*secret),
         Change::People(change) => asked_of_people(change),
         Change::KeyRequest(change) => asked_of_requests(change),
+        Change::Webhook(change) => asked_of_webhooks(change),
+        Change::AlertRule(AlertRuleChange::Create(rule)) => {
+            in_organization(rule.organization.as_ref(), Right::WriteAlerts)
+        }
+        Change::AlertRule(AlertRuleChange::Update { rule, .. } | AlertRuleChange::Delete(rule)) => {
+            Asked::AlertRule(*rule)
+        }
+    }
+}
+
+/// What belongs to no organization is who runs this Keyward's.
+fn in_organization(organization: Option<&OrganizationId>, right: Right) -> Asked {
+    match organization {
+        Some(organization) => Asked::InOrganization(organization.clone(), right),
+        None => Asked::Everything,
+    }
+}
+
+fn asked_of_webhooks(change: &WebhookChange) -> Asked {
+    match change {
+        WebhookChange::Create { webhook, .. } => {
+            in_organization(webhook.organization.as_ref(), Right::WriteWebhooks)
+        }
+        WebhookChange::Update { webhook, .. }
+        | WebhookChange::Delete(webhook)
+        | WebhookChange::Rotate { webhook, .. }
+        | WebhookChange::RetireSecrets(webhook)
+        | WebhookChange::Test { webhook, .. } => Asked::Webhook(*webhook),
+        WebhookChange::Resend(delivery) => Asked::Delivery(*delivery),
+        WebhookChange::GiveUp { .. } => Asked::Everything,
     }
 }
 
@@ -319,6 +362,8 @@ pub(crate) fn missing(subject: &Subject) -> StoreError {
     match subject {
         Subject::Key(key) => StoreError::NoSuchKey(*key),
         Subject::KeyRequest(request) => StoreError::NoSuchKeyRequest(*request),
+        Subject::Webhook(webhook) => StoreError::NoSuchWebhook(*webhook),
+        Subject::AlertRule(rule) => StoreError::NoSuchAlertRule(*rule),
         Subject::Organization(organization) => StoreError::NoSuchOrganization(organization.clone()),
         Subject::Member(organization, _) => StoreError::NoSuchOrganization(organization.clone()),
         Subject::UpstreamCredential(_)

@@ -14,14 +14,15 @@ use keyward_core::{
 use rusqlite::{Connection, OptionalExtension, Params, params, types::Value};
 
 use super::{
+    alerts,
     audit::{self, Done},
     authority,
     faults::{fault, is_collision},
-    imported, people, plans,
+    imported, outbox, people, plans,
     reads::{self, Held},
     requests,
     rows::{self, millis},
-    updates,
+    updates, webhooks,
 };
 use crate::{
     chain::ChainKey,
@@ -102,6 +103,8 @@ fn note(
         params![revision, entry.subject.kind(), entry.subject.id()],
     )?;
     let organization = concerned(connection, &entry.subject)?;
+    let number = Revision::new(revision.unsigned_abs());
+    outbox::tell_of_change(connection, actor, at, entry, organization.as_ref(), number)?;
     audit::append(connection, chain, &Done { actor, at, entry, organization, revision })?;
     let (sql, id) = match &entry.subject {
         Subject::Key(key) => {
@@ -119,10 +122,16 @@ fn note(
             "UPDATE prices SET revision = ?2 WHERE model = ?1",
             Value::Text(model.as_str().to_owned()),
         ),
-        _ => return Ok(Revision::new(revision.unsigned_abs())),
+        Subject::AlertRule(id) => {
+            ("UPDATE alert_rules SET revision = ?2 WHERE id = ?1", Value::Blob(id.bits().to_vec()))
+        }
+        Subject::Webhook(id) => {
+            ("UPDATE webhooks SET revision = ?2 WHERE id = ?1", Value::Blob(id.bits().to_vec()))
+        }
+        _ => return Ok(number),
     };
     write(connection, sql, params![id, revision])?;
-    Ok(Revision::new(revision.unsigned_abs()))
+    Ok(number)
 }
 
 /// Whose business a change is.
@@ -138,15 +147,17 @@ fn concerned(
         Subject::KeyRequest(request) => {
             ("SELECT organization FROM key_requests WHERE id = ?1", request.bits())
         }
+        Subject::AlertRule(id) => ("SELECT organization FROM alert_rules WHERE id = ?1", id.bits()),
+        Subject::Webhook(id) => ("SELECT organization FROM webhooks WHERE id = ?1", id.bits()),
         Subject::UpstreamCredential(_)
         | Subject::User(_)
         | Subject::Setup
         | Subject::Plan(_)
         | Subject::Price(_) => return Ok(None),
     };
-    let found: Option<String> =
+    let found: Option<Option<String>> =
         connection.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?;
-    Ok(found.and_then(|id| id.parse().ok()))
+    Ok(found.flatten().and_then(|id| id.parse().ok()))
 }
 
 fn apply(
@@ -193,6 +204,8 @@ fn apply(
         Change::People(change) => people::apply(connection, at, change),
         Change::KeyRequest(change) => requests::apply(connection, actor, at, change),
         Change::Plan(change) => plans::apply(connection, change),
+        Change::AlertRule(change) => alerts::apply(connection, at, change),
+        Change::Webhook(change) => webhooks::apply(connection, at, change),
     }
 }
 
@@ -244,6 +257,7 @@ pub(super) fn create_organization(
     for model in &new.model_ids {
         insert_model_id(connection, &new.id, model)?;
     }
+    alerts::insert_defaults(connection, &new.id, new.created_at)?;
     Ok(entry)
 }
 

@@ -9,7 +9,7 @@ use keyward_core::{
 };
 use rusqlite::Connection;
 
-use super::{people, reads, requests};
+use super::{alerts, people, reads, requests, webhooks};
 use crate::{
     change::{Actor, ActorKind, Change, Subject},
     error::StoreError,
@@ -159,6 +159,33 @@ fn may(connection: &Connection, acting: &Acting, asked: Asked) -> Result<(), Sto
             request_rules::may_decide(&held, place(&held.organization)?.as_ref())
         }
         Asked::Requester(id) => Err(StoreError::NoSuchKeyRequest(id)),
+        Asked::InOrganization(organization, right) => {
+            rules::in_place(place(&organization)?.as_ref(), right, unseen(&organization))
+        }
+        Asked::Webhook(id) => {
+            let missing = || StoreError::NoSuchWebhook(id);
+            let held = webhooks::by_id(connection, id)?.ok_or_else(missing)?;
+            let Some(organization) = held.webhook.organization else {
+                return if operates { Ok(()) } else { Err(missing()) };
+            };
+            rules::in_place(place(&organization)?.as_ref(), Right::WriteWebhooks, missing())
+        }
+        Asked::AlertRule(id) => {
+            let missing = || StoreError::NoSuchAlertRule(id);
+            let held = alerts::rule_by_id(connection, id)?.ok_or_else(missing)?;
+            let Some(organization) = held.rule.organization else {
+                return if operates { Ok(()) } else { Err(missing()) };
+            };
+            rules::in_place(place(&organization)?.as_ref(), Right::WriteAlerts, missing())
+        }
+        Asked::Delivery(id) => {
+            let missing = || StoreError::NoSuchDelivery(id);
+            let held = webhooks::delivery_by_id(connection, id)?.ok_or_else(missing)?;
+            match may(connection, acting, Asked::Webhook(held.webhook)) {
+                Err(StoreError::NoSuchWebhook(_)) => Err(missing()),
+                other => other,
+            }
+        }
         Asked::ToUpdate(organization, update) => {
             let missing = || unseen(&organization);
             let before = reads::organization(connection, &organization)?.ok_or_else(missing)?;

@@ -29,6 +29,7 @@ const LATER: &[&str] = &[
     include_str!("migrations/0008_answers.sql"),
     include_str!("migrations/0009_usage.sql"),
     include_str!("migrations/0010_plans.sql"),
+    include_str!("migrations/0011_webhooks.sql"),
     include_str!("migrations/0012_counters.sql"),
 ];
 /// The step behind which the words of keys have to be gathered.

@@ -4,6 +4,7 @@ use keyward_core::usage::{LastUse, UsageBatch};
 use rusqlite::{Connection, params};
 
 use super::{
+    alerts,
     faults::fault,
     reads,
     rows::{count, millis},
@@ -33,6 +34,7 @@ pub(super) fn record(connection: &Connection, batch: &UsageBatch) -> Result<(), 
     usage::add(connection, &batch.rows)?;
     for last in &batch.last_uses {
         used(connection, last).map_err(fault)?;
+        alerts::note_network(connection, last.secret, last.from, last.at)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! An engine's test file says how to come by an empty store, twice opened, and calls `every_promise!`. The promises know
 //! the trait only: what SQLite does and PostgreSQL does not has no place here.
 
+pub(crate) mod alerts;
 pub(crate) mod bypassed;
 pub(crate) mod chain;
 pub(crate) mod counters;
@@ -22,6 +23,7 @@ pub(crate) mod taken_away;
 pub(crate) mod updates;
 pub(crate) mod usage;
 pub(crate) mod waking;
+pub(crate) mod webhooks;
 
 use std::{any::Any, sync::Arc};
 
@@ -183,6 +185,20 @@ macro_rules! every_promise {
                 requests_of_a_replaced_secret_are_told_apart,
                 what_is_recorded_makes_no_revision,
                 exposures_in_a_batch_are_left_to_the_caller;
+            alerts:
+                a_rule_reads_back_and_is_changed_and_removed,
+                a_thing_is_raised_once_and_quiet_after,
+                who_may_see_to_alert_rules,
+                a_key_is_known_by_its_newest_networks;
+            webhooks:
+                a_webhook_reads_back_and_is_changed_and_removed,
+                a_webhook_that_contradicts_itself_is_refused,
+                a_change_is_told_to_who_wants_to_hear_of_it,
+                a_delivery_is_one_senders_until_its_lease_is_over,
+                what_is_given_up_on_hears_nothing_more,
+                old_secrets_stay_good_until_they_are_retired,
+                old_deliveries_are_forgotten_and_what_waits_is_not,
+                who_may_see_to_webhooks;
             waking:
                 two_stores_see_each_others_changes,
                 changes_through_two_stores_share_one_order,

@@ -53,17 +53,17 @@ async fn member(store: &dyn Store, number: u8, role: Role) -> User {
 }
 
 /// An owner, two administrators, a developer, a viewer, somebody who belongs elsewhere, and an operator.
-struct People {
-    owner: User,
-    admin: User,
-    second_admin: User,
-    dev: User,
-    viewer: User,
-    stranger: User,
-    operator: User,
+pub(crate) struct People {
+    pub(crate) owner: User,
+    pub(crate) admin: User,
+    pub(crate) second_admin: User,
+    pub(crate) dev: User,
+    pub(crate) viewer: User,
+    pub(crate) stranger: User,
+    pub(crate) operator: User,
 }
 
-async fn people(store: &dyn Store) -> People {
+pub(crate) async fn people(store: &dyn Store) -> People {
     for id in ["org", "elsewhere"] {
         let create = Change::CreateOrganization(organization(id));
         store.commit(&actor(), NOW, create).await.unwrap();

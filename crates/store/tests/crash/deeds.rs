@@ -13,8 +13,9 @@ use keyward_core::{
     usage::UsageBatch,
 };
 use keyward_store::{
-    Actor, Change, Invitation, InvitedAs, KeyRequestChange, Once, PasswordHash, PeopleChange,
-    PlanChange, RequestKey, Revision, SealedBytes, Session, Store, StoreError, Subject,
+    Actor, AlertRuleChange, Change, Invitation, InvitedAs, KeyRequestChange, Once, PasswordHash,
+    PeopleChange, PlanChange, RequestKey, Revision, SealedBytes, Session, Store, StoreError,
+    Subject, WebhookChange,
 };
 
 /// When everything happens: the store asks no clock, so neither must this.
@@ -59,10 +60,12 @@ macro_rules! kinds {
     };
 }
 
+use AlertRuleChange as A;
 use Change as C;
 use Deed::Commit;
 use KeyRequestChange as R;
 use PeopleChange as P;
+use WebhookChange as W;
 
 kinds! {
     "commit once": Deed::CommitOnce(..),
@@ -120,6 +123,17 @@ kinds! {
     "delete plan": Commit(C::Plan(PlanChange::Delete { .. })),
     "put price": Commit(C::Plan(PlanChange::PutPrice { .. })),
     "delete price": Commit(C::Plan(PlanChange::DeletePrice { .. })),
+    "create webhook": Commit(C::Webhook(W::Create { .. })),
+    "update webhook": Commit(C::Webhook(W::Update { .. })),
+    "rotate webhook": Commit(C::Webhook(W::Rotate { .. })),
+    "retire webhook secrets": Commit(C::Webhook(W::RetireSecrets(_))),
+    "test webhook": Commit(C::Webhook(W::Test { .. })),
+    "resend": Commit(C::Webhook(W::Resend(_))),
+    "give up webhook": Commit(C::Webhook(W::GiveUp { .. })),
+    "delete webhook": Commit(C::Webhook(W::Delete(_))),
+    "create alert rule": Commit(C::AlertRule(A::Create(_))),
+    "update alert rule": Commit(C::AlertRule(A::Update { .. })),
+    "delete alert rule": Commit(C::AlertRule(A::Delete(_))),
 }
 
 impl Step {

@@ -108,6 +108,8 @@ impl Lane {
                 12 => self.a_plan(),
                 13 => self.a_price(),
                 10 if self.is_first => self.operators(),
+                11 => self.a_webhook(),
+                12 => self.an_alert_rule(),
                 _ => self.requests(),
             }
         }

@@ -22,6 +22,7 @@ mod deeds;
 mod lane;
 mod people;
 mod plans;
+mod told;
 mod truth;
 
 use std::{

@@ -49,6 +49,16 @@ const NEVER: &[(&str, &str)] = &[
          AND id NOT IN (SELECT secret FROM bcrypt_secrets)",
     ),
     (
+        "a webhook without a secret",
+        "SELECT hex(id) FROM webhooks WHERE state <> 'removed' \
+         AND id NOT IN (SELECT webhook FROM webhook_secrets)",
+    ),
+    (
+        "an event that is told to nobody",
+        "SELECT hex(id) FROM events WHERE seq NOT IN (SELECT event FROM deliveries) \
+         AND kind <> 'webhook.test'",
+    ),
+    (
         "an organization with members and no owner",
         "SELECT organization FROM memberships GROUP BY organization HAVING max(role = 'owner') = 0",
     ),
@@ -58,6 +68,13 @@ const NEVER: &[(&str, &str)] = &[
 const ROWS: &[&str] = &[
     "SELECT 'setup', lower(hex(token)) FROM setup",
     "SELECT 'answer ' || caller || ' ' || lower(hex(key)), made || ' ' || lower(hex(answer)) FROM answers",
+    "SELECT 'webhook ' || lower(hex(id)), description || ' ' || state || ' ' || \
+     (SELECT count(*) FROM webhook_secrets WHERE webhook = webhooks.id AND expires_at IS NULL) || ' ' || \
+     (SELECT count(*) FROM webhook_secrets WHERE webhook = webhooks.id) || ' ' || \
+     (SELECT group_concat(state) FROM deliveries WHERE webhook = webhooks.id) \
+     FROM webhooks WHERE state <> 'removed' AND EXISTS (SELECT 1 FROM deliveries WHERE webhook = webhooks.id)",
+    "SELECT 'alert rule ' || lower(hex(id)), name FROM alert_rules \
+     WHERE state <> 'removed' AND name LIKE 'watch%'",
 ];
 
 /// What stands in a folder, as far as it was read.

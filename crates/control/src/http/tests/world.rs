@@ -258,6 +258,9 @@ impl Things {
             ("{model}", "000000000x00000000".to_owned()),
             ("{key_request}", format!("krq_{none}")),
             ("{plan}", "Nowhere".to_owned()),
+            ("{webhook}", format!("whk_{none}")),
+            ("{delivery}", format!("dlv_{none}")),
+            ("{alert_rule}", format!("alr_{none}")),
         ])
     }
 }
@@ -286,7 +289,17 @@ pub(super) async fn ours(world: &World) -> Ours {
     let body =
         json!({ "api": "asked", "name": "ada's", "permissions": ["read"], "reason": "jobs" });
     let asked = world.done(Some(&owner), "POST", &path, &body).await;
+    let path = format!("/v1/organizations/{organization}/webhooks");
+    let body = json!({ "url": "https://a.example/hook" });
+    let hook = text(&world.done(Some(&owner), "POST", &path, &body).await, "/id");
+    let path = format!("/v1/webhooks/{hook}/test");
+    let delivery = world.done(Some(&owner), "POST", &path, &Value::Null).await;
+    let path = format!("/v1/organizations/{organization}/alert-rules");
+    let rules = world.done(Some(&owner), "GET", &path, &Value::Null).await;
     let things = Things(vec![
+        ("{alert_rule}", text(&rules, "/items/0/id")),
+        ("{webhook}", hook),
+        ("{delivery}", text(&delivery, "/id")),
         ("{organization}", organization),
         ("{user}", user),
         ("{invitation}", text(&invited, "/id")),

@@ -146,6 +146,21 @@ const PLANS: i64 = 10;
 const ROWS_OF_COUNTERS: &str =
     "INSERT INTO counters VALUES (zeroblob(16), zeroblob(72), 9000000000000);";
 
+/// From step 9 on: a webhook with something on its way to it, and an alert.
+const ROWS_OF_STEP_9: &str = "
+    INSERT INTO webhooks VALUES (x'c10000000000000000000000000000c1', 'org', 'https://a.example/', 'chat', NULL, 'enabled',
+        NULL, NULL, 21, 0);
+    INSERT INTO webhook_secrets VALUES (x'c20000000000000000000000000000c2', x'c10000000000000000000000000000c1',
+        x'5ea1ed', 21, NULL);
+    INSERT INTO events VALUES (1, x'c30000000000000000000000000000c3', 'key.created', 22, '{}');
+    INSERT INTO deliveries VALUES (1, x'c40000000000000000000000000000c4', x'c10000000000000000000000000000c1', 1, 'waiting',
+        1, 23, 22, 500, 'no');
+    INSERT INTO alert_rules VALUES (x'c50000000000000000000000000000c5', 'org', 'many', '{\"kind\":\"revoked_key_used\"}',
+        '{\"of\":\"organization\"}', '{\"mail\":\"nobody\",\"webhooks\":true}', 3600, 'enabled', 24, 0);
+    INSERT INTO alerts VALUES (1, x'c60000000000000000000000000000c6', x'c50000000000000000000000000000c5', 'org', 'org', NULL,
+        'it was', 25, 25, NULL);
+    INSERT INTO key_networks SELECT seq, '10.0.0.0/24', 26, 27 FROM keys WHERE name = 'Owned by Ada';";
+
 /// The rows of each step behind the chain; a new step has its own here.
 const ROWS: [&str; LATER.len()] = [
     ROWS_OF_STEP_3,
@@ -157,6 +172,7 @@ const ROWS: [&str; LATER.len()] = [
     ROWS_OF_STEP_9,
     ROWS_OF_PLANS,
     ROWS_OF_COUNTERS,
+    ROWS_OF_STEP_9,
 ];
 
 /// A change was done at a step: its entry, its line in the feed, its revision.

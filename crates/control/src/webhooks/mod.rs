@@ -1,0 +1,364 @@
+//! Webhooks: what happened is delivered to who wants to be told, signed after Standard Webhooks 1.0.
+//!
+//! What is told was written with what it tells of ([`keyward_store::WebhookStore`]); a thread of its own takes what is due and
+//! sends it, each delivery a task. A lease makes it one sender's: of several servers one sends it, and after a kill it is sent again when
+//! the lease is over. So receivers hear of everything at least once, under the same `webhook-id` each time.
+//!
+//! A receiver that does not take it with a 2xx is tried again, for some 27 hours. One that answers 410, or has taken nothing for five days,
+//! is told nothing more, and the owners hear of that by mail. To one webhook a few are sent at once, so that a slow one holds up
+//! nobody else's. Where it leads to is guarded at every call ([`crate::outgoing::guard`]).
+//!
+//! Rejected: a queue in memory that is filled from the change feed. The feed says what changed, not what it was; and what waits for
+//! hours must outlast a restart.
+
+pub(crate) mod signature;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::{collections::HashMap, io, path::PathBuf, sync::Arc, thread::JoinHandle, time::Duration};
+
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use keyward_core::{id::WebhookId, member::Right, time::Timestamp};
+use keyward_store::{
+    Actor, AfterAttempt, Attempt, Change, Delivery, Interface, SealContext, Sealer, Store,
+    StoreError, Webhook, WebhookChange, WebhookRecord,
+};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+pub use crate::outgoing::guard::{Guard, Refused};
+use crate::{
+    Clock,
+    mail::{Mail, Mailer},
+    mint,
+    outgoing::{Call, Outgoing, Reach},
+};
+
+/// Deliveries under way at once, and of them to one webhook.
+const AT_ONCE: usize = 32;
+const AT_ONCE_EACH: usize = 4;
+/// For one try, from the look-up of the name to the head of the answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Nobody else tries a delivery for so long: longer than a try takes.
+const LEASE: Duration = Duration::from_secs(60);
+/// Pauses between tries, each give or take a tenth.
+const PAUSES: [Duration; 7] = [
+    Duration::from_secs(5),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(30 * 60),
+    Duration::from_secs(2 * 3600),
+    Duration::from_secs(5 * 3600),
+    Duration::from_secs(10 * 3600),
+    Duration::from_secs(10 * 3600),
+];
+/// A webhook that has taken nothing for so long is given up on.
+const PATIENCE_WITH_ONE: Duration = Duration::from_secs(5 * 24 * 3600);
+/// At the latest so often it is looked for what is due.
+const EVERY: Duration = Duration::from_secs(1);
+/// How often, and how many at once, old deliveries are forgotten.
+const TIDY_EVERY: Duration = Duration::from_secs(600);
+const TIDY_AT_ONCE: u32 = 1_000;
+/// What is under way when Keyward ends may take so long.
+const LAST: Duration = Duration::from_secs(3);
+/// Of owners, so many are told.
+const MOST_TOLD: usize = 20;
+
+/// How webhooks are delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookSettings {
+    /// Where to.
+    pub guard: Guard,
+    /// Certificate authorities (PEM) to trust beside the system's.
+    pub ca: Option<PathBuf>,
+    /// How long deliveries that are over are kept.
+    pub keep: Duration,
+}
+
+impl Default for WebhookSettings {
+    fn default() -> Self {
+        Self { guard: Guard::strict(), ca: None, keep: Duration::from_secs(30 * 24 * 3600) }
+    }
+}
+
+/// Delivers what is told to webhooks. See the module.
+pub struct Deliveries {
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Deliveries {
+    /// Begins to deliver.
+    pub fn start(
+        store: Arc<dyn Store>,
+        sealer: Arc<Sealer>,
+        mailer: Mailer,
+        settings: WebhookSettings,
+        clock: Clock,
+    ) -> io::Result<Self> {
+        let mut deliverer = Deliverer::new(store, sealer, mailer, settings, clock);
+        let (stop, stopping) = watch::channel(false);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name("webhooks".to_owned()).spawn(move || {
+            runtime.block_on(deliverer.run(stopping));
+            // A name that is being looked up is not waited for.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+
+    /// Delivers nothing more. Blocking, for some seconds at most.
+    pub fn finish(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let _ = self.stop.send(true);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("delivering to webhooks ended by a panic");
+        }
+    }
+}
+
+impl Drop for Deliveries {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// What one delivery needs.
+struct Way {
+    store: Arc<dyn Store>,
+    sealer: Arc<Sealer>,
+    mailer: Mailer,
+    outgoing: Outgoing,
+    clock: Clock,
+}
+
+struct Deliverer {
+    way: Arc<Way>,
+    keep: Duration,
+    running: JoinSet<WebhookId>,
+    busy: HashMap<WebhookId, usize>,
+    is_away: bool,
+}
+
+impl Deliverer {
+    fn new(
+        store: Arc<dyn Store>,
+        sealer: Arc<Sealer>,
+        mailer: Mailer,
+        settings: WebhookSettings,
+        clock: Clock,
+    ) -> Self {
+        let WebhookSettings { guard, ca, keep } = settings;
+        let outgoing = Outgoing::new(Reach::Guarded(guard), ca, PATIENCE, 0);
+        let way = Arc::new(Way { store, sealer, mailer, outgoing, clock });
+        Self { way, keep, running: JoinSet::new(), busy: HashMap::new(), is_away: false }
+    }
+
+    async fn run(&mut self, mut stopping: watch::Receiver<bool>) {
+        let mut tidied = Instant::now();
+        loop {
+            let known = self.way.store.revision().await.unwrap_or_default();
+            self.look().await;
+            if tidied.elapsed() >= TIDY_EVERY {
+                tidied = Instant::now();
+                self.forget().await;
+            }
+            let store = self.way.store.clone();
+            tokio::select! {
+                // Whoever could stop it is gone: that is a stop as well.
+                _ = stopping.wait_for(|stop| *stop) => break,
+                Some(done) = self.running.join_next() => self.free(done.ok()),
+                _ = timeout(EVERY, store.wait_for_change(known)) => {}
+            }
+        }
+        // What does not end by then is sent again after the next start.
+        let last = async { while self.running.join_next().await.is_some() {} };
+        let _ = timeout(LAST, last).await;
+    }
+
+    fn free(&mut self, webhook: Option<WebhookId>) {
+        match webhook {
+            Some(webhook) => {
+                let left = self.busy.remove(&webhook).unwrap_or_default().saturating_sub(1);
+                if left > 0 {
+                    self.busy.insert(webhook, left);
+                }
+            }
+            // Which one is not known: none is taken for busy that may not be.
+            None => {
+                tracing::error!("a delivery to a webhook ended by a panic, and is tried again");
+                self.busy.clear();
+            }
+        }
+    }
+
+    /// Begins what is due, as far as there is room.
+    async fn look(&mut self) {
+        match self.begin().await {
+            Ok(_) if std::mem::take(&mut self.is_away) => {
+                tracing::info!("webhooks are delivered to again");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_away, true) {
+                    tracing::warn!(%error, "nothing can be delivered to webhooks now: this is tried again");
+                }
+            }
+        }
+    }
+
+    /// Answers how many were begun.
+    async fn begin(&mut self) -> Result<usize, StoreError> {
+        let room = AT_ONCE.saturating_sub(self.running.len());
+        if room == 0 {
+            return Ok(0);
+        }
+        let full = self.busy.iter().filter(|(_, count)| **count >= AT_ONCE_EACH);
+        let full: Vec<_> = full.map(|(webhook, _)| *webhook).collect();
+        let now = (self.way.clock)();
+        let room = u32::try_from(room).unwrap_or(1);
+        let mut begun = 0;
+        for delivery in self.way.store.due_deliveries(now, &full, room).await? {
+            let count = self.busy.entry(delivery.webhook).or_default();
+            if *count >= AT_ONCE_EACH {
+                continue;
+            }
+            if !self.way.store.lease_delivery(delivery.id, now, now.plus(LEASE)).await? {
+                continue;
+            }
+            *count += 1;
+            begun += 1;
+            let way = self.way.clone();
+            self.running.spawn(async move {
+                let webhook = delivery.webhook;
+                way.deliver(delivery).await;
+                webhook
+            });
+        }
+        self.busy.retain(|_, count| *count > 0);
+        Ok(begun)
+    }
+
+    async fn forget(&self) {
+        let before = (self.way.clock)().minus(self.keep);
+        if let Err(error) = self.way.store.forget_deliveries(before, TIDY_AT_ONCE).await {
+            tracing::warn!(%error, "old deliveries to webhooks are not forgotten now");
+        }
+    }
+}
+
+impl Way {
+    async fn deliver(&self, delivery: Delivery) {
+        if let Err(error) = self.try_delivery(&delivery).await {
+            tracing::warn!(delivery = %delivery.id, %error, "a delivery to a webhook could not be worked on: it is tried again");
+        }
+    }
+
+    async fn try_delivery(&self, delivery: &Delivery) -> Result<(), StoreError> {
+        let Some(record) = self.store.webhook(delivery.webhook).await? else { return Ok(()) };
+        if !record.webhook.enabled {
+            return Ok(());
+        }
+        let sent = match self.call(&record, delivery) {
+            Ok(call) => self.outgoing.call(call).await,
+            Err(problem) => Err(problem),
+        };
+        let at = (self.clock)();
+        let (status, problem) = match sent {
+            Ok((status @ 200..=299, _)) => (Some(status), None),
+            Ok((status, _)) => (Some(status), Some(format!("it answered {status}"))),
+            Err(problem) => (None, Some(problem)),
+        };
+        let gone = status == Some(410);
+        let pause = usize::try_from(delivery.attempts).ok().and_then(|tried| PAUSES.get(tried));
+        let after = match (&problem, pause) {
+            (None, _) => AfterAttempt::Done,
+            (Some(_), Some(pause)) if !gone => AfterAttempt::TryAt(at.plus(jittered(*pause))),
+            (Some(_), _) => AfterAttempt::GiveUp,
+        };
+        let attempt = Attempt { at, status, problem };
+        let failing_since = self.store.note_attempt(delivery.id, attempt, after).await?;
+        let long = failing_since.is_some_and(|since| at.since(since) >= PATIENCE_WITH_ONE);
+        match (gone, long) {
+            (true, _) => self.give_up(&record.webhook, "it answered 410 Gone", at).await,
+            (_, true) => self.give_up(&record.webhook, "it took nothing for five days", at).await,
+            (false, false) => Ok(()),
+        }
+    }
+
+    fn call<'c>(&self, record: &'c WebhookRecord, delivery: &Delivery) -> Result<Call<'c>, String> {
+        let now = (self.clock)();
+        let id = delivery.event.to_string();
+        let body = delivery.payload.as_bytes();
+        let organization = record.webhook.organization.as_ref();
+        let mut signatures = Vec::new();
+        for secret in &record.secrets {
+            if secret.expires_at.is_some_and(|end| end <= now) {
+                continue;
+            }
+            let name = secret.id.to_string();
+            let place = SealContext::webhook_secret(organization, &name);
+            let opened = self.sealer.open(&place, &secret.sealed).map_err(|e| e.to_string())?;
+            let signed = signature::sign(&opened, &id, now, body);
+            signatures.push(signed.ok_or("its secret is none: rotate it")?);
+        }
+        let value = |text: &str| HeaderValue::from_str(text).map_err(|error| error.to_string());
+        let headers = vec![
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (HeaderName::from_static("webhook-id"), value(&id)?),
+            (HeaderName::from_static("webhook-timestamp"), HeaderValue::from(now.as_secs())),
+            (HeaderName::from_static("webhook-signature"), value(&signatures.join(" "))?),
+        ];
+        Ok(Call { method: Method::POST, url: &record.webhook.url, headers, body: body.to_vec() })
+    }
+
+    async fn give_up(&self, webhook: &Webhook, why: &str, at: Timestamp) -> Result<(), StoreError> {
+        let before = self.store.revision().await?;
+        let actor = Actor::system("webhooks", Interface::Gateway);
+        let change =
+            Change::Webhook(WebhookChange::GiveUp { webhook: webhook.id, why: why.to_owned() });
+        let revision = match self.store.commit(&actor, at, change).await {
+            Err(StoreError::NoSuchWebhook(_)) => return Ok(()),
+            committed => committed?,
+        };
+        if revision == before {
+            return Ok(());
+        }
+        tracing::warn!(webhook = %webhook.id, why, "a webhook is disabled: nothing is sent there any more");
+        let Some(organization) = &webhook.organization else { return Ok(()) };
+        let name = self.store.organization(organization).await?.map(|one| one.name);
+        let mail = Mail::WebhookDisabled {
+            id: webhook.id,
+            host: host(&webhook.url),
+            organization: name.unwrap_or_default(),
+            why: why.to_owned(),
+        };
+        let members = self.store.members(organization).await?;
+        let owners = members.iter().filter(|(_, place)| place.role.has(Right::WriteOrganization));
+        for (owner, _) in owners.take(MOST_TOLD) {
+            self.mailer.send(&owner.email, &mail, at);
+        }
+        Ok(())
+    }
+}
+
+/// An address without what may be secret in it.
+fn host(url: &str) -> String {
+    let uri = url.parse::<axum::http::Uri>().ok();
+    uri.and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default()
+}
+
+/// Many that failed at once are not tried again at once.
+fn jittered(pause: Duration) -> Duration {
+    // Without randomness the pause is what it is.
+    let random = mint::random::<1>().map_or(128, |[byte]| u32::from(byte));
+    pause.mul_f64(0.9 + 0.2 * f64::from(random) / 255.0)
+}

@@ -1,0 +1,57 @@
+//! [`AlertStore`] on SQLite: each question goes to a reader, each note to the writer.
+
+use async_trait::async_trait;
+use keyward_core::{
+    alert::AlertRule,
+    id::{AlertId, AlertRuleId, OrganizationId},
+    time::Timestamp,
+};
+
+use super::{SqliteStore, alerts, writer::Tell};
+use crate::{
+    alerts::{Alert, AlertFilter, AlertRuleRecord, AlertStore, KeyNetwork},
+    error::StoreError,
+    query::Page,
+};
+
+#[async_trait]
+impl AlertStore for SqliteStore {
+    async fn alert_rule(&self, id: AlertRuleId) -> Result<Option<AlertRuleRecord>, StoreError> {
+        self.readers.ask(move |connection| alerts::rule_by_id(connection, id)).await
+    }
+
+    async fn alert_rules(
+        &self,
+        organization: Option<&OrganizationId>,
+    ) -> Result<Vec<AlertRuleRecord>, StoreError> {
+        let organization = organization.cloned();
+        self.readers
+            .ask(move |connection| alerts::rules_of(connection, organization.as_ref()))
+            .await
+    }
+
+    async fn every_alert_rule(&self) -> Result<Vec<AlertRule>, StoreError> {
+        self.readers.ask(alerts::every_rule).await
+    }
+
+    async fn alerts(
+        &self,
+        filter: &AlertFilter,
+        page: Page<AlertId>,
+    ) -> Result<Vec<Alert>, StoreError> {
+        let filter = filter.clone();
+        self.readers.ask(move |connection| alerts::alerts(connection, &filter, &page)).await
+    }
+
+    async fn raise_alert(&self, alert: Alert) -> Result<bool, StoreError> {
+        self.writer.run(Tell::Nobody, move |connection| alerts::raise(connection, &alert)).await
+    }
+
+    async fn resolve_alert(&self, id: AlertId, at: Timestamp) -> Result<bool, StoreError> {
+        self.writer.run(Tell::Nobody, move |connection| alerts::resolve(connection, id, at)).await
+    }
+
+    async fn new_key_networks(&self, since: Timestamp) -> Result<Vec<KeyNetwork>, StoreError> {
+        self.readers.ask(move |connection| alerts::new_networks(connection, since)).await
+    }
+}
