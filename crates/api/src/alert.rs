@@ -31,7 +31,7 @@ pub enum AlertConditionView {
         #[schema(example = 15, minimum = 1, maximum = 1440)]
         window_minutes: u16,
         /// Among fewer requests nothing is told.
-        #[schema(example = 100)]
+        #[schema(example = 100, maximum = 1_000_000_000_000_u64)]
         least_requests: u64,
     },
     /// So many of the requests were refused.
@@ -43,7 +43,7 @@ pub enum AlertConditionView {
         #[schema(example = 15, minimum = 1, maximum = 1440)]
         window_minutes: u16,
         /// Among fewer requests nothing is told.
-        #[schema(example = 100)]
+        #[schema(example = 100, maximum = 1_000_000_000_000_u64)]
         least_requests: u64,
     },
     /// A key that is good was not used for so long.
@@ -76,13 +76,13 @@ pub enum AlertConditionView {
         #[schema(example = 10, minimum = 2, maximum = 1000)]
         factor: u16,
         /// Of fewer requests nothing is told.
-        #[schema(example = 1000)]
+        #[schema(example = 1000, maximum = 1_000_000_000_000_u64)]
         least_requests: u64,
     },
     /// So many requests were refused.
     ManyRefusals {
         /// Requests.
-        #[schema(example = 100, minimum = 1)]
+        #[schema(example = 100, minimum = 1, maximum = 1_000_000_000_000_u64)]
         count: u64,
         /// Over the last minutes.
         #[schema(example = 10, minimum = 1, maximum = 1440)]

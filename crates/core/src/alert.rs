@@ -84,6 +84,9 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// No figure of requests in a condition is larger.
+    pub const MOST_REQUESTS: u64 = 1_000_000_000_000;
+
     /// The word of its kind.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -105,18 +108,23 @@ impl Condition {
     pub fn is_sound(&self) -> bool {
         let percent = |percent: u8| (1..=100).contains(&percent);
         let window = |minutes: u16| (1..=1440).contains(&minutes);
+        let least = |requests: u64| requests <= Self::MOST_REQUESTS;
         match *self {
             Self::LimitShare { percent: share } => percent(share),
             Self::Spend { days, .. } | Self::KeyExpiring { days } => (1..=366).contains(&days),
-            Self::ErrorRate { percent: share, window_minutes, .. }
-            | Self::RefusalRate { percent: share, window_minutes, .. } => {
-                percent(share) && window(window_minutes)
+            Self::ErrorRate { percent: share, window_minutes, least_requests }
+            | Self::RefusalRate { percent: share, window_minutes, least_requests } => {
+                percent(share) && window(window_minutes) && least(least_requests)
             }
             Self::KeyUnused { days } => (1..=3660).contains(&days),
             Self::OldSecretInUse { hours } => (1..=8784).contains(&hours),
             Self::NewNetwork { learning_days } => learning_days <= 366,
-            Self::Jump { factor, .. } => (2..=1000).contains(&factor),
-            Self::ManyRefusals { count, window_minutes } => count > 0 && window(window_minutes),
+            Self::Jump { factor, least_requests } => {
+                (2..=1000).contains(&factor) && least(least_requests)
+            }
+            Self::ManyRefusals { count, window_minutes } => {
+                count > 0 && least(count) && window(window_minutes)
+            }
             Self::RevokedKeyUsed => true,
         }
     }
@@ -209,6 +217,8 @@ mod tests {
         }
         let more = r#"{"kind":"key_unused","days":1,"hours":1}"#;
         assert!(serde_json::from_str::<Condition>(more).is_err());
+        let many = Condition::MOST_REQUESTS + 1;
+        assert!(!Condition::ManyRefusals { count: many, window_minutes: 1 }.is_sound());
         assert!(!Condition::KeyUnused { days: 0 }.is_sound());
         assert!(!Condition::Jump { factor: 1, least_requests: 0 }.is_sound());
     }

@@ -42,7 +42,7 @@ const FIRST: Duration = Duration::from_secs(5);
 const EVERY: Duration = Duration::from_secs(60);
 /// What is read key by key is looked at so often.
 const SCAN_EVERY: Duration = Duration::from_secs(3600);
-/// What a rule finds at once; more is told of by the next look.
+/// What a rule raises at once, and how far keys are read for it.
 const MOST_FOUND: usize = 1_000;
 /// Of one rule and thing, so many people are told.
 const MOST_TOLD: usize = 20;
@@ -134,10 +134,9 @@ impl Looker {
             if holds::is_scan(&rule.condition) && !scans {
                 continue;
             }
-            let mut found = self.findings(&rule, now, &mut counted).await?;
-            found.truncate(MOST_FOUND);
+            let found = self.findings(&rule, now, &mut counted).await?;
             let open = self.resolve(&rule, &found, now).await?;
-            for finding in found {
+            for finding in found.into_iter().take(MOST_FOUND) {
                 if !open.contains(&finding.subject) && self.raise(&rule, finding, now).await? {
                     raised += 1;
                 }
