@@ -96,7 +96,7 @@ impl Lane {
             if let Some(step) = self.steps.pop_front() {
                 return step;
             }
-            match self.random.below(14) {
+            match self.random.below(16) {
                 0 => self.an_organization(),
                 1 => self.a_credential(),
                 2..=4 => self.a_key(),
@@ -105,11 +105,11 @@ impl Lane {
                 7 => self.logins(),
                 8 => self.members(),
                 9 => self.accounts_elsewhere(),
-                12 => self.a_plan(),
-                13 => self.a_price(),
                 10 if self.is_first => self.operators(),
                 11 => self.a_webhook(),
                 12 => self.an_alert_rule(),
+                13 => self.a_plan(),
+                14 => self.a_price(),
                 _ => self.requests(),
             }
         }

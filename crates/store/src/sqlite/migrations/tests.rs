@@ -146,8 +146,8 @@ const PLANS: i64 = 10;
 const ROWS_OF_COUNTERS: &str =
     "INSERT INTO counters VALUES (zeroblob(16), zeroblob(72), 9000000000000);";
 
-/// From step 9 on: a webhook with something on its way to it, and an alert.
-const ROWS_OF_STEP_9: &str = "
+/// From the step of webhooks on: a webhook with something on its way to it, and an alert.
+const ROWS_OF_WEBHOOKS: &str = "
     INSERT INTO webhooks VALUES (x'c10000000000000000000000000000c1', 'org', 'https://a.example/', 'chat', NULL, 'enabled',
         NULL, NULL, 21, 0);
     INSERT INTO webhook_secrets VALUES (x'c20000000000000000000000000000c2', x'c10000000000000000000000000000c1',
@@ -171,8 +171,8 @@ const ROWS: [&str; LATER.len()] = [
     ROWS_OF_STEP_8,
     ROWS_OF_STEP_9,
     ROWS_OF_PLANS,
+    ROWS_OF_WEBHOOKS,
     ROWS_OF_COUNTERS,
-    ROWS_OF_STEP_9,
 ];
 
 /// A change was done at a step: its entry, its line in the feed, its revision.
