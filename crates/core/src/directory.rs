@@ -40,7 +40,7 @@ const ENTRIES_PER_BUCKET: usize = 2;
 const FEWEST_SHARDS: usize = 1024;
 
 /// An organization's place in the directory. Places are never given to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct OrganizationSlot(u32);
 
 /// What narrows a key beyond its permissions; few keys have any.

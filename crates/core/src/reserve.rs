@@ -14,7 +14,7 @@ use crate::{
     limit::{
         Bound, Limit, Price, Unit,
         applied::{Applied, Facts},
-        counters::{Counters, Moment, Need, Reservation, Standing, Standings, Wait},
+        counters::{Counters, Moment, Need, Reservation, Standing, Standings, Wait, Watched},
         headers,
     },
     money::Money,
@@ -106,6 +106,14 @@ pub fn reserve(
         fill(&mut needs, organization, asking.model, estimate)?;
         let (reservation, standings) = counters.reserve(&needs, now);
         told(Stand { limits: &needs, standings: &standings });
+        for (need, _) in needs.iter().zip(&standings).filter(|(_, one)| one.is_newly_half_used) {
+            counters.watch(Watched {
+                counter: need.counter,
+                limit: need.limit.clone(),
+                organization: asking.caller.organization,
+                key: need.limit.is_of_a_key().then_some(asking.caller.key),
+            });
+        }
         reservation.ok_or_else(|| {
             let mut denial = refusal(&needs, &standings);
             denial.key_id = Some(asking.caller.key);

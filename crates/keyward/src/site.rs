@@ -6,11 +6,15 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use keyward_control::{
-    Alerts, Context, Control, Deliveries, Reminders, Retention, alerts::figures::StoredFigures,
-    mail::Mailer, propagation::Source, recorder::Progress,
+    Alerts, Context, Control, Counting, Deliveries, Reminders, Retention,
+    alerts::figures::{LiveFigures, StoredFigures},
+    mail::Mailer,
+    propagation::Source,
+    recorder::Progress,
 };
-use keyward_core::{key::Peppers, policy::Policy};
+use keyward_core::{key::Peppers, policy::Policy, snapshot::Snapshot};
 use keyward_store::{DataFolder, Interface};
 use nix::unistd::{Uid, User};
 
@@ -82,9 +86,14 @@ impl Site {
     }
 
     /// From now on, alert rules are looked at.
-    pub fn start_alerts(&self) -> anyhow::Result<Alerts> {
+    pub fn start_alerts(
+        &self,
+        counting: Counting,
+        snapshot: Arc<ArcSwap<Snapshot>>,
+    ) -> anyhow::Result<Alerts> {
         let (store, mailer) = (self.folder.store(), self.mailer.clone());
-        let figures = Arc::new(StoredFigures(store.clone()));
+        let stored = StoredFigures(store.clone());
+        let figures = Arc::new(LiveFigures { stored, counting, snapshot });
         Alerts::start(store, figures, mailer, Arc::new(clock::now))
             .context("alert rules cannot be looked at")
     }

@@ -2,13 +2,17 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use keyward_core::{
     id::{KeyId, OrganizationId},
     money::Money,
+    snapshot::Snapshot,
     time::Timestamp,
 };
 use keyward_store::{Store, StoreError, UsageBy, UsageFilter};
+
+use crate::Counting;
 
 /// Totals that are read at once.
 const PAGE: u32 = 10_000;
@@ -59,7 +63,7 @@ pub trait Figures: Send + Sync {
         until: Timestamp,
     ) -> Result<HashMap<KeyId, Counts>, StoreError>;
 
-    /// The limits of which at least `percent` is used now.
+    /// The limits of which at least `percent` is used now. Below a half, nobody looks.
     async fn limit_shares(
         &self,
         percent: u8,
@@ -69,6 +73,42 @@ pub trait Figures: Send + Sync {
 
 /// What the store has added up. It knows nothing of limits.
 pub struct StoredFigures(pub Arc<dyn Store>);
+
+/// What the store has added up, and how far limits are used in this process.
+pub struct LiveFigures {
+    /// What the store has added up.
+    pub stored: StoredFigures,
+    /// What limits have counted.
+    pub counting: Counting,
+    /// By which organizations are known.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+}
+
+#[async_trait]
+impl Figures for LiveFigures {
+    async fn counts(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<HashMap<KeyId, Counts>, StoreError> {
+        self.stored.counts(from, until).await
+    }
+
+    async fn limit_shares(&self, percent: u8, _: Timestamp) -> Result<Vec<LimitShare>, StoreError> {
+        let snapshot = self.snapshot.load();
+        let watched = self.counting.counters.watched(self.counting.now());
+        let told = watched.into_iter().filter_map(|(watched, standing)| {
+            let organization = snapshot.directory().organization(watched.organization)?;
+            Some(LimitShare {
+                organization: organization.id.clone(),
+                key: watched.key,
+                limit: watched.limit.limit().name.to_string(),
+                percent: standing.percent(),
+            })
+        });
+        Ok(told.filter(|share| share.percent >= percent).collect())
+    }
+}
 
 #[async_trait]
 impl Figures for StoredFigures {

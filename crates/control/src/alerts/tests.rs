@@ -5,7 +5,8 @@ use keyward_core::{
     event::EventKind,
     id::SecretId,
     money::Money,
-    usage::{LastUse, UsageBatch, UsageScope, UsageSums},
+    usage::{LastUse, UsageBatch, UsageRow, UsageScope, UsageSums},
+    verdict::Reason,
 };
 use serde_json::json;
 
@@ -39,9 +40,7 @@ impl Figures for Told {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<HashMap<KeyId, Counts>, keyward_store::StoreError> {
-        let mut counts = self.stored.counts(from, until).await?;
-        counts.entry(self.key).or_default().spent = Money::from_billionths(7_500_000_000);
-        Ok(counts)
+        self.stored.counts(from, until).await
     }
 
     async fn limit_shares(
@@ -112,9 +111,13 @@ impl World {
             route: "/".into(),
             key: Some(self.key),
             status,
+            reason: matches!(status, 401 | 403 | 429).then_some(Reason::RateLimited),
+            ..UsageScope::default()
         };
-        let sums = UsageSums { requests, ..UsageSums::default() };
-        self.record(UsageBatch { rows: vec![(scope, sums)], ..UsageBatch::default() }).await;
+        let cost = Money::from_billionths(7_500_000_000);
+        let sums = UsageSums { requests, cost, ..UsageSums::default() };
+        let rows = vec![UsageRow { scope, sums, ..UsageRow::default() }];
+        self.record(UsageBatch { rows, ..UsageBatch::default() }).await;
     }
 
     /// Its first secret is used from an address now.
@@ -144,7 +147,8 @@ impl World {
     async fn provoke(&self) {
         let (control, now) = (&self.delivering.control, at(NOW));
         match &self.rule.condition {
-            AlertConditionView::LimitShare { .. } | AlertConditionView::Spend { .. } => {}
+            AlertConditionView::LimitShare { .. } => {}
+            AlertConditionView::Spend { .. } => self.requests(200, 1).await,
             AlertConditionView::ErrorRate { .. } => self.requests(500, 30).await,
             AlertConditionView::RefusalRate { .. } => self.requests(403, 30).await,
             AlertConditionView::ManyRefusals { .. } => self.requests(429, 120).await,

@@ -101,6 +101,8 @@ pub struct Applied {
     rule: Rule,
     /// Whether it, too, is each organization's own.
     per_organization: bool,
+    /// Whether it counts one key's use.
+    of_a_key: bool,
 }
 
 impl Applied {
@@ -157,6 +159,7 @@ impl Applied {
                 _ => Rule(0),
             },
             per_organization,
+            of_a_key: matches!(place, Place::Key(_)) || per.contains(&Dimension::Key),
             limit: limit.clone(),
         }
     }
@@ -169,6 +172,11 @@ impl Applied {
     /// The limit itself.
     pub const fn limit(&self) -> &Limit {
         &self.limit
+    }
+
+    /// Whether it counts one key's use.
+    pub const fn is_of_a_key(&self) -> bool {
+        self.of_a_key
     }
 
     pub(super) const fn rule(&self) -> Rule {

@@ -26,7 +26,7 @@ use super::{
     rate::{Part, Window},
     saved::{Saved, SavedCounter},
 };
-use crate::time::Timestamp;
+use crate::{directory::OrganizationSlot, id::KeyId, time::Timestamp};
 
 const SHARDS: usize = 1024;
 /// A quota whose period has ended is kept so long, lest a clock that is put back finds it gone.
@@ -65,6 +65,29 @@ pub struct Standing {
     pub whole_in: Option<Duration>,
     /// Where it had no room: how long until it has, if nothing else comes.
     pub refused: Option<Wait>,
+    /// Whether half of it is used now, and was not when it was last asked for: whoever tells of that is to be told ([`Counters::watch`]).
+    pub is_newly_half_used: bool,
+}
+
+impl Standing {
+    /// How much is used, in percent.
+    pub fn percent(&self) -> u8 {
+        let used = u128::from(self.amount.saturating_sub(self.left)) * 100;
+        u8::try_from(used / u128::from(self.amount.max(1))).unwrap_or(100)
+    }
+}
+
+/// A counter of which half is used: whose, and of which limit.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// Where it counts.
+    pub counter: CounterId,
+    /// The limit.
+    pub limit: Applied,
+    /// Whose use brought it there.
+    pub organization: OrganizationSlot,
+    /// The key, where it counts one's use.
+    pub key: Option<KeyId>,
 }
 
 /// How long to wait for room.
@@ -121,6 +144,8 @@ struct Counter {
     state: State,
     /// Whether it is among those to be saved.
     unsaved: bool,
+    /// Whether it is watched, or about to be.
+    is_watched: bool,
 }
 
 #[derive(Debug, Default)]
@@ -154,11 +179,14 @@ impl Hasher for Half {
 #[derive(Debug)]
 pub struct Counters {
     shards: Box<[Mutex<Shard>]>,
+    /// Counters of which half is used. Few requests bring one here, and each once.
+    watched: Mutex<HashMap<CounterId, Watched, BuildHasherDefault<Half>>>,
 }
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { shards: std::iter::repeat_with(Mutex::default).take(SHARDS).collect() }
+        let shards = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
+        Self { shards, watched: Mutex::default() }
     }
 }
 
@@ -193,7 +221,11 @@ impl Counters {
             let Some((_, shard)) = guards.iter_mut().find(|(number, _)| *number == shard) else {
                 continue;
             };
-            let (standing, place) = shard.counter(need, now).take(need, now, is_refused);
+            let counter = shard.counter(need, now);
+            let (mut standing, place) = counter.state.take(need, now, is_refused);
+            if place.is_some() && standing.left <= standing.amount / 2 && counter.state.is_told() {
+                standing.is_newly_half_used = !std::mem::replace(&mut counter.is_watched, true);
+            }
             is_refused |= standing.refused.is_some();
             standings.push(standing);
             if let (Some(place), false) = (place, is_refused) {
@@ -226,7 +258,7 @@ impl Counters {
             let mut shard = self.lock(shard_of(need.counter))?;
             let need = Need { amount: 0, ..*need };
             let known = shard.counters.contains_key(&need.counter);
-            let (standing, _) = shard.counter(&need, now).take(&need, now, true);
+            let (standing, _) = shard.counter(&need, now).state.take(&need, now, true);
             if !known {
                 shard.counters.remove(&need.counter);
             }
@@ -248,6 +280,36 @@ impl Counters {
                 shard.exceed(&held, used, now);
             }
         }
+    }
+
+    /// Takes note of a counter of which half is used.
+    pub fn watch(&self, watched: Watched) {
+        let mut all = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(watched.counter, watched);
+    }
+
+    /// The counters of which half is used, and how they stand. Those that are no longer are forgotten.
+    pub fn watched(&self, now: Moment) -> Vec<(Watched, Standing)> {
+        let all: Vec<Watched> = {
+            let all = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+            all.values().cloned().collect()
+        };
+        let mut still = Vec::new();
+        for one in all {
+            let need = Need { limit: &one.limit, counter: one.counter, amount: 0 };
+            let Some(standing) = self.look(&[need], now).first().copied() else { continue };
+            if standing.left <= standing.amount / 2 {
+                still.push((one, standing));
+                continue;
+            }
+            self.watched.lock().unwrap_or_else(PoisonError::into_inner).remove(&one.counter);
+            if let Some(mut shard) = self.lock(shard_of(one.counter))
+                && let Some(counter) = shard.counters.get_mut(&one.counter)
+            {
+                counter.is_watched = false;
+            }
+        }
+        still
     }
 
     /// What has changed since it was asked last and outlives a restart.
@@ -294,7 +356,7 @@ impl Counters {
     pub fn restore(&self, saved: &Saved, now: Moment) {
         let Some(state) = saved.state.restored(now) else { return };
         if let Some(mut shard) = self.lock(shard_of(saved.counter)) {
-            let counter = Counter { state: State::from(state), unsaved: false };
+            let counter = Counter { state: State::from(state), unsaved: false, is_watched: false };
             shard.counters.insert(saved.counter, counter);
         }
     }
@@ -339,12 +401,15 @@ impl Counters {
 
 impl Shard {
     /// The counter of a need, begun where there is none.
-    fn counter(&mut self, need: &Need<'_>, now: Moment) -> &mut State {
+    fn counter(&mut self, need: &Need<'_>, now: Moment) -> &mut Counter {
         let counter = self.counters.entry(need.counter);
-        let counter =
-            counter.or_insert_with(|| Counter { state: State::new(need.limit), unsaved: false });
+        let counter = counter.or_insert_with(|| Counter {
+            state: State::new(need.limit),
+            unsaved: false,
+            is_watched: false,
+        });
         counter.state.advance(need.limit, now);
-        &mut counter.state
+        counter
     }
 
     /// What outlives a restart is saved later.
@@ -433,6 +498,7 @@ impl State {
                 left,
                 whole_in: self.whole_in(now, need.limit),
                 refused: Some(wait),
+                is_newly_half_used: false,
             };
             return (standing, None);
         }
@@ -444,9 +510,15 @@ impl State {
                 left,
                 whole_in: self.whole_in(now, need.limit),
                 refused: None,
+                is_newly_half_used: false,
             },
             place,
         )
+    }
+
+    /// Whether people are told how far it is used: how many requests are in progress changes too fast for that.
+    const fn is_told(&self) -> bool {
+        !matches!(self, Self::Progress(_))
     }
 
     fn left(&self, most: u64) -> u64 {

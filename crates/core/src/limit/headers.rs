@@ -192,7 +192,13 @@ mod tests {
     }
 
     fn standing(amount: u64, left: u64, whole_in: u64) -> Standing {
-        Standing { amount, left, whole_in: Some(Duration::from_millis(whole_in)), refused: None }
+        Standing {
+            amount,
+            left,
+            whole_in: Some(Duration::from_millis(whole_in)),
+            refused: None,
+            is_newly_half_used: false,
+        }
     }
 
     fn written(form: &str, all: &[(Limit, Standing)]) -> String {

@@ -7,7 +7,7 @@ use std::{
 use keyward_core::limit::{
     Unit,
     applied::Applied,
-    counters::{Counters, Need, Reservation, Wait},
+    counters::{Counters, Need, Reservation, Wait, Watched},
 };
 use proptest::prelude::*;
 
@@ -143,6 +143,37 @@ fn counters_that_count_nothing_any_more_are_forgotten() {
     assert_eq!(counters.take_unsaved().len(), 1);
     counters.sweep(0, 1, at(40 * 3600 * SECOND));
     assert_eq!(counters.len(), 0);
+}
+
+#[test]
+fn who_tells_of_limits_hears_once_that_half_is_used_and_it_is_forgotten_when_it_is_over() {
+    let rate = limit("rate", r#""kind":"rate","amount":10,"window_seconds":60"#);
+    let slots = limit("slots", r#""kind":"concurrency","amount":1"#);
+    let counters = Counters::default();
+    let mut heard = Vec::new();
+    for second in 0..8 {
+        let (held, standings) =
+            counters.reserve(&[need(&rate, 1, 1), need(&slots, 2, 1)], at(second * SECOND));
+        settle_all(&counters, held.unwrap(), 1, second * SECOND);
+        heard.push((standings[0].is_newly_half_used, standings[0].percent()));
+        assert!(!standings[1].is_newly_half_used, "requests in progress are not told of");
+    }
+    let newly: Vec<_> = heard.iter().filter(|(newly, _)| *newly).collect();
+    assert_eq!(newly, [&(true, 50)]);
+    let watched = Watched {
+        counter: need(&rate, 1, 0).counter,
+        limit: rate.clone(),
+        organization: Default::default(),
+        key: None,
+    };
+    counters.watch(watched);
+    let percent = |micros| {
+        counters.watched(at(micros)).iter().map(|(_, one)| one.percent()).collect::<Vec<_>>()
+    };
+    assert_eq!(percent(10 * SECOND), [80]);
+    assert_eq!(percent(64 * SECOND), [] as [u8; 0], "three left the window, and one more");
+    let (_held, standings) = counters.reserve(&[need(&rate, 1, 6)], at(64 * SECOND));
+    assert!(standings[0].is_newly_half_used, "it is told of again");
 }
 
 /// What a limit of 60 seconds has let pass, by when.

@@ -80,7 +80,7 @@ impl Running {
         let reminders = site.start_reminders()?;
         let retention = site.start_retention()?;
         let webhooks = site.start_webhooks()?;
-        let alerts = site.start_alerts()?;
+        let alerts = site.start_alerts(counting, propagation.snapshot().clone())?;
         Ok(Self {
             gateway,
             management,
