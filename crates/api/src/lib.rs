@@ -41,7 +41,8 @@ pub use key::{
 };
 pub use limit::{
     AmountView, DeletePriceQuery, LimitDimensionView, LimitKindView, LimitPeriodView,
-    LimitUnitView, LimitView, PlanView, PriceView, PutPlanInput, PutPriceInput, RefillView,
+    LimitStateView, LimitUnitView, LimitView, PlanView, PriceView, PutPlanInput, PutPriceInput,
+    RefillView,
 };
 pub use organization::{ModelIdView, OrganizationStateView, OrganizationView};
 pub use people::{

@@ -100,6 +100,26 @@ impl LimitPeriodView {
     }
 }
 
+/// A limit, and how it stands now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LimitStateView {
+    /// The limit.
+    pub limit: LimitView,
+    /// Where it stands: `api`, `plan`, `organization` or `key`.
+    #[schema(example = "plan")]
+    pub place: String,
+    /// What is used, requests in progress included; left out where routes or models are counted apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used: Option<AmountView>,
+    /// What is left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<AmountView>,
+    /// From when on all of it is there again, if nothing else is used; left out where it never is by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2026-11-22T12:01:00.000Z")]
+    pub whole_at: Option<String>,
+}
+
 /// By what uses are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

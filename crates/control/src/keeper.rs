@@ -99,6 +99,13 @@ pub enum KeeperError {
     Thread(#[from] io::Error),
 }
 
+/// What limits had counted when it was last saved, for who looks at it without a gateway.
+pub(crate) async fn saved(store: &dyn Store, clock: Clock) -> Result<Counting, StoreError> {
+    let counting = Counting::new(clock);
+    restore(store, &counting).await?;
+    Ok(counting)
+}
+
 async fn restore(store: &dyn Store, counting: &Counting) -> Result<usize, StoreError> {
     let (mut restored, mut after) = (0, None);
     loop {

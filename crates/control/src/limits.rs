@@ -1,18 +1,22 @@
 //! Limits and prices, between what is kept and what is sent; and whether what they are confined to is there.
 
 use keyward_api::{
-    AmountView, LimitDimensionView, LimitKindView, LimitPeriodView, LimitUnitView, LimitView,
-    PriceView, PutPriceInput, RefillView,
+    AmountView, LimitDimensionView, LimitKindView, LimitPeriodView, LimitStateView, LimitUnitView,
+    LimitView, PriceView, PutPriceInput, RefillView,
 };
 use keyward_core::{
-    limit::{AmountSource, Dimension, Limit, LimitSource, Period, Price, RefillSource, Unit},
+    limit::{
+        AmountSource, Bound, Dimension, Limit, LimitSource, Period, Price, RefillSource, Unit,
+        counters::{Moment, Need},
+    },
     money::Money,
     policy::{Api, Policy},
+    reserve::Placed,
     rights::MANAGEMENT,
 };
 use keyward_store::PriceRecord;
 
-use crate::error::ControlError;
+use crate::{error::ControlError, keeper::Counting};
 
 /// Limits as they are sent.
 pub fn views(limits: &[Limit]) -> Vec<LimitView> {
@@ -46,6 +50,31 @@ fn view(limit: &Limit) -> LimitView {
         models: source.models,
         cut_streams: source.cut_streams,
     }
+}
+
+/// How limits stand, as it is sent. `now` is when that is so.
+pub(crate) fn states(placed: &[Placed], counting: &Counting, now: Moment) -> Vec<LimitStateView> {
+    let state = |one: &Placed| {
+        let standing = one.counter.and_then(|counter| {
+            let need = Need { limit: &one.limit, counter, amount: 0 };
+            counting.counters.look(&[need], now).first().copied()
+        });
+        let limit = one.limit.limit();
+        let amount = |amount: u64| match limit.unit {
+            Unit::Cost => AmountView::Money(Money::from_billionths(amount).to_string()),
+            _ => AmountView::Count(amount),
+        };
+        let is_filled = !matches!(limit.bound, Bound::Concurrency { .. });
+        let whole_in = standing.and_then(|one| one.whole_in).filter(|_| is_filled);
+        LimitStateView {
+            limit: view(limit),
+            place: one.place.to_owned(),
+            used: standing.map(|one| amount(one.amount.saturating_sub(one.left))),
+            left: standing.map(|one| amount(one.left)),
+            whole_at: whole_in.map(|wait| now.wall.plus(wait).to_precise_text()),
+        }
+    };
+    placed.iter().map(state).collect()
 }
 
 /// Limits as they were sent. What is wrong with one says what would be right.

@@ -11,14 +11,16 @@ use smallvec::SmallVec;
 use crate::{
     directory::{OrganizationLimits, OrganizationSlot, Restrictions},
     id::KeyId,
+    key::Key,
     limit::{
-        Bound, Limit, Price, Unit,
-        applied::{Applied, Facts},
+        Bound, Dimension, Limit, Plan, Price, Unit,
+        applied::{Applied, CounterId, Facts, Place, tag},
         counters::{Counters, Moment, Need, Reservation, Standing, Standings, Wait, Watched},
         headers,
     },
     money::Money,
-    policy::Api,
+    organization::Organization,
+    policy::{Api, Policy},
     snapshot::Snapshot,
     time::Timestamp,
     verdict::{Denial, Permit, Reason},
@@ -144,6 +146,63 @@ pub fn look(
 /// What a model costs, where that is said.
 pub fn price(snapshot: &Snapshot, model: &str) -> Option<Arc<Price>> {
     snapshot.directory().prices().find(model).cloned()
+}
+
+/// A limit that applies to requests of a key or an organization at an API, for who looks at it without a request.
+pub struct Placed {
+    /// Where it stands: `api`, `plan`, `organization` or `key`.
+    pub place: &'static str,
+    /// The limit.
+    pub limit: Applied,
+    /// Where it counts; `None` where it counts routes or models apart, or each key.
+    pub counter: Option<CounterId>,
+}
+
+/// The limits that apply at an API, from what is kept: of a key, or of its organization as a whole.
+pub fn limits_at(
+    policy: &Policy,
+    api: &Api,
+    plans: &[Plan],
+    organization: &Organization,
+    key: Option<&Key>,
+) -> Vec<Placed> {
+    let facts = Facts {
+        organization: tag(organization.id.as_str().as_bytes()),
+        key: key.map_or(KeyId::from_bits([0; 16]), |key| key.id),
+        api: api.number,
+        route: "",
+        model: None,
+        priced: None,
+    };
+    let counter = |limit: &Applied| {
+        let apart = |one: &Dimension| matches!(one, Dimension::Route | Dimension::Model);
+        let is_nobodys = limit.is_of_a_key() && key.is_none();
+        let told = !is_nobodys && !limit.limit().per.iter().any(apart);
+        told.then(|| limit.counter(&facts))
+    };
+    let placed = |place: &'static str| {
+        move |limit: Applied| Placed { place, counter: counter(&limit), limit }
+    };
+    let mut all = Vec::new();
+    if let Some(of_api) = policy.limits(api) {
+        all.extend(of_api.own.iter().cloned().map(placed("api")));
+        let plan = api.profile.limits.plan_of(organization.plan.as_ref(), plans);
+        let of_plan = plan.map(|plan| {
+            let name = plan.name.folded();
+            match plans.iter().any(|made| made.name == plan.name) {
+                true => Applied::all(&plan.limits, Place::Plan(&name)),
+                false => of_api.plan(&name).unwrap_or_default().into(),
+            }
+        });
+        all.extend(of_plan.unwrap_or_default().into_iter().map(placed("plan")));
+    }
+    let own = Applied::all(&organization.limits, Place::Organization(&organization.id));
+    all.extend(own.into_iter().map(placed("organization")));
+    if let Some(key) = key {
+        all.extend(Applied::all(&key.limits, Place::Key(key.id)).into_iter().map(placed("key")));
+    }
+    all.retain(|one| one.limit.is_at(api.number));
+    all
 }
 
 type Needs<'n> = SmallVec<[Need<'n>; 6]>;

@@ -36,6 +36,8 @@ pub struct Site {
     pub mailer: Mailer,
     /// How far usage is recorded, where a gateway runs here.
     pub progress: Option<Arc<Progress>>,
+    /// What limits count, where a gateway runs here.
+    pub counting: Option<Counting>,
 }
 
 impl Site {
@@ -50,7 +52,7 @@ impl Site {
         let folder = DataFolder::open(&config.data_dir)
             .await
             .with_context(|| format!("the data folder {}", config.data_dir.display()))?;
-        Ok(Self { config, policy, folder, mailer: Mailer::none(), progress: None })
+        Ok(Self { config, policy, folder, mailer: Mailer::none(), progress: None, counting: None })
     }
 
     /// From now on, mails are sent as configured.
@@ -116,6 +118,7 @@ impl Site {
         )
         .with_mailer(self.mailer.clone())
         .with_usage(self.config.usage.clone(), self.progress.clone())
+        .with_counting(self.counting.clone())
         .with_guard(self.config.webhooks.guard.clone())
     }
 

@@ -10,6 +10,7 @@ pub mod export;
 pub mod import;
 pub mod key_requests;
 pub mod keys;
+mod limit_states;
 pub mod models;
 pub mod once;
 pub mod organizations;
@@ -33,6 +34,7 @@ use keyward_store::{Sealer, Store, StoreError};
 use self::usage::UsageTerms;
 use crate::{
     error::ControlError,
+    keeper::Counting,
     mail::Mailer,
     recorder::{ORDINARY_LOSS, Progress},
     webhooks::Guard,
@@ -49,6 +51,7 @@ pub struct Control {
     usage_terms: UsageTerms,
     progress: Option<Arc<Progress>>,
     guard: Guard,
+    counting: Option<Counting>,
 }
 
 impl Control {
@@ -61,7 +64,17 @@ impl Control {
     ) -> Self {
         let (usage_terms, progress) = (UsageTerms::default(), None);
         let (mailer, guard) = (Mailer::none(), Guard::strict());
-        Self { store, policy, peppers, sealer, mailer, usage_terms, progress, guard }
+        Self {
+            store,
+            policy,
+            peppers,
+            sealer,
+            mailer,
+            usage_terms,
+            progress,
+            guard,
+            counting: None,
+        }
     }
 
     /// The same, with mails about what is done.
@@ -80,6 +93,12 @@ impl Control {
     fn recorded_until(&self, now: Timestamp) -> Timestamp {
         let known = self.progress.as_ref().map(|progress| progress.recorded_until(now));
         known.unwrap_or_else(|| now.minus(ORDINARY_LOSS))
+    }
+
+    /// The same, with what limits count in this process, where a gateway runs in it.
+    #[must_use]
+    pub fn with_counting(self, counting: Option<Counting>) -> Self {
+        Self { counting, ..self }
     }
 
     /// The same, with webhooks where this guard lets them be.

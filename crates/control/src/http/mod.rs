@@ -220,6 +220,8 @@ fn endpoints() -> OpenApiRouter<Management> {
         .routes(routes!(key::bulk::change_keys))
         .routes(routes!(key::show::show_key, key::update::update_key))
         .routes(routes!(key::receipt::show_receipt))
+        .routes(routes!(key::limits::show_key_limits))
+        .routes(routes!(organization::limits::show_organization_limits))
         .routes(routes!(key::disable::disable_key))
         .routes(routes!(key::enable::enable_key))
         .routes(routes!(key::revoke::revoke_key))

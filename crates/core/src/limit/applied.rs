@@ -187,11 +187,16 @@ impl Applied {
         self.width
     }
 
+    /// Whether it counts requests at this API.
+    pub(crate) fn is_at(&self, api: ApiNumber) -> bool {
+        self.limit.only.apis.is_empty() || self.apis.contains(&api)
+    }
+
     /// Whether it counts requests like this.
     pub(crate) fn applies_to(&self, facts: &Facts<'_>) -> bool {
         let names =
             |list: &[String]| list.is_empty() || list.iter().any(|one| **one == *facts.route);
-        (self.limit.only.apis.is_empty() || self.apis.contains(&facts.api))
+        self.is_at(facts.api)
             && names(&self.limit.only.routes)
             && (self.limit.only.models.is_empty()
                 || facts

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, slice};
 
 use http::Method;
 use keyward_api::{
-    BulkAction, BulkItem, BulkKeysInput, BulkView, ErrorCode, ErrorView, KeyView, ReceiptView,
-    RotationView, UpdateKeyInput,
+    BulkAction, BulkItem, BulkKeysInput, BulkView, ErrorCode, ErrorView, KeyView, LimitStateView,
+    Page, ReceiptView, RotationView, UpdateKeyInput,
 };
 use keyward_control::{
     app::keys::{Action, many::MOST_AT_ONCE},
@@ -46,6 +46,16 @@ impl Backend {
             Self::Local(site) => Ok(site.control().key_receipt(&operator(), id).await?),
             Self::Remote(remote) => {
                 Ok(remote.client.get(&format!("/v1/keys/{id}/receipt"), &()).await?)
+            }
+        }
+    }
+
+    /// How the limits stand that hold for a key.
+    pub async fn key_limits(&self, id: KeyId) -> anyhow::Result<Page<LimitStateView>> {
+        match self {
+            Self::Local(site) => Ok(Page::whole(site.control().key_limits(&operator(), id).await?)),
+            Self::Remote(remote) => {
+                Ok(remote.client.get(&format!("/v1/keys/{id}/limits"), &()).await?)
             }
         }
     }

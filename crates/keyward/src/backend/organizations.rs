@@ -1,7 +1,9 @@
 //! Organizations, both ways.
 
 use http::Method;
-use keyward_api::{CreateOrganizationInput, OrganizationView, UpdateOrganizationInput};
+use keyward_api::{
+    CreateOrganizationInput, LimitStateView, OrganizationView, Page, UpdateOrganizationInput,
+};
 use keyward_control::limits;
 use keyward_core::id::OrganizationId;
 use keyward_store::{OrganizationUpdate, Revision};
@@ -10,6 +12,22 @@ use super::Backend;
 use crate::site::operator;
 
 impl Backend {
+    /// How the limits stand that hold for all keys of an organization together.
+    pub async fn organization_limits(
+        &self,
+        id: &OrganizationId,
+    ) -> anyhow::Result<Page<LimitStateView>> {
+        match self {
+            Self::Local(site) => {
+                let limits = site.control().organization_limits(&operator(), id).await?;
+                Ok(Page::whole(limits))
+            }
+            Self::Remote(remote) => {
+                Ok(remote.client.get(&format!("/v1/organizations/{id}/limits"), &()).await?)
+            }
+        }
+    }
+
     /// Makes an organization.
     pub async fn create_organization(
         &self,

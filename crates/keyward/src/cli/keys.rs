@@ -52,6 +52,11 @@ pub(super) enum Keys {
     Enable(key_changes::Many),
     /// Change a key's name, what it may and what is written on it. Its secrets stay
     Update(Box<key_changes::Update>),
+    /// Show how the limits stand that hold for a key
+    Limits {
+        /// The key's id
+        id: KeyId,
+    },
     /// Tell which gateways have applied the last change to a key
     Receipt {
         /// The key's id
@@ -156,6 +161,9 @@ impl Keys {
             Self::Show { id } => output.show(&backend.show_key(id).await?, shown),
             Self::Update(update) => {
                 output.show(&update.run(&backend).await?, |key| facts(&on(key)))
+            }
+            Self::Limits { id } => {
+                output.show(&backend.key_limits(id).await?, |page| limits::states(&page.items))
             }
             Self::Receipt { id } => {
                 output.show(&backend.key_receipt(id).await?, key_changes::receipt)

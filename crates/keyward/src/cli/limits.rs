@@ -4,11 +4,11 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use keyward_api::{AmountView, LimitKindView, LimitView};
+use keyward_api::{AmountView, LimitKindView, LimitStateView, LimitView};
 use keyward_core::limit::{AmountSource, Limit, LimitSource, Unit};
 use serde::Deserialize;
 
-use crate::config::units;
+use crate::{config::units, output::table};
 
 const FORM: &str = "write NAME=AMOUNT [UNIT] and then /WINDOW for a rate (requests=100/60s, tokens=40000 tokens/1m), `at once` \
     (streams=4 at once), `per` hour, day, week, month or year (spend=50.00 cost per month), or nothing for a balance that is used up \
@@ -138,7 +138,23 @@ pub(super) fn told(limits: &[LimitView]) -> String {
     }
 }
 
-fn amount(amount: &AmountView) -> String {
+/// How limits stand, a line each.
+pub(super) fn states(states: &[LimitStateView]) -> String {
+    let told = |amount: &Option<AmountView>| amount.as_ref().map_or("-".to_owned(), amount_text);
+    let row = |state: &LimitStateView| {
+        vec![
+            one(&state.limit),
+            state.place.clone(),
+            told(&state.used),
+            told(&state.left),
+            state.whole_at.clone().unwrap_or_else(|| "-".to_owned()),
+        ]
+    };
+    let heading = ["limit", "stands at", "used", "left", "whole again"];
+    table(&heading, states.iter().map(row).collect(), "No limit holds.")
+}
+
+fn amount_text(amount: &AmountView) -> String {
     match amount {
         AmountView::Count(count) => count.to_string(),
         AmountView::Money(money) => money.clone(),
@@ -147,7 +163,7 @@ fn amount(amount: &AmountView) -> String {
 
 fn one(limit: &LimitView) -> String {
     let unit = limit.unit.map_or(String::new(), |unit| format!(" {}", unit.as_str()));
-    let mut text = format!("{}={}", limit.name, amount(&limit.amount));
+    let mut text = format!("{}={}", limit.name, amount_text(&limit.amount));
     match limit.kind {
         LimitKindView::Rate => {
             text.push_str(&format!("{unit}/{}s", limit.window_seconds.unwrap_or_default()));
@@ -162,7 +178,7 @@ fn one(limit: &LimitView) -> String {
     }
     let mut more = Vec::new();
     if let Some(refill) = &limit.refill {
-        more.push(format!("and {} each {}", amount(&refill.amount), refill.period.as_str()));
+        more.push(format!("and {} each {}", amount_text(&refill.amount), refill.period.as_str()));
     }
     if let Some(zone) = limit.time_zone.as_deref().filter(|zone| *zone != "UTC") {
         more.push(format!("days of {zone}"));

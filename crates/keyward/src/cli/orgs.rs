@@ -22,6 +22,11 @@ pub(super) enum Orgs {
         /// The organization's id
         id: OrganizationId,
     },
+    /// Show how the limits stand that hold for all its keys together
+    Limits {
+        /// The organization's id
+        id: OrganizationId,
+    },
     /// Change an organization's name, the models its keys may ask for, its plan or its limits
     Update(Box<Update>),
     /// Let none of its keys work until it is resumed
@@ -106,6 +111,10 @@ impl Orgs {
                 output.show(&all, |page| listed(&page.items))
             }
             Self::Show { id } => output.show(&backend.show_organization(&id).await?, shown),
+            Self::Limits { id } => {
+                let page = backend.organization_limits(&id).await?;
+                output.show(&page, |page| limits::states(&page.items))
+            }
             Self::Update(update) => {
                 let seen = update.if_revision;
                 let view = backend.update_organization(&update.id, update.update()?, seen).await?;

@@ -56,6 +56,7 @@ impl Running {
             .context("usage cannot be recorded")?;
         site.progress = Some(recorder.progress());
         let counting = Counting::new(Arc::new(clock::now));
+        site.counting = Some(counting.clone());
         let (keeper, _) = Keeper::start(site.folder.store(), counting.clone()).await?;
         let ports = Ports {
             snapshot: propagation.snapshot().clone(),

@@ -6,6 +6,7 @@ pub(super) mod disable;
 pub(super) mod enable;
 pub(super) mod export;
 pub(super) mod import;
+pub(super) mod limits;
 pub(super) mod list;
 pub(super) mod receipt;
 pub(super) mod retire;

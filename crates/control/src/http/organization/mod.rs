@@ -1,6 +1,7 @@
 //! Organizations: the tenants.
 
 pub(super) mod create;
+pub(super) mod limits;
 pub(super) mod list;
 pub(super) mod resume;
 pub(super) mod show;

@@ -98,6 +98,8 @@ pub(super) const OPERATIONS: &[(&str, &str, &str, May)] = &[
     ("GET", "/v1/keys/{key}", "", From(Viewer)),
     ("PATCH", "/v1/keys/{key}", r#"{"tags":["eu"]}"#, From(Administrator)),
     ("GET", "/v1/keys/{key}/receipt", "", From(Viewer)),
+    ("GET", "/v1/keys/{key}/limits", "", From(Viewer)),
+    ("GET", "/v1/organizations/{organization}/limits", "", From(Viewer)),
     ("POST", "/v1/keys/{key}/disable", "", From(Administrator)),
     ("POST", "/v1/keys/{key}/enable", "", From(Administrator)),
     ("POST", "/v1/keys/{key}/rotate", r#"{"overlap_seconds":60}"#, From(Administrator)),
