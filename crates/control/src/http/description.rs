@@ -6,7 +6,7 @@
 
 use utoipa::openapi::{
     OpenApi, PathItem, RefOr, Schema,
-    path::{Operation, ParameterIn},
+    path::{Operation, Parameter, ParameterIn},
 };
 
 /// Of ids that are an organization's own choice.
@@ -64,10 +64,15 @@ fn shape_path(operation: &mut Operation) {
 }
 
 fn leave_out_what_cannot_be(method: &str, operation: &mut Operation) {
-    let mut names_something =
-        operation.parameters.iter().flatten().any(
-            |one| matches!(one, RefOr::T(one) if matches!(one.parameter_in, ParameterIn::Path)),
-        );
+    // In a path, or in a query that asks for what belongs to one of these.
+    let names = |one: &RefOr<Parameter>| match one {
+        RefOr::T(one) => {
+            matches!(one.parameter_in, ParameterIn::Path)
+                || matches!(one.name.as_str(), "organization" | "key")
+        }
+        RefOr::Ref(_) => false,
+    };
+    let mut names_something = operation.parameters.iter().flatten().any(names);
     // What a change names may stand in its body.
     names_something |= method != "GET";
     let responses = &mut operation.responses.responses;
