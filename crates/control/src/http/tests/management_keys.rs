@@ -11,6 +11,7 @@ const FOR_KEY_READERS: &[(&str, &str)] = &[
     ("GET", "/v1/organizations/{organization}/keys"),
     ("GET", "/v1/keys/{key}"),
     ("GET", "/v1/keys/{key}/receipt"),
+    ("GET", "/v1/keys/{key}/limits"),
     ("GET", "/v1/organizations/{organization}/keys/export"),
     // Those of who answers for it.
     ("GET", "/v1/organizations/{organization}/key-requests"),
