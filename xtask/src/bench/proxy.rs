@@ -18,7 +18,7 @@ use super::generator::Generator;
 use super::interrupt::Interrupt;
 use super::namespace;
 use super::neighbours::Watch;
-use super::peers::{Kind, Peer, Setting, prepare_keyward};
+use super::peers::{Kind, Peer, Setting, prepare_keyward, prepare_limited};
 use super::report::{LatencyRun, Report, Run};
 use super::server::{self, Server};
 use crate::workspace;
@@ -100,7 +100,7 @@ fn build_and_become_release(options: &Options) -> Result<()> {
     let root = workspace::root()?;
     let mut build = workspace::cargo(&root);
     build.args(["build", "--release", "--package", "xtask"]);
-    if options.kinds().contains(&Kind::Keyward) {
+    if options.kinds().iter().any(|kind| kind.is_keyward()) {
         build.args(["--package", "keyward"]);
     }
     workspace::run(&mut build)?;
@@ -128,10 +128,12 @@ impl<'a> Bench<'a> {
     fn start(options: &'a Options, interrupt: &'a Interrupt) -> Result<Self> {
         let (upstream, upstream_address) = start_upstream()?;
         let kinds = options.kinds();
-        let mut prepared = None;
-        if kinds.contains(&Kind::Keyward) {
+        let (mut prepared, mut limited) = (None, None);
+        if kinds.iter().any(|kind| kind.is_keyward()) {
             let binary = std::env::current_exe()?.with_file_name("keyward");
-            prepared = Some(prepare_keyward(&binary, upstream_address, KEYS)?);
+            let made = prepare_keyward(&binary, upstream_address, KEYS)?;
+            limited = Some(prepare_limited(&made, upstream_address)?);
+            prepared = Some(made);
         }
         // The same keys for all, so that the requests are the same bytes; without Keyward, keys of
         // a like shape.
@@ -142,7 +144,11 @@ impl<'a> Bench<'a> {
         let mut peers = Vec::new();
         for kind in kinds {
             interrupt.check()?;
-            let own = if kind == Kind::Keyward { prepared.take() } else { None };
+            let own = match kind {
+                Kind::Keyward => prepared.take(),
+                Kind::KeywardLimits => limited.take(),
+                _ => None,
+            };
             peers.push(Peer::start(kind, &setting, own)?);
         }
         Ok(Self { options, interrupt, requests, peers, upstream })

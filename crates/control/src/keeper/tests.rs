@@ -1,3 +1,5 @@
+//! What the keeper promises: what was counted is there after a stop, and after a kill but for the last second.
+
 use keyward_core::limit::{
     Limit,
     applied::{Applied, CounterId, Place},

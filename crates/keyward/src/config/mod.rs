@@ -49,8 +49,6 @@ pub const FILE: &str = "keyward.toml";
 pub const DATA_DIR: &str = "keyward-data";
 /// What is younger is fresh: a few looks at the store may fail.
 const SHORTEST_STALENESS: Duration = Duration::from_secs(10);
-/// What prices are in, unless another currency is named.
-pub const CURRENCY: &str = "USD";
 /// The word for "none of it" where a setting may be switched off.
 const OFF: &str = "off";
 /// The profile of an API that names none, and the words for requests that reach no API.
@@ -105,8 +103,6 @@ pub struct Config {
     pub profiles: Profiles,
     /// What is protected.
     pub apis: Vec<Api>,
-    /// What prices and budgets are in, by its code (ISO 4217). It is told of, and nothing is converted.
-    pub currency: String,
     /// Where it is forwarded to.
     pub upstreams: Vec<ConfiguredUpstream>,
     /// Keyward's own, which nobody configures.
@@ -184,7 +180,6 @@ impl Config {
             webhooks,
             profiles,
             apis,
-            currency: currency(&reader, source.currency.as_ref())?,
             upstreams,
             management_api: management::api()?,
             fallback,
@@ -250,19 +245,6 @@ impl Config {
     /// The policy, for looking at it.
     pub fn policy_without_credentials(&self) -> Result<Policy, keyward_core::policy::PolicyError> {
         self.plan_without_credentials().policy(&keyward_control::plan::Credentials::new())
-    }
-}
-
-fn currency(reader: &Reader, named: Option<&Spanned<String>>) -> Result<String, ProfileError> {
-    let Some(named) = named else { return Ok(CURRENCY.to_owned()) };
-    let text = named.get_ref();
-    match text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase()) {
-        true => Ok(text.clone()),
-        false => Err(reader.wrong(
-            named,
-            format!("`{text}` is no currency's code"),
-            "write three capital letters, like \"USD\" or \"EUR\"",
-        )),
     }
 }
 

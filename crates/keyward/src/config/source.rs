@@ -14,7 +14,6 @@ pub(super) struct Source {
     pub(super) data_dir: Option<Spanned<String>>,
     pub(super) profiles_dir: Option<Spanned<String>>,
     pub(super) stale_after: Option<Spanned<String>>,
-    pub(super) currency: Option<Spanned<String>>,
     pub(super) listeners: Option<Vec<Spanned<ListenerSource>>>,
     #[serde(default)]
     pub(super) gateway: GatewaySource,

@@ -56,7 +56,7 @@ fn every_mistake_says_where_it_is_and_what_would_be_right() {
     let cases = [
         (
             "data_dirr = \"x\"",
-            "keyward.toml:1: unknown field `data_dirr`, expected one of `data_dir`, `profiles_dir`, `stale_after`, `currency`, `listeners`, `gateway`, `management`, `mail`, `usage`, `webhooks`, `upstreams`, `apis`; correct this line",
+            "keyward.toml:1: unknown field `data_dirr`, expected one of `data_dir`, `profiles_dir`, `stale_after`, `listeners`, `gateway`, `management`, `mail`, `usage`, `webhooks`, `upstreams`, `apis`; correct this line",
         ),
         (
             "[[upstreams]]\nname = \"m\"\nurl = \"http://127.0.0.1:9\"\n[[apis]]\nname = \"a\"\nprofile = \"generic\"\nhttps = \"optional\"\nlimits = [{ name = \"a\", kind = \"rate\", amount = 1 }]",
@@ -125,10 +125,6 @@ fn every_mistake_says_where_it_is_and_what_would_be_right() {
         (
             "[management]\naddress = \"here\"",
             "keyward.toml:2: `here` is no IP address with a port; write one like 127.0.0.1:8081, or \"off\"",
-        ),
-        (
-            "currency = \"dollars\"",
-            "keyward.toml:1: `dollars` is no currency's code; write three capital letters, like \"USD\" or \"EUR\"",
         ),
         ("data_dir = \"\"", "keyward.toml:1: `data_dir` is empty; name a folder"),
         (
@@ -573,7 +569,6 @@ fn the_example_says_the_defaults() {
     assert_eq!(config.gateway.workers, default.gateway.workers);
     assert_eq!(config.gateway.listeners, default.gateway.listeners);
     assert_eq!(config.data_dir, default.data_dir);
-    assert_eq!(config.currency, default.currency);
     assert!(config.mail.is_none() && default.mail.is_none());
     assert_eq!(config.usage, default.usage);
     assert_eq!(config.plan_without_credentials().stale_after, None);

@@ -15,6 +15,7 @@ mod backup;
 mod demo;
 mod imported;
 mod lifecycle;
+mod limits;
 mod mail;
 mod management;
 mod openid;

@@ -1,6 +1,7 @@
 //! Keyward as its users run it: the release binary, a configuration file, an organization and keys
 //! made with its own command line, and everything that is on by default left on.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -13,19 +14,56 @@ use crate::bench::cpu::PROXY_CORE;
 use crate::bench::server::{Server, folder, free_address, write};
 use crate::workspace;
 
-/// Makes a Keyward ready to start, with `count` keys. All that the bench knows of Keyward's
-/// configuration and command line stands here and in [`start`].
-pub(in crate::bench) fn prepare_keyward(
-    binary: &Path,
-    upstream: SocketAddr,
-    count: usize,
-) -> Result<Prepared> {
-    let folder = folder()?;
-    let address = free_address()?;
-    let data = folder.path().join("data");
-    let text = format!(
+/// What the API of the bench is besides what [`configuration`] says of every one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum With {
+    Nothing,
+    /// Four limits that all have room, two of them on tokens, which are read from the answers.
+    Limits,
+}
+
+impl With {
+    fn profile(self) -> &'static str {
+        match self {
+            Self::Nothing => "default",
+            Self::Limits => "metered",
+        }
+    }
+
+    fn of_api(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::Limits => {
+                r#"limits = [
+    { name = "requests", kind = "rate", amount = 4000000000, window_seconds = 60, per = ["key"] },
+    { name = "tokens", kind = "rate", unit = "tokens", amount = 4000000000, window_seconds = 60, per = ["organization"] },
+    { name = "month", kind = "quota", unit = "tokens", amount = 9000000000000000, period = "month", per = ["organization"] },
+    { name = "at-once", kind = "concurrency", amount = 100000, per = ["key"] },
+]"#
+            }
+        }
+    }
+
+    fn of_route(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::Limits => r#"metered = "told""#,
+        }
+    }
+}
+
+/// The bench's upstream tells what it used in the usual place.
+const PROFILE: &str = r#"
+[metering]
+response = [{ input = "/usage/input_tokens", output = "/usage/output_tokens" }]
+"#;
+
+fn configuration(folder: &Path, address: SocketAddr, upstream: SocketAddr, with: With) -> String {
+    let (data, profiles) = (folder.join("data"), folder.join("profiles"));
+    format!(
         r#"
 data_dir = "{data}"
+profiles_dir = "{profiles}"
 
 [[listeners]]
 address = "{address}"
@@ -39,23 +77,49 @@ url = "http://{upstream}"
 
 [[apis]]
 name = "bench"
-profile = "default"
+profile = "{profile}"
 hosts = ["*"]
 prefixes = ["/"]
 upstream = "main"
 https = "optional"
+{of_api}
 
 [[apis.routes]]
 methods = ["GET", "POST"]
 path = "/{{rest...}}"
 permission = "read"
+{of_route}
 "#,
-        data = data.display()
-    );
+        data = data.display(),
+        profiles = profiles.display(),
+        profile = with.profile(),
+        of_api = with.of_api(),
+        of_route = with.of_route(),
+    )
+}
+
+/// A folder with a configuration, for an address of its own.
+fn configured(binary: &Path, upstream: SocketAddr, with: With) -> Result<Prepared> {
+    let folder = folder()?;
+    let address = free_address()?;
+    fs::create_dir(folder.path().join("profiles"))?;
+    fs::write(folder.path().join("profiles/metered.toml"), PROFILE)?;
+    let text = configuration(folder.path(), address, upstream, with);
     let configuration = write(&folder, "keyward.toml", &text)?;
+    Ok(Prepared { binary: binary.into(), folder, configuration, address, keys: vec![] })
+}
+
+/// Makes a Keyward ready to start, with `count` keys. All that the bench knows of Keyward's
+/// configuration and command line stands here and in [`start`].
+pub(in crate::bench) fn prepare_keyward(
+    binary: &Path,
+    upstream: SocketAddr,
+    count: usize,
+) -> Result<Prepared> {
+    let mut prepared = configured(binary, upstream, With::Nothing)?;
     let keyward = |arguments: &str| {
         let mut command = Command::new(binary);
-        command.arg("--config").arg(&configuration).arg("--json");
+        command.arg("--config").arg(&prepared.configuration).arg("--json");
         output(command.args(arguments.split_whitespace()))
     };
     keyward("orgs create --id bench")?;
@@ -66,17 +130,35 @@ permission = "read"
     if keys.len() != count {
         bail!("keyward was asked for {count} keys and made {}", keys.len());
     }
-    Ok(Prepared { binary: binary.into(), folder, configuration, address, keys })
+    prepared.keys = keys;
+    Ok(prepared)
 }
 
-pub(super) fn start(prepared: Option<Prepared>) -> Result<Peer> {
+/// Another one that knows the same keys, with four limits and metering.
+pub(in crate::bench) fn prepare_limited(
+    prepared: &Prepared,
+    upstream: SocketAddr,
+) -> Result<Prepared> {
+    let limited = configured(&prepared.binary, upstream, With::Limits)?;
+    let (from, to) = (prepared.folder.path().join("data"), limited.folder.path().join("data"));
+    fs::create_dir(&to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(limited)
+}
+
+pub(super) fn start(kind: Kind, prepared: Option<Prepared>) -> Result<Peer> {
     let Some(Prepared { binary, folder, configuration, address, .. }) = prepared else {
         bail!("Keyward was not prepared");
     };
     let mut command = Command::new(&*binary);
     command.arg("--config").arg(configuration).arg("serve");
-    let server = Server::start(Kind::Keyward.name(), folder, &mut command, PROXY_CORE, address)?;
-    Ok(Peer { kind: Kind::Keyward, address, server })
+    let server = Server::start(kind.name(), folder, &mut command, PROXY_CORE, address)?;
+    Ok(Peer { kind, address, server })
 }
 
 fn output(command: &mut Command) -> Result<String> {

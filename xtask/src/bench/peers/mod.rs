@@ -15,13 +15,15 @@ use serde::Serialize;
 
 use super::server::Server;
 
-pub(super) use keyward::prepare_keyward;
+pub(super) use keyward::{prepare_keyward, prepare_limited};
 
 /// In the order in which they are measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
     Keyward,
+    /// With four limits that all have room, and metering
+    KeywardLimits,
     /// `proxy_pass` and nothing else: what the others are compared to
     Nginx,
     /// With a key map and a limit per key
@@ -31,9 +33,15 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// Whether it is one of ours.
+    pub(super) fn is_keyward(self) -> bool {
+        matches!(self, Self::Keyward | Self::KeywardLimits)
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Keyward => "Keyward",
+            Self::KeywardLimits => "Keyward, four limits and metering",
             Self::Nginx => "nginx, plain",
             Self::NginxKeys => "nginx, key map and limit_req",
             Self::Haproxy => "HAProxy, map and stick table",
@@ -66,7 +74,7 @@ impl Peer {
         prepared: Option<Prepared>,
     ) -> Result<Self> {
         match kind {
-            Kind::Keyward => keyward::start(prepared),
+            Kind::Keyward | Kind::KeywardLimits => keyward::start(kind, prepared),
             Kind::Nginx => nginx::start(kind, setting, nginx::Keys::Ignored),
             Kind::NginxKeys => nginx::start(kind, setting, nginx::Keys::Checked),
             Kind::Haproxy => haproxy::start(setting),

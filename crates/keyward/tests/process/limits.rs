@@ -1,0 +1,76 @@
+//! What limits have counted outlives a stop whole, and a kill -9 up to what was counted in the last seconds.
+
+use std::time::{Duration, Instant};
+
+use keyward_testkit::{Cli, Keyward, Serve, Upstream};
+
+use crate::{KEYWARD, accepted, api, bearer, connect, make_organization};
+
+/// Of how long a time a kill may lose what was counted: [`keyward_control::keeper::SAVED_EVERY`], the time that saving takes, and more
+/// for a machine whose disk others keep busy: a durable write has been seen to take four seconds there.
+const LOSS: Duration = Duration::from_secs(6);
+const LOAD: Duration = Duration::from_secs(9);
+
+fn key(cli: &Cli, limits: &str) -> (String, String) {
+    let key = "--api main --organization acme --name limited --permission read";
+    cli.create_key(&format!("{key} {limits}"))
+}
+
+/// What is used of the first limit on a key.
+fn used(cli: &Cli, key: &str) -> u64 {
+    let states = cli.json(&format!("keys limits {key}"));
+    states["items"][0]["used"].as_u64().unwrap()
+}
+
+fn get(keyward: &Keyward, secret: &str) -> u16 {
+    let bearer = bearer(secret);
+    connect(keyward).get("/read/x", &[("Authorization", &bearer)]).unwrap().status()
+}
+
+#[test]
+fn a_stop_loses_nothing_and_neither_do_windows() {
+    let upstream = Upstream::json("{}");
+    let keyward = Serve::new(KEYWARD).api(api(upstream.address())).start();
+    make_organization(&keyward.cli);
+    let (id, secret) = key(&keyward.cli, "--limit requests=3/1h");
+    accepted(&keyward, &secret);
+    assert_eq!(get(&keyward, &secret), 200);
+    let (_, stopped) = keyward.terminate();
+    assert_eq!(used(&stopped.cli, &id), 2);
+    let keyward = stopped.start();
+    assert_eq!([get(&keyward, &secret), get(&keyward, &secret)], [200, 429]);
+}
+
+#[test]
+fn a_kill_9_loses_only_what_was_counted_in_the_last_seconds() {
+    let upstream = Upstream::json("{}");
+    let keyward = Serve::new(KEYWARD).api(api(upstream.address())).start();
+    make_organization(&keyward.cli);
+    let file = keyward.data().join("limits.toml");
+    let quota = r#"[[limits]]
+        name = "year"
+        kind = "quota"
+        amount = 1000000
+        period = "year""#;
+    std::fs::write(&file, quota).unwrap();
+    let (id, secret) = key(&keyward.cli, &format!("--limits-file {}", file.display()));
+    accepted(&keyward, &secret);
+    let (mut connection, bearer) = (connect(&keyward), bearer(&secret));
+    // Somewhere within a second, so that it is another moment between two savings each time.
+    let length = LOAD + Duration::from_millis(u64::from(std::process::id()) % 1000);
+    let (began, mut answered) = (Instant::now(), vec![Instant::now()]);
+    while began.elapsed() < length {
+        let answer = connection.get("/read/x", &[("Authorization", &bearer)]).unwrap();
+        assert_eq!(answer.status(), 200);
+        answered.push(Instant::now());
+    }
+    let stopped = keyward.kill();
+    let (used, all) = (used(&stopped.cli, &id), answered.len() as u64);
+    let safe = answered.iter().filter(|at| **at + LOSS < began + length).count() as u64;
+    println!("{used} of {all} requests are counted after the kill, {safe} had to be");
+    assert!((safe..=all).contains(&used), "{used} are counted, {safe} to {all} are right");
+    let keyward = stopped.start();
+    accepted(&keyward, &secret);
+    let (_, stopped) = keyward.terminate();
+    assert!(self::used(&stopped.cli, &id) > used, "it goes on where it stood");
+}
