@@ -66,7 +66,28 @@ impl<'a> Whose<'a> {
     }
 }
 
+/// [`Whose`], for what lasts longer than the decision.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    key: KeyId,
+    organization: OrganizationSlot,
+    restrictions: Option<Arc<Restrictions>>,
+}
+
+impl Owner {
+    /// Whose request it is.
+    pub fn whose(&self) -> Whose<'_> {
+        Whose::new(self.key, self.organization, self.restrictions.as_deref())
+    }
+}
+
 impl Permit {
+    /// Whose request was let pass, to be kept.
+    pub fn owner(&self) -> Owner {
+        let restrictions = self.restrictions.clone();
+        Owner { key: self.key(), organization: self.organization(), restrictions }
+    }
+
     /// Whose request was let pass.
     pub fn whose(&self) -> Whose<'_> {
         Whose::new(self.key(), self.organization(), self.restrictions.as_deref())
@@ -123,6 +144,39 @@ pub fn reserve(
             denial.known_organization = Some(asking.caller.organization);
             denial
         })
+    })
+    .unwrap_or_else(|| Err(gone()))
+}
+
+/// Whether a limit that applies ends streams that would pass it.
+pub fn cuts_streams(snapshot: &Snapshot, asking: &Asking<'_>) -> bool {
+    with_needs(snapshot, asking, |needs, _| needs.iter().any(|need| need.limit.limit().cut_streams))
+        .unwrap_or_default()
+}
+
+/// Sets aside that a stream under way writes so many tokens more, in the limits that would end it otherwise.
+pub fn extend(
+    snapshot: &Snapshot,
+    counters: &Counters,
+    asking: &Asking<'_>,
+    more: u64,
+    now: Moment,
+) -> Result<Reservation, Box<Denial>> {
+    with_needs(snapshot, asking, |mut needs, organization| {
+        needs.retain(|need| need.limit.limit().cut_streams);
+        for need in &mut needs {
+            need.amount = match need.limit.limit().unit {
+                Unit::Requests | Unit::InputTokens => 0,
+                Unit::Tokens | Unit::OutputTokens => more,
+                Unit::Cost => asking
+                    .model
+                    .and_then(|model| organization.prices.find(model))
+                    .map_or(0, |price| price.more_at_most(more).billionths()),
+            };
+        }
+        needs.retain(|need| need.amount > 0);
+        let (reservation, standings) = counters.reserve(&needs, now);
+        reservation.ok_or_else(|| refusal(&needs, &standings))
     })
     .unwrap_or_else(|| Err(gone()))
 }

@@ -300,8 +300,23 @@ impl Answer {
         if let (Some(Ok(frame)), Some(ticket)) = (&frame, &mut self.ticket) {
             let bytes = frame.data_ref().map_or(0, Bytes::len);
             ticket.sums.bytes_out += u64::try_from(bytes).unwrap_or_default();
+            if ticket.stretch.is_some()
+                && let Source::Upstream(_) = self.source
+                && let Some(ending) = ticket.ending()
+            {
+                self.end_with(ending);
+            }
         }
         Poll::Ready(frame)
+    }
+
+    /// What the upstream goes on to say is not waited for: this is the end.
+    fn end_with(&mut self, ending: Bytes) {
+        let source = std::mem::replace(&mut self.source, Source::Own(Some(ending)));
+        if let (Source::Upstream(call), Some(ticket)) = (source, &mut self.ticket) {
+            ticket.stretch = None;
+            ticket.worker().keep_watch(call.finish());
+        }
     }
 
     /// Lets the rest of the request go on while nobody takes the answer.

@@ -37,6 +37,7 @@ use crate::{
     request::RequestHead,
     settings::Compiled,
     slow::{Checked, Full},
+    stretch::{Stretch, Words},
     wire::client::WireFault,
     worker::{Held, Worker},
 };
@@ -180,7 +181,7 @@ impl<'w> Exchange<'w> {
         };
         let asking = Asking { model: permit.model(), ..asking };
         self.meter(route, &asking, &mut upload, ticket);
-        if let Err(denial) = self.reserve(&asking, ticket) {
+        if let Err(denial) = self.reserve(&permit, &asking, ticket) {
             *body = upload.into_stream();
             return Err(denial);
         }
@@ -307,7 +308,12 @@ impl<'w> Exchange<'w> {
     }
 
     /// Every limit that applies must have room.
-    fn reserve(&self, asking: &Asking<'_>, ticket: &mut Ticket) -> Result<(), Box<Denial>> {
+    fn reserve(
+        &self,
+        permit: &Permit,
+        asking: &Asking<'_>,
+        ticket: &mut Ticket,
+    ) -> Result<(), Box<Denial>> {
         let (now, wall) = (ticket.moment(), ticket.began());
         let mut lines = Vec::new();
         let meter = ticket.meter.as_ref();
@@ -328,6 +334,17 @@ impl<'w> Exchange<'w> {
         );
         ticket.limits = lines;
         ticket.reserved(reservation?);
+        if ticket.meter.as_ref().is_some_and(|meter| meter.estimate().streams)
+            && reserve::cuts_streams(self.snapshot, asking)
+        {
+            let allowed = ticket.meter.as_ref().map_or(0, |meter| meter.estimate().written);
+            let words = Words {
+                request_id: self.request_id_text().into(),
+                method: self.head.method.as_str().into(),
+                path: self.head.path().into(),
+            };
+            ticket.stretch = Some(Box::new(Stretch::new(permit.owner(), asking, allowed, words)));
+        }
         Ok(())
     }
 

@@ -67,7 +67,8 @@ pub(crate) async fn forward(
         // On the heap: few requests connect, and a handshake's room would be carried by every one of them.
         None => Box::pin(connect(&way, upstream)).await?,
     };
-    let uncoded = ticket.meter.as_ref().is_some_and(|meter| meter.filters());
+    let filters = ticket.meter.as_ref().is_some_and(|meter| meter.filters());
+    let uncoded = filters || ticket.stretch.is_some();
     let request = toward(&way, upstream, &permit, upload, upgrade, uncoded)?;
     let mut call = Call::new(lease, request, way.worker.spare_watch());
     let sent = &ticket.upload.sent;

@@ -26,6 +26,7 @@ mod request;
 mod settings;
 mod slow;
 mod socket;
+mod stretch;
 mod tls;
 mod tunnel;
 mod upstream;

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use hashbrown::HashMap;
 use keyward_core::{
     directory::OrganizationSlot,
@@ -31,7 +32,7 @@ use keyward_core::{
 use self::names::{Label, Model, Names, Owner};
 use crate::{
     body::UploadState, clock, connection::InFlight, meter::Meter, request::RequestHead,
-    worker::Worker,
+    stretch::Stretch, worker::Worker,
 };
 
 /// The client left before there was an answer; nobody is ever sent this status.
@@ -217,6 +218,8 @@ pub(crate) struct Ticket {
     pub(crate) sums: UsageSums,
     /// What is set aside of its limits.
     reservation: Reservation,
+    /// Ends its stream where it would pass a limit.
+    pub(crate) stretch: Option<Box<Stretch>>,
     /// Header lines that tell of its limits.
     pub(crate) limits: Vec<u8>,
     /// Reads what it uses, where that is known of its route.
@@ -246,6 +249,7 @@ impl Ticket {
             outcome: Outcome { status: CLIENT_LEFT, reason: None },
             sums: UsageSums { requests: 1, ..UsageSums::default() },
             reservation: Reservation::default(),
+            stretch: None,
             limits: Vec::new(),
             meter: None,
             price: None,
@@ -324,6 +328,20 @@ impl Ticket {
     /// Its limits have room for it: what it used of them is settled at its end.
     pub(crate) fn reserved(&mut self, reservation: Reservation) {
         self.reservation = reservation;
+    }
+
+    /// The event that ends its stream here, where it has written more than its limits have room for.
+    pub(crate) fn ending(&mut self) -> Option<Bytes> {
+        let (stretch, meter) = (self.stretch.as_mut()?, self.meter.as_ref()?);
+        let now = self.worker.moment(clock::now(), Instant::now());
+        match stretch.reach(&self.worker, meter.written(), now) {
+            Ok(None) => None,
+            Ok(Some(more)) => {
+                self.reservation.join(more);
+                None
+            }
+            Err(refusal) => meter.ending(&refusal),
+        }
     }
 
     fn settle(&mut self, now: Timestamp, latency: Duration) {

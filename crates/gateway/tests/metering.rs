@@ -11,7 +11,7 @@ use keyward_core::usage::{Tokens, UsageSums};
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 
 use crate::world::{
-    World, http2,
+    Minted, World, http2,
     message::{Message, answer, find},
     soon,
     upstream::Upstream,
@@ -407,4 +407,52 @@ async fn however_a_stream_is_cut_its_events_pass_and_its_usage_counts() {
     }
     drop(client);
     assert_eq!(metered(world).await, (tokens(200, 0, output), 0));
+}
+
+/// A key of the metered API with a limit on tokens written.
+fn limited(world: &World, amount: u64, more: &str) -> Minted {
+    let limit = format!(
+        r#"{{"name":"written","kind":"quota","unit":"output_tokens","amount":{amount},"period":"year"{more}}}"#
+    );
+    world.mint("metered", |key| {
+        key.permissions = vec!["write".to_owned()];
+        key.limits = vec![serde_json::from_str(&limit).unwrap()];
+    })
+}
+
+fn stream_for(world: &World, key: &Minted) -> String {
+    post(world, "/v1/chat", "", STREAM).replace(world.key("metered"), &key.plaintext)
+}
+
+#[tokio::test]
+async fn a_stream_that_would_pass_a_limit_is_ended_with_an_event_where_the_limit_says_so() {
+    // Many more tokens than the 50 that a request which says nothing is taken to write.
+    let events: String = (0..400).map(|_| piece("word")).collect();
+    let body = format!("{}{}", events, event(&usage(10, 0, 400)));
+    let upstream = Upstream::answering(move |_| {
+        let head = format!("HTTP/1.1 200 OK\r\n{EVENTS}transfer-encoding: chunked\r\n\r\n");
+        let chunks: String = body.split_inclusive("\n\n").map(chunk).collect();
+        format!("{head}{chunks}0\r\n\r\n").into_bytes()
+    })
+    .await;
+    let world = World::start(&upstream).await;
+    for (amount, more, ends) in [
+        (200, r#","cut_streams":true"#, true),
+        (200, "", false),
+        (5000, r#","cut_streams":true"#, false),
+    ] {
+        let key = limited(&world, amount, more);
+        let came = soon(world.client().await.ask(stream_for(&world, &key))).await;
+        let (text, is_cut) = (came.text(), came.text().contains("quota_exhausted"));
+        assert_eq!((came.status(), is_cut), (200, ends), "{amount} {more}");
+        let pieces = u64::try_from(text.matches("word").count()).unwrap();
+        if ends {
+            assert!(text.ends_with("}\n\n"), "{text}");
+            assert_eq!(pieces, 201, "it is ended by the piece for which there is no room");
+        } else {
+            assert_eq!(pieces, 400);
+        }
+        let next = soon(world.client().await.ask(stream_for(&world, &key))).await;
+        assert_eq!(next.status(), if amount == 5000 { 200 } else { 429 }, "{amount} {more}");
+    }
 }

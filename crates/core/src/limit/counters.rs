@@ -122,6 +122,21 @@ enum HeldIn {
 pub struct Reservation(SmallVec<[Held; 4]>);
 
 impl Reservation {
+    /// Takes what was set aside for the same request later.
+    pub fn join(&mut self, later: Self) {
+        self.0.extend(later.0);
+    }
+
+    /// What of `used` one of its parts stands for: parts of one counter are used up in their order, and the last has the rest.
+    fn part(&self, at: usize, used: u64) -> u64 {
+        let Some(own) = self.0.get(at) else { return 0 };
+        let same = |held: &&Held| held.counter == own.counter;
+        let before: u64 = self.0.iter().take(at).filter(same).map(|held| held.amount).sum();
+        let left = used.saturating_sub(before);
+        let is_last = !self.0.iter().skip(at + 1).any(|held| held.counter == own.counter);
+        if is_last { left } else { left.min(own.amount) }
+    }
+
     /// Whether nothing is set aside.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -269,15 +284,19 @@ impl Counters {
 
     /// Ends a reservation: what was used stays counted, the rest is given back. What was used beyond it is counted too, even where there is
     /// no room: it has been used.
+    #[expect(clippy::needless_pass_by_value, reason = "it is settled once")]
     pub fn settle(&self, reservation: Reservation, used: impl Fn(Unit) -> u64, now: Moment) {
-        for held in reservation.0 {
-            let used = if held.unit == Unit::Requests { held.amount } else { used(held.unit) };
+        for (at, held) in reservation.0.iter().enumerate() {
+            let used = match held.unit {
+                Unit::Requests => held.amount,
+                unit => reservation.part(at, used(unit)),
+            };
             if used == held.amount && !matches!(held.place, HeldIn::Progress) {
                 continue;
             }
             if let Some(mut shard) = self.lock(shard_of(held.counter)) {
-                shard.settle(&held, used);
-                shard.exceed(&held, used, now);
+                shard.settle(held, used);
+                shard.exceed(held, used, now);
             }
         }
     }

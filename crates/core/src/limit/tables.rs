@@ -93,6 +93,12 @@ impl Price {
             .fold(self.request, |sum, (price, count)| sum.plus(price.per_million(count)))
     }
 
+    /// The most that it can cost to write so many tokens more.
+    pub fn more_at_most(&self, output: u64) -> Money {
+        let dearest = self.reasoning.map_or(self.output, |reasoning| reasoning.max(self.output));
+        dearest.per_million(output)
+    }
+
     /// The most that a request can cost that uses so much at most, whatever part of it is cached or reasoning.
     pub fn at_most(&self, input: u64, output: u64) -> Money {
         let dearest = |usual: Money, others: [Option<Money>; 2]| {

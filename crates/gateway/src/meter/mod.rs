@@ -180,7 +180,6 @@ impl Meter {
     }
 
     /// How many tokens were written so far.
-    #[expect(dead_code, reason = "by which a stream that passes its budget is ended")]
     pub(crate) fn written(&self) -> u64 {
         match &self.answer {
             Answer::Plain(reader) => reader.written(),
@@ -192,7 +191,6 @@ impl Meter {
 
     /// The event that ends the answer here, around the body of a refusal; `None` where it cannot: the answer is no stream, it is coded,
     /// or an event of it is under way, so that the next piece has to be waited for.
-    #[expect(dead_code, reason = "by which a stream that passes its budget is ended")]
     pub(crate) fn ending(&self, refusal: &str) -> Option<Bytes> {
         match &self.answer {
             Answer::Plain(reader) if reader.is_between_events() => {
