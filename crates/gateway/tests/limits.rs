@@ -199,3 +199,97 @@ async fn who_is_known_is_told_of_limits_in_every_answer_and_who_is_not_in_none()
     let theirs = ask(&world, &unlimited.plaintext).await;
     assert_eq!(theirs.head.all("x-remaining"), ["7"], "without limits of ours the upstream's pass");
 }
+
+/// A call of a model, at the API whose answers tell what they used.
+fn call(plaintext: &str, body: &str) -> String {
+    format!(
+        "POST /v1/chat HTTP/1.1\r\nHost: metered.test\r\nAuthorization: Bearer {plaintext}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// A key of that API, with limits of its own.
+fn mint_metered(world: &World, all: &[&str]) -> Minted {
+    world.mint("metered", |key| {
+        key.permissions = vec!["write".to_owned()];
+        key.limits = limits(all);
+    })
+}
+
+const USED: &str = r#"{"usage":{"in":30,"cached":20,"out":7},"choices":[]}"#;
+const JSON: &str = "content-type: application/json\r\n";
+
+#[tokio::test]
+async fn a_budget_is_never_passed_by_one_unit_and_what_was_not_used_of_an_estimate_is_there_again()
+{
+    let upstream = Upstream::answering(|_| answer("200 OK", JSON, USED)).await;
+    let world = World::with(upstream.address, |setup| setup.workers = 2).await;
+    // 10 × 2 + 20 × 1 + 7 × 10 = 110 millionths a call.
+    world.price(&[r#"{"model":"m","input":"2","cached":"1","output":"10"}"#]);
+    let budget = r#"{"name":"spend","kind":"budget","amount":"0.01"}"#;
+    let key = mint_metered(&world, &[budget]);
+    let body = r#"{"model":"m","max":40}"#;
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let (address, request) = (world.address, call(&key.plaintext, body));
+        asking.spawn(async move {
+            let mut client = Client::connect(address).await;
+            let mut passed = 0;
+            for _ in 0..20 {
+                passed += u64::from(client.ask(&request).await.status() == 200);
+            }
+            passed
+        });
+    }
+    let passed: u64 = asking.join_all().await.into_iter().sum();
+    // Set aside are 22 × 2 + 40 × 10 = 444 millionths and a little.
+    assert!(passed * 110 <= 10_000 && passed * 110 > 10_000 - 10 * 445, "{passed}");
+    let mut alone = 0;
+    while world.client().await.ask(call(&key.plaintext, body)).await.status() == 200 {
+        alone += 1;
+        assert!((passed + alone) * 110 <= 10_000, "{passed} and {alone}");
+    }
+    let left = 10_000 - (passed + alone) * 110;
+    assert!(left < 445, "{left} millionths were left, and one more fits in");
+    let refused = world.client().await.ask(call(&key.plaintext, body)).await;
+    assert!(refused.text().contains("budget_exhausted"), "{}", refused.text());
+    assert_eq!(header(&refused, "retry-after"), None, "waiting does not help");
+}
+
+#[tokio::test]
+async fn where_money_is_limited_a_model_without_a_price_is_refused_and_what_calls_none_is_not() {
+    let upstream = Upstream::answering(|_| answer("200 OK", JSON, USED)).await;
+    let world = World::start(&upstream).await;
+    let budget = r#"{"name":"spend","kind":"budget","amount":"1"}"#;
+    let key = mint_metered(&world, &[budget]);
+    let unpriced = world.client().await.ask(call(&key.plaintext, r#"{"model":"m"}"#)).await;
+    assert_eq!(unpriced.status(), 403, "{}", unpriced.text());
+    assert!(unpriced.text().contains("unpriced_model"), "{}", unpriced.text());
+    let list = get(&key.plaintext).replace("limited.test", "metered.test");
+    let listed = world.client().await.ask(list).await;
+    assert_eq!(listed.status(), 200, "{}", listed.text());
+    world.price(&[r#"{"model":"m*","input":"1"}"#]);
+    let priced = world.client().await.ask(call(&key.plaintext, r#"{"model":"m"}"#)).await;
+    assert_eq!(priced.status(), 200, "a price holds at once");
+}
+
+#[tokio::test]
+async fn tokens_are_set_aside_from_above_and_settled_by_what_the_answer_tells() {
+    let upstream = Upstream::answering(|_| answer("200 OK", JSON, USED)).await;
+    let world = World::start(&upstream).await;
+    let tokens =
+        r#"{"name":"tokens","kind":"rate","unit":"tokens","amount":100,"window_seconds":60}"#;
+    let key = mint_metered(&world, &[tokens]);
+    let body = r#"{"model":"m","max":40}"#;
+    let first = world.client().await.ask(call(&key.plaintext, body)).await;
+    let told = header(&first, "ratelimit").unwrap();
+    assert!(told.starts_with("\"tokens\";r=38;"), "22 bytes and 40 are set aside: {told}");
+    // 37 were used: 63 are left, and one more that may use 62 fits.
+    let second = world.client().await.ask(call(&key.plaintext, body)).await;
+    assert_eq!(second.status(), 200, "{}", second.text());
+    let third = world.client().await.ask(call(&key.plaintext, body)).await;
+    assert_eq!(third.status(), 429);
+    let huge = world.client().await.ask(call(&key.plaintext, r#"{"model":"m","max":400}"#)).await;
+    assert!(huge.text().contains("exceeds_limit"), "{}", huge.text());
+}

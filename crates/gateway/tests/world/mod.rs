@@ -351,6 +351,12 @@ impl World {
         self.snapshot.store(Arc::new(Snapshot::new(policy, directory, peppers, freshness)));
     }
 
+    /// Says what models cost, a million tokens each.
+    pub fn price(&self, prices: &[&str]) {
+        let prices = prices.iter().map(|json| serde_json::from_str(json).unwrap());
+        self.directory.put_prices(prices.collect());
+    }
+
     /// Changes a key's state under the gateway.
     pub fn change(&self, minted: &Minted, key: Key, state: KeyState) {
         self.put(minted, &Key { state, ..key });
