@@ -307,6 +307,11 @@ impl Directory {
         self.prices.load_full()
     }
 
+    /// What a model costs, where that is said.
+    pub(crate) fn price(&self, model: &str) -> Option<Arc<Price>> {
+        self.prices.load().find(model).cloned()
+    }
+
     /// Replaces all plans.
     pub fn put_plans(&self, plans: Vec<Plan>) {
         self.plans.store(Arc::new(Plans::new(plans)));

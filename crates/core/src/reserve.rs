@@ -199,7 +199,7 @@ pub fn look(
 
 /// What a model costs, where that is said.
 pub fn price(snapshot: &Snapshot, model: &str) -> Option<Arc<Price>> {
-    snapshot.directory().prices().find(model).cloned()
+    snapshot.directory().price(model)
 }
 
 /// A limit that applies to requests of a key or an organization at an API, for who looks at it without a request.
@@ -259,7 +259,7 @@ pub fn limits_at(
     all
 }
 
-type Needs<'n> = SmallVec<[Need<'n>; 6]>;
+type Needs<'n> = SmallVec<[Need<'n>; 4]>;
 
 /// Gathers the limits that apply; what they need stands at nothing.
 fn with_needs<R>(

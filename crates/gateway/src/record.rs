@@ -217,7 +217,7 @@ pub(crate) struct Ticket {
     outcome: Outcome,
     pub(crate) sums: UsageSums,
     /// What is set aside of its limits.
-    reservation: Reservation,
+    reservation: Option<Box<Reservation>>,
     /// Ends its stream where it would pass a limit.
     pub(crate) stretch: Option<Box<Stretch>>,
     /// Header lines that tell of its limits.
@@ -248,7 +248,7 @@ impl Ticket {
             accepted_from: None,
             outcome: Outcome { status: CLIENT_LEFT, reason: None },
             sums: UsageSums { requests: 1, ..UsageSums::default() },
-            reservation: Reservation::default(),
+            reservation: None,
             stretch: None,
             limits: Vec::new(),
             meter: None,
@@ -327,7 +327,8 @@ impl Ticket {
 
     /// Its limits have room for it: what it used of them is settled at its end.
     pub(crate) fn reserved(&mut self, reservation: Reservation) {
-        self.reservation = reservation;
+        // On the heap: a ticket is moved more often than limits apply.
+        self.reservation = (!reservation.is_empty()).then(|| Box::new(reservation));
     }
 
     /// The event that ends its stream here, where it has written more than its limits have room for.
@@ -337,7 +338,7 @@ impl Ticket {
         match stretch.reach(&self.worker, meter.written(), now) {
             Ok(None) => None,
             Ok(Some(more)) => {
-                self.reservation.join(more);
+                self.reservation.get_or_insert_default().join(more);
                 None
             }
             Err(refusal) => meter.ending(&refusal),
@@ -345,10 +346,7 @@ impl Ticket {
     }
 
     fn settle(&mut self, now: Timestamp, latency: Duration) {
-        let reservation = std::mem::take(&mut self.reservation);
-        if reservation.is_empty() {
-            return;
-        }
+        let Some(reservation) = self.reservation.take() else { return };
         let (tokens, cost) = (self.sums.tokens, self.sums.cost);
         let used = |unit| match unit {
             Unit::Requests => 1,
@@ -358,7 +356,7 @@ impl Ticket {
             Unit::Cost => cost.billionths(),
         };
         let now = self.worker.moment(now, self.started + latency);
-        self.worker.counters.settle(reservation, used, now);
+        self.worker.counters.settle(*reservation, used, now);
     }
 
     /// The status that was sent, or is about to be.

@@ -9,6 +9,7 @@ mod crash;
 mod decide;
 mod generator;
 mod interrupt;
+mod limits;
 mod management;
 mod message;
 mod namespace;
@@ -36,6 +37,8 @@ pub(crate) enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Nanoseconds and bytes for limits, and the time to take over what they had counted
+    Limits,
     /// From a revocation to the last accepted request, under load
     Revocation {
         /// Keys to revoke
@@ -59,6 +62,7 @@ impl Bench {
         match self {
             Self::Proxy(options) => proxy::run(&options),
             Self::Decide { arguments } => decide::run(&arguments),
+            Self::Limits => limits::run(),
             Self::Revocation { trials } => revocation::run(trials),
             Self::Management(options) => management::run(&options),
             Self::Usage(options) => usage::run(&options),

@@ -144,13 +144,14 @@ impl Reservation {
 }
 
 /// How all limits of a request stand, in the order they were given.
-pub type Standings = SmallVec<[Standing; 6]>;
+pub type Standings = SmallVec<[Standing; 4]>;
 
 #[derive(Debug)]
 enum State {
     Window(Window),
     Progress(u64),
-    Quota(Quota),
+    /// On the heap: it is larger than the others, and few requests meet one.
+    Quota(Box<Quota>),
     Credit(Credit),
 }
 
@@ -217,8 +218,8 @@ impl Counters {
     }
 
     /// The tables of these needs, each once and in one order.
-    fn lock_all(&self, needs: &[Need<'_>]) -> SmallVec<[(usize, Guard<'_>); 6]> {
-        let mut shards: SmallVec<[usize; 6]> =
+    fn lock_all(&self, needs: &[Need<'_>]) -> SmallVec<[(usize, Guard<'_>); 4]> {
+        let mut shards: SmallVec<[usize; 4]> =
             needs.iter().map(|need| shard_of(need.counter)).collect();
         shards.sort_unstable();
         shards.dedup();
@@ -481,7 +482,7 @@ impl State {
         match limit.limit().bound {
             Bound::Rate { .. } => Self::Window(Window::new(limit.width())),
             Bound::Concurrency { .. } => Self::Progress(0),
-            Bound::Quota { .. } => Self::Quota(Quota::new()),
+            Bound::Quota { .. } => Self::Quota(Box::new(Quota::new())),
             Bound::Credit { .. } => Self::Credit(Credit::new()),
         }
     }
@@ -610,7 +611,7 @@ impl State {
 
     fn saved(&self) -> Option<SavedCounter> {
         match self {
-            Self::Quota(quota) => Some(SavedCounter::Quota(*quota)),
+            Self::Quota(quota) => Some(SavedCounter::Quota(**quota)),
             Self::Credit(credit) => Some(SavedCounter::Credit(*credit)),
             Self::Window(_) | Self::Progress(_) => None,
         }
@@ -621,7 +622,7 @@ impl From<super::saved::Restored> for State {
     fn from(restored: super::saved::Restored) -> Self {
         match restored {
             super::saved::Restored::Window(window) => Self::Window(window),
-            super::saved::Restored::Quota(quota) => Self::Quota(quota),
+            super::saved::Restored::Quota(quota) => Self::Quota(Box::new(quota)),
             super::saved::Restored::Credit(credit) => Self::Credit(credit),
         }
     }

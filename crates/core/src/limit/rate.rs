@@ -10,6 +10,8 @@
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 /// Parts a window is counted in.
 const PARTS: u32 = 64;
 /// What is so many parts old is outside: the window, and the part that is under way.
@@ -99,12 +101,15 @@ pub(super) struct Window {
     /// All of `slots`.
     total: u64,
     /// Parts in which something was counted, oldest first.
-    slots: Vec<Slot>,
+    slots: Slots,
 }
 
+/// A window that is seldom used needs no room besides its own.
+type Slots = SmallVec<[Slot; 2]>;
+
 impl Window {
-    pub(super) const fn new(width: Width) -> Self {
-        Self { width, total: 0, slots: Vec::new() }
+    pub(super) fn new(width: Width) -> Self {
+        Self { width, total: 0, slots: Slots::new() }
     }
 
     /// A window into which all of `total` came so long ago; `None` where it has left the window.
@@ -137,13 +142,13 @@ impl Window {
         self.width
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
     /// Bytes on the heap.
-    pub(super) const fn heap_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot>()
+    pub(super) fn heap_bytes(&self) -> usize {
+        if self.slots.spilled() { self.slots.capacity() * size_of::<Slot>() } else { 0 }
     }
 
     /// The part that counts as now: two that read the clock may come in the other order.
@@ -174,7 +179,7 @@ impl Window {
         let (before, current) = (self.width, self.width.part(now));
         let began = now.0 - now.0 % u64::from(before.0);
         let newest = width.part(now);
-        let mut slots: Vec<Slot> = Vec::with_capacity(self.slots.len());
+        let mut slots = Slots::with_capacity(self.slots.len());
         for slot in &self.slots {
             // The last moment of its part, but not later than now.
             let age = u64::from(current.wrapping_sub(slot.part));
