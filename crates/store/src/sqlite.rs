@@ -80,6 +80,8 @@ const TRIM_AT_ONCE: u32 = 10_000;
 pub struct SqliteStore {
     // In the order in which they are to stop: the last to close the database is the writer, which tidies its log.
     readers: Readers,
+    /// For what adds up many rows.
+    adders: Readers,
     writer: Writer,
     hints: Arc<Hints>,
     chain: ChainKey,
@@ -235,7 +237,7 @@ impl Store for SqliteStore {
 
     async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageTotal>, StoreError> {
         let filter = filter.clone();
-        self.readers.ask(move |connection| usage::totals(connection, &filter)).await
+        self.adders.ask(move |connection| usage::totals(connection, &filter)).await
     }
 
     async fn clear_usage(

@@ -24,7 +24,7 @@ pub struct Counts {
     pub requests: u64,
     /// How many ended in a 5xx.
     pub errors: u64,
-    /// How many Keyward refused.
+    /// How many Keyward refused with 401, 403 or 429.
     pub refusals: u64,
     /// What they cost.
     pub spent: Money,
@@ -127,11 +127,15 @@ impl Figures for StoredFigures {
                 let (Some(Some(key)), requests) = (total.group.key, total.sums.requests) else {
                     continue;
                 };
-                let is_fault = total.group.status.is_some_and(|status| status >= 500);
+                let status = total.group.status.unwrap_or_default();
                 counts.entry(key).or_default().add(&Counts {
                     requests,
-                    errors: if is_fault { requests } else { 0 },
-                    refusals: total.refusals,
+                    errors: if status >= 500 { requests } else { 0 },
+                    // What the caller was refused for, not what failed behind us.
+                    refusals: match status {
+                        401 | 403 | 429 => total.refusals,
+                        _ => 0,
+                    },
                     spent: total.sums.cost,
                 });
             }

@@ -52,6 +52,6 @@ impl AlertStore for SqliteStore {
     }
 
     async fn new_key_networks(&self, since: Timestamp) -> Result<Vec<KeyNetwork>, StoreError> {
-        self.readers.ask(move |connection| alerts::new_networks(connection, since)).await
+        self.adders.ask(move |connection| alerts::new_networks(connection, since)).await
     }
 }

@@ -77,8 +77,9 @@ impl Opening {
         drop(self.alone);
         let hints = Arc::new(Hints::open(&self.database, hints));
         let readers = Readers::start(&self.database)?;
+        let adders = Readers::start_adding(&self.database)?;
         let writer = Writer::start(self.connection, Arc::clone(&hints))?;
-        Ok(SqliteStore { readers, writer, hints, chain, _in_use: self.in_use })
+        Ok(SqliteStore { readers, adders, writer, hints, chain, _in_use: self.in_use })
     }
 }
 

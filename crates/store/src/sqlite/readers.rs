@@ -19,7 +19,10 @@ use super::{
 };
 use crate::{error::StoreError, query::Loaded};
 
+/// Threads for what is asked often, and what others wait for: changes, keys, sessions.
 const THREADS: usize = 3;
+/// Threads for what adds up many rows: whoever asks for that may wait for others who do, and for nobody else.
+const ADDING_THREADS: usize = 2;
 const MOST_WAITING: usize = 1024;
 /// How many items of a full load are handed over at once, and how many such handfuls may wait.
 const HANDFUL: usize = 1024;
@@ -37,14 +40,23 @@ pub(super) struct Readers {
 impl Readers {
     /// Opens the connections and starts the threads.
     pub(super) fn start(database: &Path) -> Result<Self, StoreError> {
+        Self::with(database, THREADS, "store-reader")
+    }
+
+    /// The same for what adds up many rows, so that it holds up nothing else.
+    pub(super) fn start_adding(database: &Path) -> Result<Self, StoreError> {
+        Self::with(database, ADDING_THREADS, "store-adder")
+    }
+
+    fn with(database: &Path, count: usize, name: &str) -> Result<Self, StoreError> {
         let (questions, waiting) = mpsc::channel::<Question>(MOST_WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
-        let mut threads = Vec::with_capacity(THREADS);
-        for number in 0..THREADS {
+        let mut threads = Vec::with_capacity(count);
+        for number in 0..count {
             let connection = connection::reading(database)?;
             let waiting = Arc::clone(&waiting);
             let thread = std::thread::Builder::new()
-                .name(format!("store-reader-{number}"))
+                .name(format!("{name}-{number}"))
                 .spawn(move || answer(&connection, &waiting))
                 .map_err(|error| no_thread(&error))?;
             threads.push(thread);
