@@ -129,6 +129,7 @@ struct Work {
 impl Work {
     async fn run(mut self, mut stopping: Stopping) {
         let mut forgot = self.counting.began;
+        let started = self.counting.now();
         while !stopping.asked_within(SAVED_EVERY).await {
             let unsaved = self.counting.counters.take_unsaved();
             self.save(unsaved).await;
@@ -136,7 +137,7 @@ impl Work {
             self.counting.counters.sweep(self.part, PARTS, self.counting.now());
             if forgot.elapsed() >= FORGOTTEN_EVERY && !self.is_away {
                 forgot += FORGOTTEN_EVERY;
-                self.forget().await;
+                self.forget(started).await;
             }
         }
         let mut all = self.counting.counters.take_unsaved();
@@ -169,8 +170,11 @@ impl Work {
         }
     }
 
-    async fn forget(&self) {
-        let before = self.counting.now().wall.minus(KEPT);
+    /// A clock that is ahead forgets nothing: what has passed since the start is known by another, too.
+    async fn forget(&self, started: Moment) {
+        let now = self.counting.now();
+        let passed = started.wall.plus(now.steady.since(started.steady));
+        let before = now.wall.min(passed).minus(KEPT);
         let most = u32::try_from(HANDFUL).unwrap_or(u32::MAX);
         match self.store.forget_counters(before, most).await {
             Ok(0) => {}

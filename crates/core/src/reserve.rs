@@ -138,7 +138,7 @@ pub fn reserve(
             });
         }
         reservation.ok_or_else(|| {
-            let mut denial = refusal(&needs, &standings);
+            let mut denial = refusal(&needs, &standings, Asked::AtFirst);
             denial.key_id = Some(asking.caller.key);
             denial.known_key = Some(asking.caller.key);
             denial.known_organization = Some(asking.caller.organization);
@@ -176,7 +176,7 @@ pub fn extend(
         }
         needs.retain(|need| need.amount > 0);
         let (reservation, standings) = counters.reserve(&needs, now);
-        reservation.ok_or_else(|| refusal(&needs, &standings))
+        reservation.ok_or_else(|| refusal(&needs, &standings, Asked::More))
     })
     .unwrap_or_else(|| Err(gone()))
 }
@@ -341,8 +341,17 @@ fn unpriced(model: Option<&str>, limit: &Limit) -> Box<Denial> {
     Box::new(denial)
 }
 
+/// When a limit was asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// For a whole request, which could have asked for less.
+    AtFirst,
+    /// For what a stream goes on to write.
+    More,
+}
+
 /// Words the refusal by the limit that has no room for the longest time.
-fn refusal(needs: &Needs<'_>, standings: &Standings) -> Box<Denial> {
+fn refusal(needs: &Needs<'_>, standings: &Standings, asked: Asked) -> Box<Denial> {
     let refusing = needs
         .iter()
         .zip(standings)
@@ -354,7 +363,9 @@ fn refusal(needs: &Needs<'_>, standings: &Standings) -> Box<Denial> {
     let Some((need, standing, wait)) = longest else { return gone() };
     let limit = need.limit.limit();
     let (name, words) = (&limit.name, need.limit.in_words());
-    let too_much = need.amount > standing.amount && !matches!(limit.bound, Bound::Credit { .. });
+    let too_much = asked == Asked::AtFirst
+        && need.amount > standing.amount
+        && !matches!(limit.bound, Bound::Credit { .. });
     let (reason, detail) = match (&limit.bound, limit.unit) {
         _ if too_much => (
             Reason::ExceedsLimit,
@@ -382,9 +393,11 @@ fn refusal(needs: &Needs<'_>, standings: &Standings) -> Box<Denial> {
         }
     };
     let mut denial = Denial::new(reason, detail);
-    denial.retry_after = match wait {
-        Wait::For(wait) => Some(wait),
-        Wait::Never => None,
+    denial.retry_after = match (wait, &limit.bound) {
+        (Wait::For(wait), _) => Some(wait),
+        // More than a window holds: at the latest when it is empty, a stream can go on for a while.
+        (Wait::Never, Bound::Rate { window, .. }) if asked == Asked::More => Some(*window),
+        (Wait::Never, _) => None,
     };
     denial.limit = Some(name.as_str().into());
     Box::new(denial)

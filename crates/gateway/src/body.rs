@@ -342,15 +342,16 @@ impl Answer {
             Source::Own(body) => {
                 Some(body.as_ref().map_or(0, |body| u64::try_from(body.len()).unwrap_or(0)))
             }
-            // What is taken out is not known before.
-            Source::Upstream(_)
-                if self.meter().is_some_and(Meter::filters) && !self.has_ended() =>
-            {
-                None
-            }
+            // What is taken out, or left off, is not known before.
+            Source::Upstream(_) if self.may_end_otherwise() && !self.has_ended() => None,
             Source::Upstream(call) => call.left(),
             Source::Nothing => Some(0),
         }
+    }
+
+    /// Whether something may be taken out of it, or it may be ended early.
+    fn may_end_otherwise(&self) -> bool {
+        self.ticket.as_ref().is_some_and(Ticket::may_end_otherwise)
     }
 
     fn meter(&self) -> Option<&Meter> {

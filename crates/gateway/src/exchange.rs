@@ -31,7 +31,7 @@ use crate::{
     connection::Connection,
     forward, guard,
     meter::Meter,
-    record::Ticket,
+    record::{AT_ONCE, Ticket},
     refusal::{self, Refused},
     reply::Reply,
     request::RequestHead,
@@ -45,8 +45,6 @@ use crate::{
 /// A body of so many bytes, which its sender has declared, is taken whole before it is forwarded: it comes with its head or right
 /// behind it, and goes on with the head in one write.
 const SMALL_BODY: u64 = 16 * 1024;
-/// A decision so old holds; one that had to wait longer for a body is made again.
-const AT_ONCE: Duration = Duration::from_millis(1);
 /// What is read of a refused request's body, so that its client gets to read the answer.
 const DISCARD_BYTES: u64 = 16 * 1024 * 1024;
 const DISCARD: Duration = Duration::from_secs(5);
@@ -314,7 +312,8 @@ impl<'w> Exchange<'w> {
         asking: &Asking<'_>,
         ticket: &mut Ticket,
     ) -> Result<(), Box<Denial>> {
-        let (now, wall) = (ticket.moment(), ticket.began());
+        let now = ticket.moment();
+        let wall = now.wall;
         let mut lines = Vec::new();
         let meter = ticket.meter.as_ref();
         let estimate = || {
@@ -334,10 +333,10 @@ impl<'w> Exchange<'w> {
         );
         ticket.limits = lines;
         ticket.reserved(reservation?);
-        if ticket.meter.as_ref().is_some_and(|meter| meter.estimate().streams)
+        if let Some(meter) = &ticket.meter
             && reserve::cuts_streams(self.snapshot, asking)
         {
-            let allowed = ticket.meter.as_ref().map_or(0, |meter| meter.estimate().written);
+            let allowed = meter.estimate().written;
             let words = Words {
                 request_id: self.request_id_text().into(),
                 method: self.head.method.as_str().into(),
@@ -353,7 +352,8 @@ impl<'w> Exchange<'w> {
         if self.profile().refusals.status(denial.reason) == 401 {
             return;
         }
-        let (now, wall) = (ticket.moment(), ticket.began());
+        let now = ticket.moment();
+        let wall = now.wall;
         reserve::look(self.snapshot, &self.worker.counters, asking, now, |stand| {
             stand.write_headers(&mut ticket.limits, asking.api, wall);
         });

@@ -19,6 +19,7 @@ use crate::{
     settings::Compiled,
     tunnel::Tunnel,
     upstream::{AnswerHead, Call, CallFault, ConnectFault, Framing, Lease, Request},
+    wire::answer::Media,
     worker::Worker,
 };
 
@@ -89,6 +90,9 @@ pub(crate) async fn forward(
     if let Some(meter) = &mut ticket.meter {
         meter.answered(&head, &lines);
     }
+    if head.media != Media::Events {
+        ticket.stretch = None;
+    }
     let switches = head.status == SWITCHING_PROTOCOLS;
     if switches && (upgrade.is_none() || !call.is_sent()) {
         return Err(no_answer(upstream, &"it changed protocols unasked"));
@@ -103,8 +107,8 @@ pub(crate) async fn forward(
         status: head.status,
         lines: out,
         dated: told.date,
-        // What is taken out of the content is not known before.
-        length: head.length.filter(|_| !ticket.meter.as_ref().is_some_and(|meter| meter.filters())),
+        // What is taken out of the content, or left off its end, is not known before.
+        length: head.length.filter(|_| !ticket.may_end_otherwise()),
         call,
         permit,
     })

@@ -35,6 +35,8 @@ use crate::{
     stretch::Stretch, worker::Worker,
 };
 
+/// What was found so long ago still holds.
+pub(crate) const AT_ONCE: Duration = Duration::from_millis(1);
 /// The client left before there was an answer; nobody is ever sent this status.
 const CLIENT_LEFT: u16 = 499;
 /// Scopes of one minute a core keeps before it hands them on early.
@@ -320,15 +322,24 @@ impl Ticket {
         recorder.used(self.scope, from, now);
     }
 
-    /// The moment it began, by both clocks.
+    /// The moment by both clocks, for its limits: when it began, unless time has passed since. A request whose body came slowly must not
+    /// count in the past.
     pub(crate) fn moment(&self) -> Moment {
-        self.worker.moment(self.began, self.started)
+        match self.took() {
+            took if took <= AT_ONCE => self.worker.moment(self.began, self.started),
+            took => self.worker.moment(clock::now(), self.started + took),
+        }
     }
 
     /// Its limits have room for it: what it used of them is settled at its end.
     pub(crate) fn reserved(&mut self, reservation: Reservation) {
         // On the heap: a ticket is moved more often than limits apply.
         self.reservation = (!reservation.is_empty()).then(|| Box::new(reservation));
+    }
+
+    /// Whether something may be taken out of its answer, or the answer be ended early.
+    pub(crate) fn may_end_otherwise(&self) -> bool {
+        self.stretch.is_some() || self.meter.as_ref().is_some_and(|meter| meter.filters())
     }
 
     /// The event that ends its stream here, where it has written more than its limits have room for.

@@ -66,8 +66,9 @@ impl Stretch {
         };
         let try_for = |more| reserve::extend(&snapshot, &worker.counters, &asking, more, now);
         // The last of the room is used up as well.
-        let (more, extended) = match try_for(beyond + STEP) {
-            Ok(reservation) => (beyond + STEP, Ok(reservation)),
+        let step = beyond + STEP.max(self.allowed / 4);
+        let (more, extended) = match try_for(step) {
+            Ok(reservation) => (step, Ok(reservation)),
             Err(_) => (beyond, try_for(beyond)),
         };
         let reservation = extended.map_err(|denial| {

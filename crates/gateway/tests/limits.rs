@@ -293,3 +293,29 @@ async fn tokens_are_set_aside_from_above_and_settled_by_what_the_answer_tells() 
     let huge = world.client().await.ask(call(&key.plaintext, r#"{"model":"m","max":400}"#)).await;
     assert!(huge.text().contains("exceeds_limit"), "{}", huge.text());
 }
+
+#[tokio::test]
+async fn requests_whose_bodies_come_slowly_count_when_they_are_let_pass() {
+    let upstream = Upstream::answering(|_| ok("four")).await;
+    let world = World::start(&upstream).await;
+    let two_a_second = r#"{"name":"requests","kind":"rate","amount":2,"window_seconds":1}"#;
+    let key = mint(&world, &[two_a_second]);
+    let head = get(&key.plaintext)
+        .replace("GET", "POST")
+        .replace("\r\n\r\n", "\r\nContent-Length: 2\r\n\r\n");
+    let mut slow = Vec::new();
+    for _ in 0..4 {
+        let mut client = world.client().await;
+        client.send(format!("{head}a")).await;
+        slow.push(client);
+    }
+    // What is held to here is time itself: longer than the window.
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    let mut passed = 0;
+    for client in &mut slow {
+        client.send("b").await;
+        passed += u64::from(client.answer().await.status() == 200);
+    }
+    let next = ask(&world, &key.plaintext).await;
+    assert_eq!((passed, next.status()), (2, 429));
+}

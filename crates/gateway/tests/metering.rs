@@ -456,3 +456,18 @@ async fn a_stream_that_would_pass_a_limit_is_ended_with_an_event_where_the_limit
         assert_eq!(next.status(), if amount == 5000 { 200 } else { 429 }, "{amount} {more}");
     }
 }
+
+#[tokio::test]
+async fn a_stream_of_a_length_that_is_told_ends_early_without_breaking_what_follows() {
+    let events: String = (0..400).map(|_| piece("word")).collect();
+    let upstream = Upstream::answering(move |_| answer("200 OK", EVENTS, &events)).await;
+    let world = World::start(&upstream).await;
+    let key = limited(&world, 200, r#","cut_streams":true"#);
+    let mut client = world.client().await;
+    let came = soon(client.ask(stream_for(&world, &key))).await;
+    let tail = &came.text()[came.text().len() - 300..];
+    assert!(tail.contains("quota_exhausted"), "{} bytes, {tail}", came.text().len());
+    assert!(!came.head.has("content-length"));
+    let next = soon(client.ask(stream_for(&world, &key))).await;
+    assert_eq!(next.status(), 429, "the connection goes on with the next answer");
+}

@@ -4,11 +4,21 @@
 //! with what was used in them; what was used in later ones is added to a period that is gone back to. So a jump of the clock never
 //! empties a period that is not over, and an error of years does not last for years.
 
-use super::{Bound, Period, Refill, TimeZone, applied::CounterId, counters::Wait, period::Span};
+use std::time::Duration;
+
+use super::{
+    Bound, Period, Refill, Steady, TimeZone,
+    applied::CounterId,
+    counters::{Moment, Wait},
+    period::Span,
+};
 use crate::time::Timestamp;
 
 /// Periods a balance is filled for at most at once: after these, whatever is filled is full, or never will be.
 const MOST_REFILLS: u32 = 1000;
+
+/// Who would have to wait for more periods than these is told that waiting does not help.
+const MOST_WAITED: u32 = 60;
 
 /// From the beginning of time to its end: what has no periods.
 const ALWAYS: Span = Span { start: Timestamp::from_millis(0), end: Timestamp::NEVER };
@@ -35,6 +45,8 @@ pub(super) struct Quota {
     pub(super) used: u64,
     /// When the two that were left last began, and what was used in them.
     pub(super) left: [(Timestamp, u64); 2],
+    /// Since when its period is over, by the clock that is never put back; as far as anybody looked.
+    pub(super) over_since: Option<Steady>,
 }
 
 const NOWHERE: Span = Span { start: Timestamp::from_millis(0), end: Timestamp::from_millis(0) };
@@ -42,7 +54,7 @@ const NEVER_LEFT: (Timestamp, u64) = (Timestamp::NEVER, 0);
 
 impl Quota {
     pub(super) const fn new() -> Self {
-        Self { rule: Rule(0), span: NOWHERE, used: 0, left: [NEVER_LEFT; 2] }
+        Self { rule: Rule(0), span: NOWHERE, used: 0, left: [NEVER_LEFT; 2], over_since: None }
     }
 
     /// Takes on the period in which `now` lies. Where the limit was edited, what was used in the period under way is kept.
@@ -60,6 +72,16 @@ impl Quota {
         } else if !self.span.contains(now) {
             self.enter(around(period), now);
         }
+    }
+
+    /// Whether its period has been over for so long. The wall's clock alone does not say so: it may be ahead for a minute.
+    pub(super) fn is_over_for(&mut self, kept: Duration, now: Moment) -> bool {
+        if now.wall < self.span.end {
+            self.over_since = None;
+            return false;
+        }
+        let since = *self.over_since.get_or_insert(now.steady);
+        now.steady.since(since) >= kept
     }
 
     fn enter(&mut self, next: Span, now: Timestamp) {
@@ -133,7 +155,7 @@ impl Credit {
     pub(super) fn wait_for(&self, now: Timestamp, need: u64, given: u64, bound: &Bound) -> Wait {
         let Bound::Credit { refill: Some(refill), .. } = bound else { return Wait::Never };
         let mut later = *self;
-        for _ in 0..MOST_REFILLS {
+        for _ in 0..MOST_WAITED {
             let at = later.span.end;
             later.advance(at, given, Some(refill));
             if later.left(given) >= need {

@@ -146,7 +146,7 @@ impl Reservation {
 /// How all limits of a request stand, in the order they were given.
 pub type Standings = SmallVec<[Standing; 4]>;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     Window(Window),
     Progress(u64),
@@ -271,14 +271,14 @@ impl Counters {
     /// How limits stand, without a request. What needs ask for does not count.
     pub fn look(&self, needs: &[Need<'_>], now: Moment) -> Standings {
         let look = |need: &Need<'_>| {
-            let mut shard = self.lock(shard_of(need.counter))?;
+            let shard = self.lock(shard_of(need.counter))?;
             let need = Need { amount: 0, ..*need };
-            let known = shard.counters.contains_key(&need.counter);
-            let (standing, _) = shard.counter(&need, now).state.take(&need, now, true);
-            if !known {
-                shard.counters.remove(&need.counter);
-            }
-            Some(standing)
+            // A copy: who looks may know another limit than the one that counts.
+            let known = shard.counters.get(&need.counter).map(|counter| counter.state.clone());
+            drop(shard);
+            let mut state = known.unwrap_or_else(|| State::new(need.limit));
+            state.advance(need.limit, now);
+            Some(state.take(&need, now, true).0)
         };
         needs.iter().filter_map(look).collect()
     }
@@ -604,7 +604,7 @@ impl State {
                 window.is_empty()
             }
             Self::Progress(count) => *count == 0,
-            Self::Quota(quota) => quota.span.end.plus(KEPT) <= now.wall,
+            Self::Quota(quota) => quota.is_over_for(KEPT, now),
             Self::Credit(_) => false,
         }
     }

@@ -37,6 +37,11 @@ impl Steady {
     pub const fn as_micros(self) -> u64 {
         self.0
     }
+
+    /// How long ago `earlier` was.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
 }
 
 /// The length of a window's parts, by which its parts are numbered.

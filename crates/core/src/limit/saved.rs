@@ -44,7 +44,9 @@ impl Saved {
     /// As numbers, for the store.
     pub fn to_numbers(&self) -> [u64; NUMBERS] {
         match self.state {
-            SavedCounter::Quota(Quota { rule, span, used, left: [(a, in_a), (b, in_b)] }) => [
+            SavedCounter::Quota(Quota {
+                rule, span, used, left: [(a, in_a), (b, in_b)], ..
+            }) => [
                 1,
                 span.start.as_millis(),
                 span.end.as_millis(),
@@ -73,6 +75,7 @@ impl Saved {
                 rule: Rule(rule),
                 used,
                 left: [(at(a), in_a), (at(b), in_b)],
+                over_since: None,
             }),
             [2, start, end, used, filled, ..] => SavedCounter::Credit(Credit {
                 used,

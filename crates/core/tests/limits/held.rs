@@ -7,7 +7,7 @@ use std::{
 use keyward_core::limit::{
     Unit,
     applied::Applied,
-    counters::{Counters, Need, Reservation, Wait, Watched},
+    counters::{Counters, Moment, Need, Reservation, Wait, Watched},
 };
 use proptest::prelude::*;
 
@@ -141,7 +141,14 @@ fn counters_that_count_nothing_any_more_are_forgotten() {
     counters.sweep(0, 1, at(62 * SECOND));
     assert_eq!(counters.len(), 1, "what was not saved is not forgotten");
     assert_eq!(counters.take_unsaved().len(), 1);
+    // A clock that is a year ahead for a while forgets nothing: by the other, its period is over since then only.
+    let ahead = at(365 * 24 * 3600 * SECOND).wall;
+    counters.sweep(0, 1, Moment { wall: ahead, ..at(63 * SECOND) });
+    counters.sweep(0, 1, at(64 * SECOND));
+    assert_eq!(counters.look(&[need(&quota, 3, 0)], at(64 * SECOND))[0].left, 4);
     counters.sweep(0, 1, at(40 * 3600 * SECOND));
+    assert_eq!(counters.len(), 1);
+    counters.sweep(0, 1, at(64 * 3600 * SECOND));
     assert_eq!(counters.len(), 0);
 }
 
