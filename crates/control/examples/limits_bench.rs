@@ -26,7 +26,7 @@ const ROUNDS: u64 = 2_000_000;
 
 /// Requests and tokens a minute, tokens a month, requests at once: each key's own.
 const LIMITS: [&str; 4] = [
-    r#"{"name":"requests","kind":"rate","amount":1000000,"window_seconds":60}"#,
+    r#"{"name":"requests","kind":"rate","amount":4000000000,"window_seconds":60}"#,
     r#"{"name":"tokens","kind":"rate","unit":"tokens","amount":4000000000,"window_seconds":60}"#,
     r#"{"name":"month","kind":"quota","unit":"tokens","amount":9000000000000,"period":"month"}"#,
     r#"{"name":"at-once","kind":"concurrency","amount":1000}"#,
