@@ -4,15 +4,16 @@
 //! times as long as that took: no change and no request waits for it. Of several servers on one data folder each does it; what is gone
 //! is gone.
 
-use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use keyward_store::{Store, StoreError, UsageGrain};
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::{sync::watch, time::Instant};
 
-use crate::{Clock, app::usage::Keep};
+use crate::{
+    Clock,
+    app::usage::Keep,
+    thread::{Stopping, Thread},
+};
 
 /// After the start: what serves requests comes first.
 const FIRST: Duration = Duration::from_secs(30);
@@ -23,19 +24,16 @@ const REST: u32 = 10;
 /// Removes what has grown too old. See the module.
 pub struct Retention {
     keep: watch::Sender<Keep>,
-    stop: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
+    thread: Thread,
 }
 
 impl Retention {
     /// Begins to look.
     pub fn start(store: Arc<dyn Store>, keep: Keep, clock: Clock) -> io::Result<Self> {
         let (keep, kept) = watch::channel(keep);
-        let (stop, mut stopping) = watch::channel(false);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let look = async move {
+        let look = async move |mut stopping: Stopping| {
             let mut pause = FIRST;
-            while !stops_within(&mut stopping, pause).await {
+            while !stopping.asked_within(pause).await {
                 let keep = *kept.borrow();
                 if let Err(error) = clear(&*store, &keep, &clock, &mut stopping).await {
                     tracing::warn!(%error, "old usage could not be removed: this is tried again in ten minutes");
@@ -43,10 +41,8 @@ impl Retention {
                 pause = EVERY;
             }
         };
-        let thread = std::thread::Builder::new()
-            .name("retention".to_owned())
-            .spawn(move || runtime.block_on(look))?;
-        Ok(Self { keep, stop, thread: Some(thread) })
+        let thread = Thread::start("retention", "removing old usage", look)?;
+        Ok(Self { keep, thread })
     }
 
     /// The configuration was read again.
@@ -55,36 +51,16 @@ impl Retention {
     }
 
     /// Looks no more. Blocking, for as long as one piece takes.
-    pub fn finish(mut self) {
-        self.end();
+    pub fn finish(self) {
+        self.thread.finish();
     }
-
-    fn end(&mut self) {
-        let _ = self.stop.send(true);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("removing old usage ended by a panic");
-        }
-    }
-}
-
-impl Drop for Retention {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-/// Whether it is asked to stop within this time. Whoever could ask is gone: that is a stop as well.
-async fn stops_within(stopping: &mut watch::Receiver<bool>, pause: Duration) -> bool {
-    timeout(pause, stopping.wait_for(|stop| *stop)).await.is_ok()
 }
 
 async fn clear(
     store: &dyn Store,
     keep: &Keep,
     clock: &Clock,
-    stopping: &mut watch::Receiver<bool>,
+    stopping: &mut Stopping,
 ) -> Result<(), StoreError> {
     for grain in UsageGrain::ALL {
         let before = keep.begin(grain, clock());
@@ -92,7 +68,7 @@ async fn clear(
         while let Some(from) = next {
             let began = Instant::now();
             (_, next) = store.clear_usage(grain, before, &from).await?;
-            if stops_within(stopping, began.elapsed() * REST).await {
+            if stopping.asked_within(began.elapsed() * REST).await {
                 return Ok(());
             }
         }
@@ -125,9 +101,9 @@ mod tests {
         let rows = [0, 1, 5, 50, 500].map(row).to_vec();
         store.record(UsageBatch { rows, ..UsageBatch::default() }).await.unwrap();
         let keep = Keep { minutes: day * 2, hours: day * 10, days: day * 100 };
-        let (_stop, mut stopping) = watch::channel(false);
         let clock: Clock = Arc::new(|| NOW);
-        clear(&*store, &keep, &clock, &mut stopping).await.unwrap();
+        let (_stop, stopping) = watch::channel(false);
+        clear(&*store, &keep, &clock, &mut Stopping::of(stopping)).await.unwrap();
         for (grain, left) in [(UsageGrain::Minute, 2), (UsageGrain::Hour, 3), (UsageGrain::Day, 4)]
         {
             let all = UsageFilter::minutes(0, NOW.as_minutes() + 1);

@@ -17,7 +17,6 @@ use std::{
     collections::{HashMap, HashSet},
     io,
     sync::Arc,
-    thread::JoinHandle,
     time::Duration,
 };
 
@@ -28,13 +27,13 @@ use keyward_core::{
     time::Timestamp,
 };
 use keyward_store::{Alert, AlertFilter, Page, Store};
-use tokio::{sync::watch, time::timeout};
 
 use self::{figures::Figures, holds::Known};
 use crate::{
     Clock, ControlError,
     mail::{Mail, Mailer},
     mint,
+    thread::{Stopping, Thread},
 };
 
 /// After the start: what listens comes first.
@@ -60,8 +59,7 @@ struct Finding {
 
 /// Looks at the rules. See the module.
 pub struct Alerts {
-    stop: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
+    thread: Thread,
 }
 
 impl Alerts {
@@ -73,42 +71,22 @@ impl Alerts {
         clock: Clock,
     ) -> io::Result<Self> {
         let mut looker = Looker::new(store, figures, mailer);
-        let (stop, mut stopping) = watch::channel(false);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let look = async move {
+        let look = async move |mut stopping: Stopping| {
             let mut pause = FIRST;
-            // Whoever could ask it to stop is gone: that is a stop as well.
-            while timeout(pause, stopping.wait_for(|stop| *stop)).await.is_err() {
+            while !stopping.asked_within(pause).await {
                 if let Err(error) = looker.look(clock()).await {
                     tracing::warn!(%error, "alert rules cannot be looked at now: this is tried again in a minute");
                 }
                 pause = EVERY;
             }
         };
-        let thread = std::thread::Builder::new()
-            .name("alerts".to_owned())
-            .spawn(move || runtime.block_on(look))?;
-        Ok(Self { stop, thread: Some(thread) })
+        let thread = Thread::start("alerts", "looking at alert rules", look)?;
+        Ok(Self { thread })
     }
 
     /// Looks no more. Blocking, for as long as one look takes.
-    pub fn finish(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
-        let _ = self.stop.send(true);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("looking at alert rules ended by a panic");
-        }
-    }
-}
-
-impl Drop for Alerts {
-    fn drop(&mut self) {
-        self.end();
+    pub fn finish(self) {
+        self.thread.finish();
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) mod signature;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::{collections::HashMap, io, path::PathBuf, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{collections::HashMap, io, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use keyward_core::{id::WebhookId, member::Right, time::Timestamp};
@@ -25,7 +25,6 @@ use keyward_store::{
     StoreError, Webhook, WebhookChange, WebhookRecord,
 };
 use tokio::{
-    sync::watch,
     task::JoinSet,
     time::{Instant, timeout},
 };
@@ -36,6 +35,7 @@ use crate::{
     mail::{Mail, Mailer},
     mint,
     outgoing::{Call, Outgoing, Reach},
+    thread::{Stopping, Thread},
 };
 
 /// Deliveries under way at once, and of them to one webhook.
@@ -86,8 +86,7 @@ impl Default for WebhookSettings {
 
 /// Delivers what is told to webhooks. See the module.
 pub struct Deliveries {
-    stop: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
+    thread: Thread,
 }
 
 impl Deliveries {
@@ -100,34 +99,14 @@ impl Deliveries {
         clock: Clock,
     ) -> io::Result<Self> {
         let mut deliverer = Deliverer::new(store, sealer, mailer, settings, clock);
-        let (stop, stopping) = watch::channel(false);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new().name("webhooks".to_owned()).spawn(move || {
-            runtime.block_on(deliverer.run(stopping));
-            // A name that is being looked up is not waited for.
-            runtime.shutdown_background();
-        })?;
-        Ok(Self { stop, thread: Some(thread) })
+        let deliver = async move |stopping: Stopping| deliverer.run(stopping).await;
+        let thread = Thread::start("webhooks", "delivering to webhooks", deliver)?;
+        Ok(Self { thread })
     }
 
     /// Delivers nothing more. Blocking, for some seconds at most.
-    pub fn finish(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
-        let _ = self.stop.send(true);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("delivering to webhooks ended by a panic");
-        }
-    }
-}
-
-impl Drop for Deliveries {
-    fn drop(&mut self) {
-        self.end();
+    pub fn finish(self) {
+        self.thread.finish();
     }
 }
 
@@ -162,7 +141,7 @@ impl Deliverer {
         Self { way, keep, running: JoinSet::new(), busy: HashMap::new(), is_away: false }
     }
 
-    async fn run(&mut self, mut stopping: watch::Receiver<bool>) {
+    async fn run(&mut self, mut stopping: Stopping) {
         let mut tidied = Instant::now();
         loop {
             let known = self.way.store.revision().await.unwrap_or_default();
@@ -173,8 +152,7 @@ impl Deliverer {
             }
             let store = self.way.store.clone();
             tokio::select! {
-                // Whoever could stop it is gone: that is a stop as well.
-                _ = stopping.wait_for(|stop| *stop) => break,
+                () = stopping.asked() => break,
                 Some(done) = self.running.join_next() => self.free(done.ok()),
                 _ = timeout(EVERY, store.wait_for_change(known)) => {}
             }
