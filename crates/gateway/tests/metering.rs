@@ -167,16 +167,19 @@ async fn what_is_no_model_call_or_was_refused_uses_nothing() {
 }
 
 #[tokio::test]
-async fn who_leaves_before_the_answer_has_used_what_the_upstream_may_have_read() {
+async fn who_leaves_before_the_answer_has_used_what_the_upstream_may_have_read_and_written() {
     let mut upstream = Upstream::scripted().await;
-    let world = World::start(&upstream).await;
-    let mut client = world.client().await;
-    client.send(post(&world, "/v1/chat", "", BODY)).await;
-    let mut connection = upstream.next().await;
-    connection.request().await;
-    drop(client);
-    connection.closed().await;
-    assert_eq!(metered(world).await, (tokens(BODY.len() as u64, 0, 0), 1));
+    // A whole answer is written when its head comes; of a stream, nothing has come.
+    for (body, written) in [(BODY, 40), (ASKING, 0)] {
+        let world = World::start(&upstream).await;
+        let mut client = world.client().await;
+        client.send(post(&world, "/v1/chat", "", body)).await;
+        let mut connection = upstream.next().await;
+        connection.request().await;
+        drop(client);
+        connection.closed().await;
+        assert_eq!(metered(world).await, (tokens(body.len() as u64, 0, written), 1), "{body}");
+    }
 }
 
 #[tokio::test]

@@ -225,7 +225,8 @@ impl Meter {
                 Err(bytes) => bytes,
             },
             Answer::Nothing => return Used::default(),
-            // The upstream got the request, and may have acted on it.
+            // The upstream got the request, and may have acted on it. What it writes as a whole comes when all of it is written.
+            Answer::Awaited if sent && !self.estimate.streams => u64::MAX,
             Answer::Awaited if sent => 0,
             Answer::Awaited => return Used::default(),
             Answer::Opaque(bytes) => *bytes,
