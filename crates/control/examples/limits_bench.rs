@@ -42,23 +42,25 @@ fn scrambled(number: u64) -> u64 {
 
 fn needs(limits: &[Applied], key: u64) -> Vec<Need<'_>> {
     let need = |(number, limit): (u64, _)| {
-        let halves = [scrambled(key * 4 + number), scrambled(!(key * 4 + number))];
+        // The upper half says whose it is.
+        let halves = [scrambled(key), scrambled(!(key * 4 + number))];
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&halves[0].to_be_bytes());
         bytes[8..].copy_from_slice(&halves[1].to_be_bytes());
-        Need { limit, counter: CounterId::from_bytes(bytes), amount: 1 }
+        Need::new(limit, CounterId::from_bytes(bytes), 1)
     };
     (0..).zip(limits).map(need).collect()
 }
 
 /// One request of each of `keys`, again and again; nanoseconds for each.
 fn requests(counters: &Counters, limits: &[Applied], keys: u64, now: impl Fn() -> Moment) -> f64 {
-    let all: Vec<_> = (0..10_000.min(keys)).map(|at| needs(limits, scrambled(at) % keys)).collect();
+    let mut all: Vec<_> =
+        (0..10_000.min(keys)).map(|at| needs(limits, scrambled(at) % keys)).collect();
     let began = Instant::now();
     for round in 0..ROUNDS {
-        let needs = &all[usize::try_from(round % all.len() as u64).unwrap()];
+        let at = usize::try_from(round % all.len() as u64).unwrap();
         let now = now();
-        let (held, _) = counters.reserve(needs, now);
+        let held = counters.reserve(&mut all[at], now);
         counters.settle(held.unwrap(), |_| 1, now);
     }
     began.elapsed().as_nanos() as f64 / ROUNDS as f64
@@ -80,7 +82,7 @@ async fn main() {
     for key in 0..KEYS {
         let now = counting.now();
         for _ in 0..3 {
-            let (held, _) = counting.counters.reserve(&needs(&limits, key), now);
+            let held = counting.counters.reserve(&mut needs(&limits, key), now);
             counting.counters.settle(held.unwrap(), |_| 1, now);
         }
     }

@@ -55,9 +55,11 @@ fn view(limit: &Limit) -> LimitView {
 /// How limits stand, as it is sent. `now` is when that is so.
 pub(crate) fn states(placed: &[Placed], counting: &Counting, now: Moment) -> Vec<LimitStateView> {
     let state = |one: &Placed| {
-        let standing = one.counter.and_then(|counter| {
-            let need = Need { limit: &one.limit, counter, amount: 0 };
-            counting.counters.look(&[need], now).first().copied()
+        let standing = one.counter.map(|counter| {
+            let mut need = [Need::new(&one.limit, counter, 0)];
+            counting.counters.look(&mut need, now);
+            let [Need { standing, .. }] = need;
+            standing
         });
         let limit = one.limit.limit();
         let amount = |amount: u64| match limit.unit {

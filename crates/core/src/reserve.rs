@@ -15,7 +15,7 @@ use crate::{
     limit::{
         Bound, Dimension, Limit, Plan, Price, Unit,
         applied::{Applied, CounterId, Facts, Place, tag},
-        counters::{Counters, Moment, Need, Reservation, Standing, Standings, Wait, Watched},
+        counters::{Counters, Moment, Need, Reservation, Wait, Watched},
         headers,
     },
     money::Money,
@@ -95,20 +95,18 @@ impl Permit {
 }
 
 /// How the limits stand that apply to a request, for who is told.
-pub struct Stand<'s> {
-    limits: &'s [Need<'s>],
-    standings: &'s Standings,
-}
+pub struct Stand<'s>(&'s [Need<'s>]);
 
 impl Stand<'_> {
-    /// Each limit, and how it stands.
-    pub fn iter(&self) -> impl Iterator<Item = (&Limit, &Standing)> + Clone {
-        self.limits.iter().map(|need| need.limit.limit()).zip(self.standings)
-    }
-
     /// Writes them as header lines, in the profile's form and the standard one.
     pub fn write_headers(&self, out: &mut Vec<u8>, api: &Api, now: Timestamp) {
-        headers::write(out, &api.profile.limits, self.iter(), now);
+        let all = self.0.iter().map(|need| (need.limit, &need.standing));
+        headers::write(out, &api.profile.limits, all, now);
+    }
+
+    /// Whether one of them ends streams that would pass it.
+    pub fn cuts_streams(&self) -> bool {
+        self.0.iter().any(|need| need.limit.limit().cut_streams)
     }
 }
 
@@ -122,14 +120,14 @@ pub fn reserve(
     now: Moment,
     told: impl FnOnce(Stand<'_>),
 ) -> Result<Reservation, Box<Denial>> {
-    with_needs(snapshot, asking, |mut needs, organization| {
+    with_needs(snapshot, asking, |needs, organization| {
         if needs.is_empty() {
             return Ok(Reservation::default());
         }
-        fill(&mut needs, organization, asking.model, estimate)?;
-        let (reservation, standings) = counters.reserve(&needs, now);
-        told(Stand { limits: &needs, standings: &standings });
-        for (need, _) in needs.iter().zip(&standings).filter(|(_, one)| one.is_newly_half_used) {
+        fill(needs, organization, asking.model, estimate)?;
+        let reservation = counters.reserve(needs, now);
+        told(Stand(needs));
+        for need in needs.iter().filter(|need| need.standing.is_newly_half_used) {
             counters.watch(Watched {
                 counter: need.counter,
                 limit: need.limit.clone(),
@@ -138,7 +136,7 @@ pub fn reserve(
             });
         }
         reservation.ok_or_else(|| {
-            let mut denial = refusal(&needs, &standings, Asked::AtFirst);
+            let mut denial = refusal(needs, Asked::AtFirst);
             denial.key_id = Some(asking.caller.key);
             denial.known_key = Some(asking.caller.key);
             denial.known_organization = Some(asking.caller.organization);
@@ -146,12 +144,6 @@ pub fn reserve(
         })
     })
     .unwrap_or_else(|| Err(gone()))
-}
-
-/// Whether a limit that applies ends streams that would pass it.
-pub fn cuts_streams(snapshot: &Snapshot, asking: &Asking<'_>) -> bool {
-    with_needs(snapshot, asking, |needs, _| needs.iter().any(|need| need.limit.limit().cut_streams))
-        .unwrap_or_default()
 }
 
 /// Sets aside that a stream under way writes so many tokens more, in the limits that would end it otherwise.
@@ -162,9 +154,9 @@ pub fn extend(
     more: u64,
     now: Moment,
 ) -> Result<Reservation, Box<Denial>> {
-    with_needs(snapshot, asking, |mut needs, organization| {
+    with_needs(snapshot, asking, |needs, organization| {
         needs.retain(|need| need.limit.limit().cut_streams);
-        for need in &mut needs {
+        for need in &mut *needs {
             need.amount = match need.limit.limit().unit {
                 Unit::Requests | Unit::InputTokens => 0,
                 Unit::Tokens | Unit::OutputTokens => more,
@@ -175,8 +167,7 @@ pub fn extend(
             };
         }
         needs.retain(|need| need.amount > 0);
-        let (reservation, standings) = counters.reserve(&needs, now);
-        reservation.ok_or_else(|| refusal(&needs, &standings, Asked::More))
+        counters.reserve(needs, now).ok_or_else(|| refusal(needs, Asked::More))
     })
     .unwrap_or_else(|| Err(gone()))
 }
@@ -191,8 +182,8 @@ pub fn look(
 ) {
     with_needs(snapshot, asking, |needs, _| {
         if !needs.is_empty() {
-            let standings = counters.look(&needs, now);
-            told(Stand { limits: &needs, standings: &standings });
+            counters.look(needs, now);
+            told(Stand(needs));
         }
     });
 }
@@ -265,7 +256,7 @@ type Needs<'n> = SmallVec<[Need<'n>; 4]>;
 fn with_needs<R>(
     snapshot: &Snapshot,
     asking: &Asking<'_>,
-    then: impl FnOnce(Needs<'_>, &OrganizationLimits<'_>) -> R,
+    then: impl FnOnce(&mut Needs<'_>, &OrganizationLimits<'_>) -> R,
 ) -> Option<R> {
     let Asking { caller, api, route, model } = *asking;
     let of_api = snapshot.policy().limits(api)?;
@@ -287,16 +278,16 @@ fn with_needs<R>(
         let mut needs = Needs::new();
         for limit in [&of_api.own, of_plan, organization.own, caller.limits].into_iter().flatten() {
             if limit.applies_to(&facts) {
-                needs.push(Need { limit, counter: limit.counter(&facts), amount: 0 });
+                needs.push(Need::new(limit, limit.counter(&facts), 0));
             }
         }
-        then(needs, &organization)
+        then(&mut needs, &organization)
     })
 }
 
 /// Says how much is needed of each.
 fn fill(
-    needs: &mut Needs<'_>,
+    needs: &mut [Need<'_>],
     organization: &OrganizationLimits<'_>,
     model: Option<&str>,
     estimate: impl FnOnce() -> Option<Estimate>,
@@ -351,20 +342,17 @@ enum Asked {
 }
 
 /// Words the refusal by the limit that has no room for the longest time.
-fn refusal(needs: &Needs<'_>, standings: &Standings, asked: Asked) -> Box<Denial> {
-    let refusing = needs
-        .iter()
-        .zip(standings)
-        .filter_map(|(need, standing)| Some((need, standing, standing.refused?)));
-    let longest = refusing.max_by_key(|(.., wait)| match wait {
+fn refusal(needs: &[Need<'_>], asked: Asked) -> Box<Denial> {
+    let refusing = needs.iter().filter_map(|need| Some((need, need.standing.refused?)));
+    let longest = refusing.max_by_key(|(_, wait)| match wait {
         Wait::For(wait) => (false, *wait),
         Wait::Never => (true, std::time::Duration::ZERO),
     });
-    let Some((need, standing, wait)) = longest else { return gone() };
+    let Some((need, wait)) = longest else { return gone() };
     let limit = need.limit.limit();
     let (name, words) = (&limit.name, need.limit.in_words());
     let too_much = asked == Asked::AtFirst
-        && need.amount > standing.amount
+        && need.amount > need.standing.amount
         && !matches!(limit.bound, Bound::Credit { .. });
     let (reason, detail) = match (&limit.bound, limit.unit) {
         _ if too_much => (

@@ -315,6 +315,7 @@ impl<'w> Exchange<'w> {
         let now = ticket.moment();
         let wall = now.wall;
         let mut lines = Vec::new();
+        let mut cuts_streams = false;
         let meter = ticket.meter.as_ref();
         let estimate = || {
             let estimate = meter?.estimate();
@@ -329,13 +330,12 @@ impl<'w> Exchange<'w> {
             |stand| {
                 lines = self.worker.buffers.write();
                 stand.write_headers(&mut lines, asking.api, wall);
+                cuts_streams = stand.cuts_streams();
             },
         );
         ticket.limits = lines;
-        ticket.reserved(reservation?);
-        if let Some(meter) = &ticket.meter
-            && reserve::cuts_streams(self.snapshot, asking)
-        {
+        ticket.reservation = reservation?;
+        if let Some(meter) = ticket.meter.as_ref().filter(|_| cuts_streams) {
             let allowed = meter.estimate().written;
             let words = Words {
                 request_id: self.request_id_text().into(),

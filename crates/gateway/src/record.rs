@@ -219,7 +219,7 @@ pub(crate) struct Ticket {
     outcome: Outcome,
     pub(crate) sums: UsageSums,
     /// What is set aside of its limits.
-    reservation: Option<Box<Reservation>>,
+    pub(crate) reservation: Reservation,
     /// Ends its stream where it would pass a limit.
     pub(crate) stretch: Option<Box<Stretch>>,
     /// Header lines that tell of its limits.
@@ -250,7 +250,7 @@ impl Ticket {
             accepted_from: None,
             outcome: Outcome { status: CLIENT_LEFT, reason: None },
             sums: UsageSums { requests: 1, ..UsageSums::default() },
-            reservation: None,
+            reservation: Reservation::default(),
             stretch: None,
             limits: Vec::new(),
             meter: None,
@@ -331,12 +331,6 @@ impl Ticket {
         }
     }
 
-    /// Its limits have room for it: what it used of them is settled at its end.
-    pub(crate) fn reserved(&mut self, reservation: Reservation) {
-        // On the heap: a ticket is moved more often than limits apply.
-        self.reservation = (!reservation.is_empty()).then(|| Box::new(reservation));
-    }
-
     /// Whether something may be taken out of its answer, or the answer be ended early.
     pub(crate) fn may_end_otherwise(&self) -> bool {
         self.stretch.is_some() || self.meter.as_ref().is_some_and(|meter| meter.filters())
@@ -349,7 +343,7 @@ impl Ticket {
         match stretch.reach(&self.worker, meter.written(), now) {
             Ok(None) => None,
             Ok(Some(more)) => {
-                self.reservation.get_or_insert_default().join(more);
+                self.reservation.join(more);
                 None
             }
             Err(refusal) => meter.ending(&refusal),
@@ -357,7 +351,9 @@ impl Ticket {
     }
 
     fn settle(&mut self, now: Timestamp, latency: Duration) {
-        let Some(reservation) = self.reservation.take() else { return };
+        if self.reservation.is_empty() {
+            return;
+        }
         let (tokens, cost) = (self.sums.tokens, self.sums.cost);
         let used = |unit| match unit {
             Unit::Requests => 1,
@@ -367,7 +363,7 @@ impl Ticket {
             Unit::Cost => cost.billionths(),
         };
         let now = self.worker.moment(now, self.started + latency);
-        self.worker.counters.settle(*reservation, used, now);
+        self.worker.counters.settle(std::mem::take(&mut self.reservation), used, now);
     }
 
     /// The status that was sent, or is about to be.

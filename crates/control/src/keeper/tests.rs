@@ -24,11 +24,13 @@ fn rate() -> Applied {
 }
 
 fn need(limit: &Applied, number: u8) -> Need<'_> {
-    Need { limit, counter: CounterId::from_bytes([number; 16]), amount: 1 }
+    Need::new(limit, CounterId::from_bytes([number; 16]), 1)
 }
 
 fn used(counting: &Counting, need: Need<'_>) -> u64 {
-    100 - counting.counters.look(&[need], counting.now())[0].left
+    let mut needs = [need];
+    counting.counters.look(&mut needs, counting.now());
+    100 - needs[0].standing.left
 }
 
 async fn saved(store: &dyn Store) -> usize {
@@ -57,8 +59,8 @@ async fn what_was_counted_is_saved_within_a_while_and_taken_over_at_the_next_sta
     let (keeper, restored) = Keeper::start(store.clone(), counting.clone()).await.unwrap();
     assert_eq!(restored, 0);
     let (quota, rate) = (quota(), rate());
-    let needs = [need(&quota, 1), need(&rate, 2)];
-    drop(counting.counters.reserve(&needs, counting.now()));
+    let mut needs = [need(&quota, 1), need(&rate, 2)];
+    drop(counting.counters.reserve(&mut needs, counting.now()));
     until_saved(&*store, 1).await;
 
     // As after a kill: nobody has saved windows.
@@ -67,7 +69,7 @@ async fn what_was_counted_is_saved_within_a_while_and_taken_over_at_the_next_sta
     assert_eq!((restored, used(&killed, needs[0]), used(&killed, needs[1])), (1, 1, 0));
     finish(other);
 
-    drop(counting.counters.reserve(&needs, counting.now()));
+    drop(counting.counters.reserve(&mut needs, counting.now()));
     finish(keeper);
     let ended = Counting::new(Arc::new(|| NOW));
     let (other, restored) = Keeper::start(store.clone(), ended.clone()).await.unwrap();
@@ -89,7 +91,7 @@ async fn what_cannot_be_saved_is_saved_when_the_store_is_back() {
         let mut bytes = [0; 16];
         bytes[..2].copy_from_slice(&number);
         let need = Need { counter: CounterId::from_bytes(bytes), ..need(&quota, 0) };
-        drop(counting.counters.reserve(&[need], counting.now()));
+        drop(counting.counters.reserve(&mut [need], counting.now()));
     }
     let before = store.refused();
     while store.refused() < before + 2 {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
+use smallvec::SmallVec;
 
-use super::{Bound, Dimension, Limit, ModelPattern, Unit, Width, balance::Rule};
+use super::{Bound, Dimension, Limit, ModelPattern, Unit, Width, balance::Rule, headers};
 use crate::{
     id::{ApiName, ApiNumber, KeyId, OrganizationId},
     money::Money,
@@ -25,6 +26,8 @@ pub enum Place<'p> {
 
 /// The number by which counts are found, in memory and in the store. It says what the limit is called, where it stands and what it
 /// counts, and whose use; not what it allows, nor in which time: an edit of these keeps the counts.
+///
+/// Its upper half says whose use alone, so that what is counted of one key lies together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CounterId(u128);
 
@@ -45,18 +48,17 @@ impl CounterId {
         ((self.0 >> 64) as u64, self.0 as u64)
     }
 
-    /// The number of a text.
-    pub(super) const fn of_text(text: &str) -> Self {
-        Self(tag(text.as_bytes()))
+    /// From both.
+    pub(super) const fn of_halves(upper: u64, lower: u64) -> Self {
+        Self((upper as u128) << 64 | lower as u128)
     }
+}
 
-    /// This number, told apart by one thing more.
-    #[must_use]
-    const fn of(self, thing: u128) -> Self {
-        // Odd, so that no two things become one.
-        const SPREAD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
-        Self((self.0.rotate_left(47) ^ thing).wrapping_mul(SPREAD))
-    }
+/// What is told apart, with one thing more.
+const fn told_apart(before: u128, thing: u128) -> u128 {
+    // Odd, so that no two things become one.
+    const SPREAD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+    (before.rotate_left(47) ^ thing).wrapping_mul(SPREAD)
 }
 
 /// A text in 128 bits (FNV-1a): stays the same between versions and machines.
@@ -91,61 +93,53 @@ pub struct Facts<'f> {
 #[derive(Clone, Debug)]
 pub struct Applied {
     limit: Limit,
-    /// What its counts' numbers are made from.
-    origin: CounterId,
+    /// What tells its counters from those of other limits.
+    number: u64,
+    of: Of,
+    /// What is told apart besides, in one order.
+    apart: SmallVec<[Dimension; 2]>,
     apis: Box<[ApiNumber]>,
     models: Box<[ModelPattern]>,
     /// Of a rate.
     width: Width,
     /// Of a quota.
     rule: Rule,
-    /// Whether it, too, is each organization's own.
-    per_organization: bool,
-    /// Whether it counts one key's use.
-    of_a_key: bool,
+    /// What headers say of it whatever it counted.
+    policy: Box<str>,
+}
+
+/// Whose use is counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Everybody,
+    Organization,
+    Key,
 }
 
 impl Applied {
     /// A limit in its place.
     pub fn new(limit: &Limit, place: Place<'_>) -> Self {
-        let per = &limit.per;
-        let told_apart = [Dimension::Plan, Dimension::Organization, Dimension::Key];
-        let per_organization =
-            matches!(place, Place::Plan(_)) && !per.iter().any(|one| told_apart.contains(one));
-        // Who goes on to another plan takes along what a limit of the same name counted.
-        let travels = per_organization
-            || per.iter().any(|one| matches!(one, Dimension::Organization | Dimension::Key));
-        let key;
-        let (kind, at) = match place {
-            Place::Api(name) => ("api", name.as_str()),
-            Place::Plan(_) if travels => ("plan", ""),
-            Place::Plan(name) => ("plan", name),
-            Place::Organization(id) => ("organization", id.as_str()),
-            Place::Key(id) => {
-                key = id.to_string();
-                ("key", key.as_str())
-            }
+        let counts = |dimension| limit.per.contains(&dimension);
+        let of = match place {
+            Place::Key(_) => Of::Key,
+            _ if counts(Dimension::Key) => Of::Key,
+            Place::Organization(_) => Of::Organization,
+            _ if counts(Dimension::Organization) => Of::Organization,
+            Place::Plan(_) if !counts(Dimension::Plan) => Of::Organization,
+            Place::Plan(_) | Place::Api(_) => Of::Everybody,
         };
-        let what = match limit.bound {
-            Bound::Rate { .. } => "rate",
-            Bound::Concurrency { .. } => "concurrency",
-            Bound::Quota { .. } => "quota",
-            Bound::Credit { .. } => "credit",
-        };
-        let mut digest = Sha256::new();
-        for part in [kind, at, limit.name.as_str(), what, limit.unit.as_str()] {
-            digest.update(part.as_bytes());
-            digest.update([0]);
-        }
-        let digest: [u8; 32] = digest.finalize().into();
-        let origin =
-            digest.first_chunk().map_or(CounterId(0), |bytes| CounterId::from_bytes(*bytes));
+        let mut apart: SmallVec<[Dimension; 2]> = limit.per.iter().copied().collect();
+        apart.retain(|one| matches!(one, Dimension::Api | Dimension::Route | Dimension::Model));
+        apart.sort_unstable();
+        apart.dedup();
         let window = match limit.bound {
             Bound::Rate { window, .. } => window,
             _ => Duration::from_secs(1),
         };
         Self {
-            origin,
+            number: number(limit, place, of),
+            of,
+            apart,
             apis: limit
                 .only
                 .apis
@@ -158,8 +152,7 @@ impl Applied {
                 Bound::Quota { period, zone, .. } => Rule::of(*period, zone),
                 _ => Rule(0),
             },
-            per_organization,
-            of_a_key: matches!(place, Place::Key(_)) || per.contains(&Dimension::Key),
+            policy: headers::policy(limit).into(),
             limit: limit.clone(),
         }
     }
@@ -175,8 +168,13 @@ impl Applied {
     }
 
     /// Whether it counts one key's use.
-    pub const fn is_of_a_key(&self) -> bool {
-        self.of_a_key
+    pub fn is_of_a_key(&self) -> bool {
+        self.of == Of::Key
+    }
+
+    /// What headers say of it whatever it counted.
+    pub(super) fn policy(&self) -> &str {
+        &self.policy
     }
 
     pub(super) const fn rule(&self) -> Rule {
@@ -206,21 +204,23 @@ impl Applied {
 
     /// Where it counts this request.
     pub(crate) fn counter(&self, facts: &Facts<'_>) -> CounterId {
-        let mut id = self.origin;
-        if self.per_organization {
-            id = id.of(facts.organization);
-        }
-        for dimension in &self.limit.per {
-            id = id.of(match dimension {
-                Dimension::Plan => continue,
-                Dimension::Organization => facts.organization,
-                Dimension::Key => u128::from_be_bytes(facts.key.bits()),
+        let number = u128::from(self.number);
+        let mut whose = match self.of {
+            // So that what everybody uses is spread as well.
+            Of::Everybody => told_apart(0, number),
+            Of::Organization => told_apart(1, facts.organization),
+            Of::Key => told_apart(2, u128::from_be_bytes(facts.key.bits())),
+        };
+        for dimension in &self.apart {
+            let thing = match dimension {
                 Dimension::Api => facts.api.tag(),
                 Dimension::Route => tag(facts.route.as_bytes()),
                 Dimension::Model => facts.priced.map_or(0, |model| tag(model.as_str().as_bytes())),
-            });
+                Dimension::Plan | Dimension::Organization | Dimension::Key => continue,
+            };
+            whose = told_apart(whose, thing);
         }
-        id
+        CounterId(whose ^ number)
     }
 
     /// How much it allows, and in which time, as people read it: `100 requests in 60 seconds`.
@@ -244,6 +244,32 @@ impl Applied {
             Bound::Credit { amount: given, .. } => format!("a credit of {}", amount(*given)),
         }
     }
+}
+
+/// What tells a limit's counters from those of other limits: its name, where it stands, and what it counts.
+fn number(limit: &Limit, place: Place<'_>, of: Of) -> u64 {
+    let (kind, at) = match place {
+        Place::Api(name) => ("api", name.as_str()),
+        // Who goes on to another plan takes along what a limit of the same name counted.
+        Place::Plan(_) if of != Of::Everybody => ("plan", ""),
+        Place::Plan(name) => ("plan", name),
+        // Whose they are is told apart already.
+        Place::Organization(_) => ("organization", ""),
+        Place::Key(_) => ("key", ""),
+    };
+    let what = match limit.bound {
+        Bound::Rate { .. } => "rate",
+        Bound::Concurrency { .. } => "concurrency",
+        Bound::Quota { .. } => "quota",
+        Bound::Credit { .. } => "credit",
+    };
+    let mut digest = Sha256::new();
+    for part in [kind, at, limit.name.as_str(), what, limit.unit.as_str()] {
+        digest.update(part.as_bytes());
+        digest.update([0]);
+    }
+    let digest: [u8; 32] = digest.finalize().into();
+    digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 #[cfg(test)]
@@ -278,9 +304,9 @@ mod tests {
             (Place::Plan("x"), r#"["plan"]"#, true, true),
             (Place::Plan("x"), r#"["key"]"#, false, true),
             (Place::Plan("x"), r#"["model"]"#, true, false),
-            (Place::Organization(&org), "[]", true, true),
+            (Place::Organization(&org), "[]", true, false),
             (Place::Organization(&org), r#"["key"]"#, false, true),
-            (Place::Key(KeyId::from_bits([1; 16])), "[]", true, true),
+            (Place::Key(KeyId::from_bits([1; 16])), "[]", false, true),
         ] {
             let json = format!(
                 r#"{{"name":"n","kind":"rate","amount":1,"window_seconds":60,"per":{per}}}"#

@@ -8,6 +8,7 @@ use std::{io::Write as _, time::Duration};
 
 use super::{
     Bound, Limit, Period, Unit,
+    applied::Applied,
     counters::{Standing, Wait},
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// A limit, and how it stands.
-pub type Told<'t> = (&'t Limit, &'t Standing);
+pub type Told<'t> = (&'t Applied, &'t Standing);
 
 /// Writes header lines for all limits that apply to a request.
 pub fn write<'t>(
@@ -27,10 +28,11 @@ pub fn write<'t>(
 ) {
     let form_of = form.reset.unwrap_or(ResetForm::DeltaSeconds);
     let of_requests = |told: &Told<'_>| {
-        told.0.unit == Unit::Requests && !matches!(told.0.bound, Bound::Concurrency { .. })
+        let limit = told.0.limit();
+        limit.unit == Unit::Requests && !matches!(limit.bound, Bound::Concurrency { .. })
     };
     let of_tokens = |told: &Told<'_>| {
-        matches!(told.0.unit, Unit::Tokens | Unit::InputTokens | Unit::OutputTokens)
+        matches!(told.0.limit().unit, Unit::Tokens | Unit::InputTokens | Unit::OutputTokens)
     };
     if let (Some(names), Some(told)) = (&form.requests, narrowest(all.clone().filter(of_requests)))
     {
@@ -39,7 +41,7 @@ pub fn write<'t>(
     if let (Some(names), Some(told)) = (&form.tokens, narrowest(all.clone().filter(of_tokens))) {
         own(out, names, told, form_of, now);
     }
-    standard(out, all.filter(|(limit, _)| limit.unit != Unit::Cost));
+    standard(out, all.filter(|(limit, _)| limit.limit().unit != Unit::Cost));
 }
 
 /// The one that clients meet first: which refuses, or has least left; of several, the one that takes longest to recover.
@@ -80,44 +82,25 @@ fn number(out: &mut Vec<u8>, name: &str, value: u64) {
 
 /// Digits without the machinery of formatting: several numbers stand in every answer.
 fn digits(out: &mut Vec<u8>, value: u64) {
-    let mut text = [b'0'; 20];
-    let (mut left, mut length) = (value, 0);
-    for place in text.iter_mut().rev() {
-        *place = b'0' + u8::try_from(left % 10).unwrap_or_default();
-        left /= 10;
-        length += 1;
-        if left == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(text.get(text.len() - length..).unwrap_or_default());
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// `RateLimit-Policy: "requests";q=100;w=60` and `RateLimit: "requests";r=99;t=60`.
 fn standard<'t>(out: &mut Vec<u8>, all: impl Iterator<Item = Told<'t>> + Clone) {
-    let mut told = all.clone().peekable();
-    if told.peek().is_none() {
+    let mut before: &[u8] = b"ratelimit-policy: ";
+    for (limit, _) in all.clone() {
+        out.extend_from_slice(before);
+        out.extend_from_slice(limit.policy().as_bytes());
+        before = b", ";
+    }
+    if before != b", " {
         return;
     }
-    out.extend_from_slice(b"ratelimit-policy: ");
-    for (at, (limit, standing)) in told.enumerate() {
-        name(out, limit, at);
-        out.extend_from_slice(b";q=");
-        digits(out, standing.amount);
-        if let Some(unit) = quota_unit(limit) {
-            out.extend_from_slice(b";qu=\"");
-            out.extend_from_slice(unit.as_bytes());
-            out.push(b'"');
-        }
-        if let Some(window) = window_seconds(limit) {
-            out.extend_from_slice(b";w=");
-            digits(out, window);
-        }
-    }
-    out.extend_from_slice(b"\r\nratelimit: ");
-    for (at, (limit, standing)) in all.enumerate() {
-        name(out, limit, at);
-        out.extend_from_slice(b";r=");
+    before = b"\r\nratelimit: \"";
+    for (limit, standing) in all {
+        out.extend_from_slice(before);
+        out.extend_from_slice(limit.limit().name.as_str().as_bytes());
+        out.extend_from_slice(b"\";r=");
         digits(out, standing.left);
         let until = match standing.refused {
             Some(Wait::For(wait)) => Some(wait),
@@ -128,14 +111,21 @@ fn standard<'t>(out: &mut Vec<u8>, all: impl Iterator<Item = Told<'t>> + Clone) 
             out.extend_from_slice(b";t=");
             digits(out, whole_seconds(until));
         }
+        before = b", \"";
     }
     out.extend_from_slice(b"\r\n");
 }
 
-fn name(out: &mut Vec<u8>, limit: &Limit, at: usize) {
-    out.extend_from_slice(if at == 0 { b"\"" } else { b", \"" });
-    out.extend_from_slice(limit.name.as_str().as_bytes());
-    out.push(b'"');
+/// What is told of a limit whatever it counted: `"requests";q=100;w=60`.
+pub(super) fn policy(limit: &Limit) -> String {
+    let mut policy = format!("\"{}\";q={}", limit.name, limit.bound.amount());
+    if let Some(unit) = quota_unit(limit) {
+        policy = format!("{policy};qu=\"{unit}\"");
+    }
+    if let Some(window) = window_seconds(limit) {
+        policy = format!("{policy};w={window}");
+    }
+    policy
 }
 
 fn quota_unit(limit: &Limit) -> Option<&'static str> {
@@ -186,6 +176,7 @@ impl std::fmt::Display for Spelled {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limit::applied::Place;
 
     fn limit(json: &str) -> Limit {
         serde_json::from_str(json).unwrap()
@@ -215,7 +206,10 @@ mod tests {
         };
         let mut out = Vec::new();
         let now = "2026-11-22T12:00:00Z".parse().unwrap();
-        write(&mut out, &form, all.iter().map(|(limit, standing)| (limit, standing)), now);
+        let applied = |limit| Applied::new(limit, Place::Plan("standard"));
+        let applied: Vec<_> = all.iter().map(|(limit, _)| applied(limit)).collect();
+        let all = applied.iter().zip(all.iter().map(|(_, standing)| standing));
+        write(&mut out, &form, all, now);
         String::from_utf8(out).unwrap()
     }
 

@@ -8,9 +8,7 @@
 //! spread evenly, and bursts pass), a token bucket (its burst and its refill together pass the limit), an exact log (a time for
 //! each request).
 
-use std::time::Duration;
-
-use smallvec::SmallVec;
+use std::{collections::VecDeque, time::Duration};
 
 /// Parts a window is counted in.
 const PARTS: u32 = 64;
@@ -100,21 +98,25 @@ struct Slot {
 }
 
 /// What is counted in a window that slides.
+///
+/// What the usual request asks for stands in the window itself: the parts behind the newest are reached for once a part.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     width: Width,
-    /// All of `slots`.
+    /// The oldest part in which something was counted.
+    oldest: u32,
+    /// The newest; it counts nothing where the window is empty.
+    newest: Slot,
+    /// All that is counted.
     total: u64,
-    /// Parts in which something was counted, oldest first.
-    slots: Slots,
+    /// The parts before the newest in which something was counted, oldest first.
+    older: VecDeque<Slot>,
 }
-
-/// A window that is seldom used needs no room besides its own.
-type Slots = SmallVec<[Slot; 2]>;
 
 impl Window {
     pub(super) fn new(width: Width) -> Self {
-        Self { width, total: 0, slots: Slots::new() }
+        let newest = Slot { part: 0, count: 0 };
+        Self { width, oldest: 0, newest, total: 0, older: VecDeque::new() }
     }
 
     /// A window into which all of `total` came so long ago; `None` where it has left the window.
@@ -130,9 +132,9 @@ impl Window {
 
     /// How long ago the newest part began that something was counted in.
     pub(super) fn age(&self, now: Steady) -> Option<Duration> {
-        let newest = self.slots.last()?;
-        let parts = self.width.part(now).wrapping_sub(newest.part);
-        let parts = if is_after(newest.part, self.width.part(now)) { 0 } else { parts };
+        let newest = self.newest()?.part;
+        let parts = self.width.part(now).wrapping_sub(newest);
+        let parts = if is_after(newest, self.width.part(now)) { 0 } else { parts };
         // The end of its part, which is later than all that was counted in it.
         let micros = u64::from(parts).saturating_sub(1) * u64::from(self.width.0);
         Some(Duration::from_micros(micros))
@@ -147,19 +149,28 @@ impl Window {
         self.width
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+    pub(super) const fn is_empty(&self) -> bool {
+        self.newest.count == 0
+    }
+
+    const fn newest(&self) -> Option<Slot> {
+        if self.is_empty() { None } else { Some(self.newest) }
+    }
+
+    /// All parts in which something was counted, oldest first.
+    fn slots(&self) -> impl Iterator<Item = Slot> {
+        self.older.iter().copied().chain(self.newest())
     }
 
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        if self.slots.spilled() { self.slots.capacity() * size_of::<Slot>() } else { 0 }
+        self.older.capacity() * size_of::<Slot>()
     }
 
     /// The part that counts as now: two that read the clock may come in the other order.
-    fn part(&self, now: Steady) -> u32 {
+    const fn part(&self, now: Steady) -> u32 {
         let part = self.width.part(now);
-        match self.slots.last() {
+        match self.newest() {
             Some(newest) if !is_after(part, newest.part) => newest.part,
             _ => part,
         }
@@ -172,75 +183,76 @@ impl Window {
             self.change_width(now, width);
         }
         let part = self.part(now);
-        let gone = self.slots.iter().take_while(|slot| part.wrapping_sub(slot.part) >= FORGOTTEN);
-        let (count, sum) = gone.fold((0, 0), |(n, sum), slot| (n + 1, sum + u64::from(slot.count)));
-        if count > 0 {
-            self.slots.drain(..count);
-            self.total -= sum;
+        let is_gone = |of: u32| part.wrapping_sub(of) >= FORGOTTEN;
+        if self.is_empty() || !is_gone(self.oldest) {
+            return;
         }
+        if is_gone(self.newest.part) {
+            *self = Self::new(width);
+            return;
+        }
+        while let Some(slot) = self.older.pop_front_if(|slot| is_gone(slot.part)) {
+            self.total -= u64::from(slot.count);
+        }
+        self.oldest = self.older.front().map_or(self.newest.part, |slot| slot.part);
     }
 
     fn change_width(&mut self, now: Steady, width: Width) {
         let (before, current) = (self.width, self.width.part(now));
         let began = now.0 - now.0 % u64::from(before.0);
-        let newest = width.part(now);
-        let mut slots = Slots::with_capacity(self.slots.len());
-        for slot in &self.slots {
+        let mut changed = Self::new(width);
+        for slot in self.slots() {
             // The last moment of its part, but not later than now.
             let age = u64::from(current.wrapping_sub(slot.part));
             let end = (began + u64::from(before.0)).saturating_sub(age * u64::from(before.0) + 1);
-            let part = if is_after(slot.part, current) {
-                newest
-            } else {
-                width.part(Steady(end.min(now.0)))
-            };
-            match slots.last_mut() {
-                Some(last) if last.part == part => {
-                    last.count = last.count.saturating_add(slot.count);
-                }
-                _ => slots.push(Slot { part, count: slot.count }),
-            }
+            let at = if is_after(slot.part, current) { now.0 } else { end.min(now.0) };
+            changed.put(width.part(Steady(at)), slot.count);
         }
-        (self.slots, self.width) = (slots, width);
+        *self = changed;
     }
 
     /// Counts at this moment, and says in which part. The window was advanced to it.
     pub(super) fn add(&mut self, now: Steady, count: u64) -> Part {
         let part = self.part(now);
-        let counted = Part { number: part, width: self.width };
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.put(part, u32::try_from(count).unwrap_or(u32::MAX));
+        Part { number: part, width: self.width }
+    }
+
+    /// Counts in a part that is not before the newest.
+    fn put(&mut self, part: u32, count: u32) {
         if count == 0 {
-            return counted;
+            return;
         }
-        match self.slots.last_mut() {
-            Some(last) if last.part == part => {
-                let before = last.count;
-                last.count = before.saturating_add(count);
-                self.total += u64::from(last.count - before);
-            }
-            _ => {
-                self.slots.push(Slot { part, count });
-                self.total += u64::from(count);
-            }
+        if self.is_empty() {
+            (self.oldest, self.newest) = (part, Slot { part, count: 0 });
+        } else if self.newest.part != part {
+            let before = std::mem::replace(&mut self.newest, Slot { part, count: 0 });
+            self.older.push_back(before);
         }
-        counted
+        let before = self.newest.count;
+        self.newest.count = before.saturating_add(count);
+        self.total += u64::from(self.newest.count - before);
     }
 
     /// Takes back what was counted in that part, as far as it is still here. After the window's length was changed nothing is taken
     /// back: it is no longer known what stands for it.
     pub(super) fn take_back(&mut self, part: Part, count: u64) {
-        if part.width != self.width {
+        if part.width != self.width || self.is_empty() {
             return;
         }
-        let Some(index) = self.slots.iter().position(|slot| slot.part == part.number) else {
-            return;
-        };
-        let Some(slot) = self.slots.get_mut(index) else { return };
-        let count = u32::try_from(count).unwrap_or(u32::MAX).min(slot.count);
-        slot.count -= count;
-        self.total -= u64::from(count);
-        if slot.count == 0 {
-            self.slots.remove(index);
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        if part.number == self.newest.part {
+            self.total -= u64::from(self.newest.give_back(count));
+            if self.newest.count == 0 {
+                self.newest = self.older.pop_back().unwrap_or(self.newest);
+            }
+        } else if let Some(at) = self.older.iter().position(|slot| slot.part == part.number)
+            && let Some(slot) = self.older.get_mut(at)
+        {
+            self.total -= u64::from(slot.give_back(count));
+            if slot.count == 0 {
+                self.older.remove(at);
+            }
         }
     }
 
@@ -251,7 +263,7 @@ impl Window {
         }
         let mut held = self.total;
         let mut wait = Duration::ZERO;
-        for slot in &self.slots {
+        for slot in self.slots() {
             if held.saturating_add(need) <= amount {
                 break;
             }
@@ -263,10 +275,10 @@ impl Window {
 
     /// How long until the window is empty, if nothing comes.
     pub(super) fn whole_in(&self, now: Steady) -> Duration {
-        self.slots.last().map_or(Duration::ZERO, |slot| self.forgotten_in(now, slot))
+        self.newest().map_or(Duration::ZERO, |slot| self.forgotten_in(now, slot))
     }
 
-    fn forgotten_in(&self, now: Steady, slot: &Slot) -> Duration {
+    fn forgotten_in(&self, now: Steady, slot: Slot) -> Duration {
         let current = self.width.part(now);
         match is_after(slot.part, current) {
             // It came early by another core's clock.
@@ -278,6 +290,15 @@ impl Window {
     }
 }
 
+impl Slot {
+    /// Counts so many less, as far as there are; says how many.
+    fn give_back(&mut self, count: u32) -> u32 {
+        let given = count.min(self.count);
+        self.count -= given;
+        given
+    }
+}
+
 /// Whether a part is later than another, in numbers that wrap.
 const fn is_after(part: u32, other: u32) -> bool {
     part.wrapping_sub(other).cast_signed() > 0
@@ -285,8 +306,6 @@ const fn is_after(part: u32, other: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
     use proptest::prelude::*;
 
     use super::*;

@@ -11,7 +11,7 @@ use keyward_core::limit::{
 };
 use proptest::prelude::*;
 
-use crate::world::{SECOND, at, limit, need};
+use crate::world::{SECOND, at, limit, look, need, reserve};
 
 fn settle_all(counters: &Counters, reservation: Reservation, used: u64, micros: u64) {
     counters.settle(reservation, |_| used, at(micros));
@@ -37,7 +37,7 @@ fn of_ten_thousand_requests_at_once_a_limit_of_100_lets_exactly_100_pass() {
         let limit = limit("n", json);
         let (counters, passed) = (Counters::default(), AtomicU64::new(0));
         parallel(10, 1000, |_| {
-            if let (Some(_held), _) = counters.reserve(&[need(&limit, 1, 1)], at(0)) {
+            if let (Some(_held), _) = reserve(&counters, &[need(&limit, 1, 1)], at(0)) {
                 passed.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -51,7 +51,7 @@ fn a_budget_is_never_passed_by_one_unit_though_estimates_are_settled_meanwhile()
     let (counters, spent, most) = (Counters::default(), AtomicU64::new(0), AtomicU64::new(0));
     parallel(10, 1000, |one| {
         let (estimate, cost) = (7 + one % 11, one % 8);
-        let (held, standings) = counters.reserve(&[need(&limit, 1, estimate)], at(one));
+        let (held, standings) = reserve(&counters, &[need(&limit, 1, estimate)], at(one));
         most.fetch_max(10_007 - standings[0].left, Ordering::Relaxed);
         if let Some(held) = held {
             spent.fetch_add(cost, Ordering::Relaxed);
@@ -61,7 +61,7 @@ fn a_budget_is_never_passed_by_one_unit_though_estimates_are_settled_meanwhile()
     let spent = spent.into_inner();
     assert!(spent <= 10_007 && spent > 9_980, "{spent}");
     assert!(most.into_inner() <= 10_007);
-    let left = counters.look(&[need(&limit, 1, 0)], at(0))[0].left;
+    let left = look(&counters, &[need(&limit, 1, 0)], at(0))[0].left;
     assert_eq!(left, 10_007 - spent, "what was set aside and not used is there again");
 }
 
@@ -76,15 +76,15 @@ fn whoever_is_refused_by_one_limit_takes_nothing_of_the_others() {
     let exact = limit("exact", r#""kind":"concurrency","amount":2"#);
     parallel(4, 500, |one| {
         if one % 2 == 0 {
-            drop(counters.reserve(&[need(&exact, 4, 1), need(&narrow, 2, 11)], at(0)));
+            drop(reserve(&counters, &[need(&exact, 4, 1), need(&narrow, 2, 11)], at(0)));
         } else if one < 1000 {
-            let (held, _) = counters.reserve(&[need(&exact, 4, 1)], at(0));
+            let (held, _) = reserve(&counters, &[need(&exact, 4, 1)], at(0));
             settle_all(&counters, held.expect("there is room for each thread"), 0, 0);
         } else {
-            drop(counters.reserve(&needs, at(0)));
+            drop(reserve(&counters, &needs, at(0)));
         }
     });
-    let left: Vec<_> = counters.look(&needs, at(0)).iter().map(|one| one.left).collect();
+    let left: Vec<_> = look(&counters, &needs, at(0)).iter().map(|one| one.left).collect();
     assert_eq!(left, [990, 0, 990]);
 }
 
@@ -98,8 +98,8 @@ fn the_longest_wait_is_told_and_what_waiting_does_not_help_with() {
     let counters = Counters::default();
     let needs =
         [need(&rate, 1, 1), need(&quota, 2, 1), need(&once, 3, 1_000_000_000), need(&credit, 4, 1)];
-    assert!(counters.reserve(&needs, at(0)).0.is_some());
-    let (held, standings) = counters.reserve(&needs, at(SECOND / 2));
+    assert!(reserve(&counters, &needs, at(0)).0.is_some());
+    let (held, standings) = reserve(&counters, &needs, at(SECOND / 2));
     assert!(held.is_none());
     let waits: Vec<_> = standings.iter().map(|one| one.refused).collect();
     let hours = |hours: u64| Duration::from_secs(hours * 3600) - Duration::from_millis(500);
@@ -110,7 +110,7 @@ fn the_longest_wait_is_told_and_what_waiting_does_not_help_with() {
         Wait::For(hours(1)),
     ];
     assert_eq!(waits, expected.map(Some));
-    let (_, standings) = counters.reserve(&[need(&rate, 1, 2)], at(SECOND));
+    let (_, standings) = reserve(&counters, &[need(&rate, 1, 2)], at(SECOND));
     assert_eq!(standings[0].refused, Some(Wait::Never), "more than the limit ever has");
 }
 
@@ -119,12 +119,12 @@ fn what_was_used_beyond_the_estimate_is_counted_too() {
     let tokens =
         limit("tokens", r#""kind":"rate","unit":"tokens","amount":100,"window_seconds":60"#);
     let counters = Counters::default();
-    let (held, _) = counters.reserve(&[need(&tokens, 1, 10)], at(0));
+    let (held, _) = reserve(&counters, &[need(&tokens, 1, 10)], at(0));
     settle_all(&counters, held.unwrap(), 130, SECOND);
-    let standing = counters.look(&[need(&tokens, 1, 0)], at(SECOND))[0];
+    let standing = look(&counters, &[need(&tokens, 1, 0)], at(SECOND))[0];
     assert_eq!(standing.left, 0);
-    assert!(counters.reserve(&[need(&tokens, 1, 1)], at(60 * SECOND)).0.is_none());
-    assert!(counters.reserve(&[need(&tokens, 1, 1)], at(63 * SECOND)).0.is_some());
+    assert!(reserve(&counters, &[need(&tokens, 1, 1)], at(60 * SECOND)).0.is_none());
+    assert!(reserve(&counters, &[need(&tokens, 1, 1)], at(63 * SECOND)).0.is_some());
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn counters_that_count_nothing_any_more_are_forgotten() {
     let quota = limit("quota", r#""kind":"quota","amount":5,"period":"day""#);
     let counters = Counters::default();
     let (held, _) =
-        counters.reserve(&[need(&rate, 1, 1), need(&slots, 2, 1), need(&quota, 3, 1)], at(0));
+        reserve(&counters, &[need(&rate, 1, 1), need(&slots, 2, 1), need(&quota, 3, 1)], at(0));
     counters.sweep(0, 1, at(SECOND));
     assert_eq!(counters.len(), 3);
     settle_all(&counters, held.unwrap(), 1, SECOND);
@@ -145,7 +145,7 @@ fn counters_that_count_nothing_any_more_are_forgotten() {
     let ahead = at(365 * 24 * 3600 * SECOND).wall;
     counters.sweep(0, 1, Moment { wall: ahead, ..at(63 * SECOND) });
     counters.sweep(0, 1, at(64 * SECOND));
-    assert_eq!(counters.look(&[need(&quota, 3, 0)], at(64 * SECOND))[0].left, 4);
+    assert_eq!(look(&counters, &[need(&quota, 3, 0)], at(64 * SECOND))[0].left, 4);
     counters.sweep(0, 1, at(40 * 3600 * SECOND));
     assert_eq!(counters.len(), 1);
     counters.sweep(0, 1, at(64 * 3600 * SECOND));
@@ -160,7 +160,7 @@ fn who_tells_of_limits_hears_once_that_half_is_used_and_it_is_forgotten_when_it_
     let mut heard = Vec::new();
     for second in 0..8 {
         let (held, standings) =
-            counters.reserve(&[need(&rate, 1, 1), need(&slots, 2, 1)], at(second * SECOND));
+            reserve(&counters, &[need(&rate, 1, 1), need(&slots, 2, 1)], at(second * SECOND));
         settle_all(&counters, held.unwrap(), 1, second * SECOND);
         heard.push((standings[0].is_newly_half_used, standings[0].percent()));
         assert!(!standings[1].is_newly_half_used, "requests in progress are not told of");
@@ -179,7 +179,7 @@ fn who_tells_of_limits_hears_once_that_half_is_used_and_it_is_forgotten_when_it_
     };
     assert_eq!(percent(10 * SECOND), [80]);
     assert_eq!(percent(64 * SECOND), [] as [u8; 0], "three left the window, and one more");
-    let (_held, standings) = counters.reserve(&[need(&rate, 1, 6)], at(64 * SECOND));
+    let (_held, standings) = reserve(&counters, &[need(&rate, 1, 6)], at(64 * SECOND));
     assert!(standings[0].is_newly_half_used, "it is told of again");
 }
 
@@ -227,7 +227,7 @@ proptest! {
             let longer = held_in_a_minute_before(&log, now)
                 + log.range(now.saturating_sub(61 * SECOND)..now.saturating_sub(60 * SECOND)).map(|(_, count)| count).sum::<u64>();
             let hour = used_in_hours.get(&(now / (3600 * SECOND))).copied().unwrap_or(0);
-            match counters.reserve(&needs, at(now)).0 {
+            match reserve(&counters, &needs, at(now)).0 {
                 Some(held) => {
                     prop_assert!(before + estimate <= most && open.len() < 4 && hour + estimate <= 400);
                     open.push((now, estimate, held));

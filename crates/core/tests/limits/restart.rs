@@ -1,6 +1,6 @@
 use keyward_core::limit::{Saved, counters::Counters};
 
-use crate::world::{SECOND, at, limit, need};
+use crate::world::{SECOND, at, limit, look, need, reserve};
 
 /// Through the numbers that a store keeps.
 fn carried_over(saved: Vec<Saved>, micros: u64) -> Counters {
@@ -23,14 +23,14 @@ fn quotas_budgets_and_credits_go_on_where_they_stood() {
     );
     let counters = Counters::default();
     let needs = [need(&quota, 1, 30), need(&budget, 2, 1_000), need(&credit, 3, 20)];
-    let (held, _) = counters.reserve(&needs, at(0));
+    let (held, _) = reserve(&counters, &needs, at(0));
     counters.settle(held.unwrap(), |_| 10, at(SECOND));
     let hour = 3600 * SECOND;
-    drop(counters.reserve(&[need(&credit, 3, 1)], at(hour)));
+    drop(reserve(&counters, &[need(&credit, 3, 1)], at(hour)));
 
     let again = carried_over(counters.take_unsaved(), hour);
     let left = |counters: &Counters| {
-        counters.look(&needs, at(hour)).iter().map(|one| one.left).collect::<Vec<_>>()
+        look(counters, &needs, at(hour)).iter().map(|one| one.left).collect::<Vec<_>>()
     };
     assert_eq!(left(&again), left(&counters));
     assert_eq!(left(&again), [90, 999_999_990, 39]);
@@ -42,7 +42,7 @@ fn quotas_budgets_and_credits_go_on_where_they_stood() {
 fn what_could_not_be_saved_is_told_again() {
     let quota = limit("quota", r#""kind":"quota","amount":100,"period":"month""#);
     let counters = Counters::default();
-    drop(counters.reserve(&[need(&quota, 1, 1)], at(0)));
+    drop(reserve(&counters, &[need(&quota, 1, 1)], at(0)));
     let first = counters.take_unsaved();
     counters.put_unsaved(first.iter().map(|one| one.counter));
     assert_eq!(counters.take_unsaved(), first);
@@ -53,14 +53,14 @@ fn a_window_never_holds_more_than_the_limit_over_a_restart() {
     let rate = limit("rate", r#""kind":"rate","amount":10,"window_seconds":60"#);
     let counters = Counters::default();
     for second in 0..10 {
-        assert!(counters.reserve(&[need(&rate, 1, 1)], at(second * SECOND)).0.is_some());
+        assert!(reserve(&counters, &[need(&rate, 1, 1)], at(second * SECOND)).0.is_some());
     }
     let again = carried_over(counters.windows(at(20 * SECOND)), 30 * SECOND);
     assert!(
-        again.reserve(&[need(&rate, 1, 1)], at(62 * SECOND)).0.is_none(),
+        reserve(&again, &[need(&rate, 1, 1)], at(62 * SECOND)).0.is_none(),
         "counted as late as the last of it"
     );
-    assert!(again.reserve(&[need(&rate, 1, 10)], at(71 * SECOND)).0.is_some());
+    assert!(reserve(&again, &[need(&rate, 1, 10)], at(71 * SECOND)).0.is_some());
     let late = carried_over(counters.windows(at(20 * SECOND)), 90 * SECOND);
     assert_eq!(late.len(), 0);
 }

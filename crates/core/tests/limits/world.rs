@@ -4,7 +4,7 @@ use keyward_core::{
     limit::{
         Limit, LimitSource, Steady,
         applied::{Applied, CounterId, Place},
-        counters::{Moment, Need},
+        counters::{Counters, Moment, Need, Reservation, Standing},
     },
     time::Timestamp,
 };
@@ -19,10 +19,28 @@ pub(crate) fn limit(name: &str, json: &str) -> Applied {
 
 /// So much of a limit, counted under a number of its own.
 pub(crate) fn need(limit: &Applied, counter: u8, amount: u64) -> Need<'_> {
-    // The upper half chooses the table: some share one.
+    // The upper half says whose they are: some are of one.
     let mut bytes = [counter; 16];
-    bytes[0] = counter % 3;
-    Need { limit, counter: CounterId::from_bytes(bytes), amount }
+    bytes[..8].fill(counter % 3);
+    Need::new(limit, CounterId::from_bytes(bytes), amount)
+}
+
+/// Reserves, and says how the limits stand then.
+pub(crate) fn reserve(
+    counters: &Counters,
+    needs: &[Need<'_>],
+    now: Moment,
+) -> (Option<Reservation>, Vec<Standing>) {
+    let mut needs = needs.to_vec();
+    let reservation = counters.reserve(&mut needs, now);
+    (reservation, needs.iter().map(|need| need.standing).collect())
+}
+
+/// How limits stand.
+pub(crate) fn look(counters: &Counters, needs: &[Need<'_>], now: Moment) -> Vec<Standing> {
+    let mut needs = needs.to_vec();
+    counters.look(&mut needs, now);
+    needs.iter().map(|need| need.standing).collect()
 }
 
 /// So many microseconds after some noon.

@@ -1,0 +1,104 @@
+//! What is set aside for a request until it is settled.
+
+use super::super::{Unit, applied::CounterId, rate::Part};
+use crate::time::Timestamp;
+
+/// What is set aside of one counter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) counter: CounterId,
+    pub(super) unit: Unit,
+    pub(super) amount: u64,
+    pub(super) place: HeldIn,
+}
+
+/// Where it is counted until then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeldIn {
+    Window(Part),
+    Progress,
+    /// In the period that began then.
+    Quota(Timestamp),
+    Credit,
+}
+
+impl HeldIn {
+    /// Whether what counts there outlives a restart.
+    pub(super) const fn is_saved(self) -> bool {
+        matches!(self, Self::Quota(_) | Self::Credit)
+    }
+}
+
+/// What is set aside for a request until it is settled. Dropped without that it stays counted.
+#[derive(Debug, Default)]
+#[must_use = "what is set aside has to be settled"]
+pub struct Reservation(Vec<Held>);
+
+impl Reservation {
+    pub(super) fn with_room_for(counters: usize) -> Self {
+        Self(Vec::with_capacity(counters))
+    }
+
+    pub(super) fn push(&mut self, held: Held) {
+        self.0.push(held);
+    }
+
+    /// All of it, in the order it was set aside in.
+    pub(super) fn held(&self) -> &[Held] {
+        &self.0
+    }
+
+    /// Takes what was set aside for the same request later. A stream takes more again and again, and most of it where it took
+    /// the last.
+    pub fn join(&mut self, later: Self) {
+        for more in later.0 {
+            let last = self.0.iter_mut().rev().find(|held| held.counter == more.counter);
+            match last.filter(|held| held.place == more.place) {
+                Some(held) => held.amount = held.amount.saturating_add(more.amount),
+                None => self.0.push(more),
+            }
+        }
+    }
+
+    /// What of `used` one of its parts stands for: parts of one counter are used up in their order, and the last has the rest.
+    pub(super) fn part(&self, at: usize, used: u64) -> u64 {
+        let Some(own) = self.0.get(at) else { return 0 };
+        let same = |held: &&Held| held.counter == own.counter;
+        let before: u64 = self.0.iter().take(at).filter(same).map(|held| held.amount).sum();
+        let left = used.saturating_sub(before);
+        let is_last = !self.0.iter().skip(at + 1).any(|held| held.counter == own.counter);
+        if is_last { left } else { left.min(own.amount) }
+    }
+
+    /// Whether nothing is set aside.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(counter: u8, amount: u64, began: u64) -> Held {
+        Held {
+            counter: CounterId::from_bytes([counter; 16]),
+            unit: Unit::Tokens,
+            amount,
+            place: HeldIn::Quota(Timestamp::from_secs(began)),
+        }
+    }
+
+    #[test]
+    fn what_a_stream_takes_again_and_again_is_held_together_where_it_counts_together() {
+        let mut all = Reservation(vec![held(1, 10, 0), held(2, 10, 0)]);
+        for took in 0..1000 {
+            all.join(Reservation(vec![held(1, 1, took / 500), held(2, 1, 0)]));
+        }
+        let amounts: Vec<_> = all.held().iter().map(|held| held.amount).collect();
+        assert_eq!(amounts, [510, 1010, 500]);
+        let parts = |used| [0, 1, 2].map(|at| all.part(at, used));
+        assert_eq!(parts(600), [510, 600, 90]);
+        assert_eq!(parts(2000), [510, 2000, 1490]);
+    }
+}

@@ -1,0 +1,161 @@
+//! One of the small tables that counters lie in.
+
+use std::hash::{BuildHasherDefault, Hasher};
+
+use hashbrown::HashMap;
+
+use super::{Moment, Need, held::Held, state::State};
+use crate::limit::{
+    applied::CounterId,
+    saved::{Saved, SavedCounter},
+};
+
+#[derive(Debug)]
+pub(super) struct Counter {
+    /// The lower half of its number.
+    number: u64,
+    /// Whether it is among those to be saved.
+    unsaved: bool,
+    /// Whether it is watched, or about to be.
+    pub(super) is_watched: bool,
+    pub(super) state: State,
+}
+
+/// The counters whose numbers begin alike, one behind the other: a request of one key reaches for one place in memory.
+type Group = Box<[Counter]>;
+
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    /// By the upper half of their numbers.
+    groups: HashMap<u64, Group, BuildHasherDefault<AsItIs>>,
+    unsaved: Vec<CounterId>,
+}
+
+/// Takes half a counter's number for its hash: it is spread evenly already.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 ^= bytes.last_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+}
+
+impl Shard {
+    /// The counter of this number, where there is one.
+    pub(super) fn find(&mut self, counter: CounterId) -> Option<&mut Counter> {
+        let (group, number) = counter.halves();
+        self.groups.get_mut(&group)?.iter_mut().find(|one| one.number == number)
+    }
+
+    /// The counter of a need, begun where there is none.
+    pub(super) fn counter(&mut self, need: &Need<'_>, now: Moment) -> Option<&mut Counter> {
+        let (group, number) = need.counter.halves();
+        let group = self.groups.entry(group).or_default();
+        let at = group.iter().position(|one| one.number == number).unwrap_or_else(|| {
+            change(group, |all| all.push(Counter::new(number, State::new(need.limit))));
+            group.len() - 1
+        });
+        let counter = group.get_mut(at)?;
+        counter.state.advance(need.limit, now);
+        Some(counter)
+    }
+
+    /// Puts a counter in the place of what was counted under its number.
+    pub(super) fn put(&mut self, counter: CounterId, state: State) {
+        let (group, number) = counter.halves();
+        change(self.groups.entry(group).or_default(), |all| {
+            all.retain(|one| one.number != number);
+            all.push(Counter::new(number, state));
+        });
+    }
+
+    /// It is to be saved.
+    pub(super) fn mark(&mut self, counter: CounterId) {
+        if let Some(found) = self.find(counter)
+            && !std::mem::replace(&mut found.unsaved, true)
+        {
+            self.unsaved.push(counter);
+        }
+    }
+
+    /// Ends what was set aside of one counter.
+    pub(super) fn settle(&mut self, held: &Held, used: u64, now: Moment) {
+        let Some(counter) = self.find(held.counter) else { return };
+        counter.state.settle(held.place, held.amount, used, now);
+        if held.place.is_saved() && !std::mem::replace(&mut counter.unsaved, true) {
+            self.unsaved.push(held.counter);
+        }
+    }
+
+    /// Those that are to be saved, as they stand.
+    pub(super) fn take_unsaved(&mut self) -> impl Iterator<Item = Saved> {
+        std::mem::take(&mut self.unsaved).into_iter().filter_map(|counter| {
+            let found = self.find(counter)?;
+            found.unsaved = false;
+            Some(Saved { counter, state: found.state.saved()? })
+        })
+    }
+
+    /// What windows hold.
+    pub(super) fn windows(&self, now: Moment) -> impl Iterator<Item = Saved> {
+        let counters =
+            self.groups.iter().flat_map(|(group, all)| all.iter().map(|one| (*group, one)));
+        counters.filter_map(move |(group, one)| match &one.state {
+            State::Window(window) => Some(Saved {
+                counter: CounterId::of_halves(group, one.number),
+                state: SavedCounter::of_window(window, now)?,
+            }),
+            _ => None,
+        })
+    }
+
+    /// Forgets counters that count nothing any more.
+    pub(super) fn sweep(&mut self, now: Moment) {
+        self.groups.retain(|_, group| {
+            let is_kept = |counter: &mut Counter| counter.unsaved || !counter.state.is_over(now);
+            if group.iter_mut().any(|counter| !is_kept(counter)) {
+                change(group, |all| all.retain_mut(is_kept));
+            }
+            !group.is_empty()
+        });
+        if self.groups.len() * 4 < self.groups.capacity() {
+            self.groups.shrink_to_fit();
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.groups.values().map(|group| group.len()).sum()
+    }
+
+    /// Bytes on the heap, allocator's overhead aside.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let counters = self.groups.values().map(|group| {
+            size_of_val(&**group)
+                + group.iter().map(|counter| counter.state.heap_bytes()).sum::<usize>()
+        });
+        self.groups.allocation_size() + counters.sum::<usize>()
+    }
+}
+
+/// Changes which counters a group has. Few are of one key: no room is kept for more.
+fn change(group: &mut Group, how: impl FnOnce(&mut Vec<Counter>)) {
+    let mut all = std::mem::take(group).into_vec();
+    all.reserve_exact(1);
+    how(&mut all);
+    *group = all.into_boxed_slice();
+}
+
+impl Counter {
+    const fn new(number: u64, state: State) -> Self {
+        Self { number, unsaved: false, is_watched: false, state }
+    }
+}
