@@ -20,6 +20,9 @@ const MOST_REFILLS: u32 = 1000;
 /// Who would have to wait for more periods than these is told that waiting does not help.
 const MOST_WAITED: u32 = 60;
 
+/// A step over more periods than these is as likely a wrong clock as a long rest.
+const LEAP: u32 = 12;
+
 /// From the beginning of time to its end: what has no periods.
 const ALWAYS: Span = Span { start: Timestamp::from_millis(0), end: Timestamp::NEVER };
 
@@ -46,6 +49,9 @@ pub(super) struct Quota {
     pub(super) used: u64,
     /// When the two that were left last began, and what was used in them.
     pub(super) left: [(Timestamp, u64); 2],
+    /// When the period began that was under way before the limit was edited, while what it became of it is: what was set aside then
+    /// is given back now.
+    pub(super) edited_from: Timestamp,
     /// Since when its period is over, by the clock that is never put back; as far as anybody looked.
     pub(super) over_since: Option<Steady>,
 }
@@ -55,7 +61,14 @@ const NEVER_LEFT: (Timestamp, u64) = (Timestamp::NEVER, 0);
 
 impl Quota {
     pub(super) const fn new() -> Self {
-        Self { rule: Rule(0), span: NOWHERE, used: 0, left: [NEVER_LEFT; 2], over_since: None }
+        Self {
+            rule: Rule(0),
+            span: NOWHERE,
+            used: 0,
+            left: [NEVER_LEFT; 2],
+            edited_from: Timestamp::NEVER,
+            over_since: None,
+        }
     }
 
     /// Takes on the period in which `now` lies. Where the limit was edited, what was used in the period under way is kept.
@@ -69,6 +82,7 @@ impl Quota {
         let around =
             |period: Option<Period>| period.map_or(ALWAYS, |period| period.around(now, zone));
         if rule != self.rule {
+            self.edited_from = self.span.start;
             (self.rule, self.span) = (rule, around(period));
         } else if !self.span.contains(now) {
             self.enter(around(period), now);
@@ -93,12 +107,13 @@ impl Quota {
         // Back from a clock that was ahead, what was used by it is used now.
         let ahead = if now < began { self.used } else { 0 };
         let used = known.fold(ahead, u64::saturating_add);
-        *self = Self { span: next, used, left: [(began, self.used), self.left[0]], ..*self };
+        let left = [(began, self.used), self.left[0]];
+        *self = Self { span: next, used, left, edited_from: Timestamp::NEVER, ..*self };
     }
 
     /// Takes back what was set aside in the period that began then, as far as that is known still.
     pub(super) fn take_back(&mut self, began: Timestamp, count: u64) {
-        if began == self.span.start {
+        if began == self.span.start || began == self.edited_from {
             self.used = self.used.saturating_sub(count);
         } else if let Some((_, used)) = self.left.iter_mut().find(|(left, _)| *left == began) {
             *used = used.saturating_sub(count);
@@ -115,11 +130,13 @@ pub(super) struct Credit {
     pub(super) filled: u64,
     /// The period for which it was filled last; at first, the one in which it was first used.
     pub(super) span: Span,
+    /// When the period ended that it left by a leap, over more than [`LEAP`] of them: a clock that was ahead by years leads back here.
+    pub(super) leapt_from: Timestamp,
 }
 
 impl Credit {
     pub(super) const fn new() -> Self {
-        Self { used: 0, filled: 0, span: NOWHERE }
+        Self { used: 0, filled: 0, span: NOWHERE, leapt_from: Timestamp::NEVER }
     }
 
     /// What is left of what was given; nothing where more was used.
@@ -127,12 +144,21 @@ impl Credit {
         given.saturating_add(self.filled).saturating_sub(self.used)
     }
 
-    /// Fills it for each period that began since it was filled last. A clock that is put back fills nothing twice.
+    /// Fills it for each period that began since it was filled last. A clock that is put back fills nothing twice; back from a leap,
+    /// it goes on where that began, and keeps what the leap filled it with.
     pub(super) fn advance(&mut self, now: Timestamp, given: u64, refill: Option<&Refill>) {
         let Some(refill) = refill else { return };
         if self.span == NOWHERE {
             self.span = refill.period.around(now, &refill.zone);
             return;
+        }
+        if now < self.span.start && now >= self.leapt_from {
+            self.span = refill.period.around(now, &refill.zone);
+            self.leapt_from = Timestamp::NEVER;
+        }
+        let Span { start, end } = self.span;
+        if now >= end.plus(end.since(start) * LEAP) {
+            self.leapt_from = end;
         }
         for _ in 0..MOST_REFILLS {
             if now < self.span.end {
@@ -286,6 +312,39 @@ mod tests {
             advance(&mut quota, now, period, &zone);
             assert_eq!(quota.used, 5, "{period:?} {zone}");
         }
+    }
+
+    #[test]
+    fn what_was_set_aside_before_an_edit_is_given_back_after_it() {
+        let (now, utc) = (moment("2026-05-15T12:00:00Z"), TimeZone::utc());
+        let mut quota = Quota::new();
+        advance(&mut quota, now, Some(Period::Month), &utc);
+        let began = quota.span.start;
+        quota.used = 10;
+        advance(&mut quota, now, Some(Period::Day), &utc);
+        quota.take_back(began, 4);
+        assert_eq!(quota.used, 6);
+        advance(&mut quota, moment("2026-05-16T12:00:00Z"), Some(Period::Day), &utc);
+        quota.used = 5;
+        quota.take_back(began, 4);
+        assert_eq!(quota.used, 5, "the next period knows nothing of it");
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_by_years_keeps_no_balance_from_being_filled() {
+        let refill = Refill { amount: 10, period: Period::Day, zone: TimeZone::utc(), up_to: 25 };
+        let mut credit = Credit::new();
+        credit.advance(moment("2026-05-06T12:00:00Z"), 0, Some(&refill));
+        credit.advance(moment("2036-05-06T12:00:00Z"), 0, Some(&refill));
+        assert_eq!(credit.left(0), 25);
+        credit.used = 25;
+        credit.advance(moment("2026-05-07T12:00:00Z"), 0, Some(&refill));
+        assert_eq!(credit.left(0), 0, "the day was filled for ahead of its time");
+        credit.advance(moment("2026-05-08T12:00:00Z"), 0, Some(&refill));
+        assert_eq!(credit.left(0), 10);
+        credit.advance(moment("2026-05-07T12:00:00Z"), 0, Some(&refill));
+        credit.advance(moment("2026-05-08T12:00:00Z"), 0, Some(&refill));
+        assert_eq!(credit.left(0), 10, "a clock that is put back fills nothing twice");
     }
 
     #[test]

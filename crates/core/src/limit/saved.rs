@@ -57,8 +57,9 @@ impl Saved {
                 in_b,
                 rule.0,
             ],
-            SavedCounter::Credit(Credit { used, filled, span }) => {
-                [2, span.start.as_millis(), span.end.as_millis(), used, filled, 0, 0, 0, 0]
+            SavedCounter::Credit(Credit { used, filled, span, leapt_from }) => {
+                let leapt_from = leapt_from.as_millis();
+                [2, span.start.as_millis(), span.end.as_millis(), used, filled, leapt_from, 0, 0, 0]
             }
             SavedCounter::Window { width, total, newest } => {
                 [3, u64::from(width.micros()), newest.as_millis(), total, 0, 0, 0, 0, 0]
@@ -75,12 +76,14 @@ impl Saved {
                 rule: Rule(rule),
                 used,
                 left: [(at(a), in_a), (at(b), in_b)],
+                edited_from: Timestamp::NEVER,
                 over_since: None,
             }),
-            [2, start, end, used, filled, ..] => SavedCounter::Credit(Credit {
+            [2, start, end, used, filled, leapt_from, ..] => SavedCounter::Credit(Credit {
                 used,
                 filled,
                 span: Span { start: at(start), end: at(end) },
+                leapt_from: if leapt_from == 0 { Timestamp::NEVER } else { at(leapt_from) },
             }),
             [3, width, newest, total, ..] => SavedCounter::Window {
                 width: Width::from_micros(width)?,
