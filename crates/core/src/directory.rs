@@ -169,8 +169,8 @@ pub(crate) struct OrganizationLimits<'d> {
     pub(crate) own: &'d [Applied],
     /// Plans that were made here.
     pub(crate) plans: &'d Plans,
-    /// What models cost.
-    pub(crate) prices: &'d Prices,
+    /// What the model costs, where that is said.
+    pub(crate) price: Option<&'d Price>,
 }
 
 #[derive(Debug, Default)]
@@ -267,17 +267,19 @@ impl Directory {
     pub(crate) fn with_limits<R>(
         &self,
         slot: OrganizationSlot,
+        model: Option<&str>,
         then: impl FnOnce(OrganizationLimits<'_>) -> R,
     ) -> Option<R> {
         let organizations = self.organizations.load();
         let one = organizations.in_slots.get(usize::try_from(slot.0).ok()?)?;
-        let (plans, prices) = (self.plans.load(), self.prices.load());
+        let plans = self.plans.load();
+        let prices = model.map(|model| (model, self.prices.load()));
         Some(then(OrganizationLimits {
             tag: one.tag,
             plan: one.plan.as_deref(),
             own: &one.limits,
             plans: &plans,
-            prices: &prices,
+            price: prices.as_ref().and_then(|(model, all)| Some(&**all.find(model)?)),
         }))
     }
 

@@ -160,10 +160,9 @@ pub fn extend(
             need.amount = match need.limit.limit().unit {
                 Unit::Requests | Unit::InputTokens => 0,
                 Unit::Tokens | Unit::OutputTokens => more,
-                Unit::Cost => asking
-                    .model
-                    .and_then(|model| organization.prices.find(model))
-                    .map_or(0, |price| price.more_at_most(more).billionths()),
+                Unit::Cost => {
+                    organization.price.map_or(0, |price| price.more_at_most(more).billionths())
+                }
             };
         }
         needs.retain(|need| need.amount > 0);
@@ -260,7 +259,7 @@ fn with_needs<R>(
 ) -> Option<R> {
     let Asking { caller, api, route, model } = *asking;
     let of_api = snapshot.policy().limits(api)?;
-    snapshot.directory().with_limits(caller.organization, |organization| {
+    snapshot.directory().with_limits(caller.organization, model, |organization| {
         // As `profile::Limits::plan_of` says it.
         let named = |name: &str| organization.plans.limits(name).or_else(|| of_api.plan(name));
         let default = || of_api.default_plan.as_deref().and_then(named);
@@ -271,9 +270,7 @@ fn with_needs<R>(
             api: api.number,
             route,
             model,
-            priced: model
-                .and_then(|model| organization.prices.find(model))
-                .map(|price| &price.model),
+            priced: organization.price.map(|price| &price.model),
         };
         let mut needs = Needs::new();
         for limit in [&of_api.own, of_plan, organization.own, caller.limits].into_iter().flatten() {
@@ -303,7 +300,7 @@ fn fill(
             (Unit::InputTokens, Some(estimate)) => estimate.input,
             (Unit::OutputTokens, Some(estimate)) => estimate.output,
             (Unit::Cost, Some(Estimate { input, output })) => {
-                match model.and_then(|model| organization.prices.find(model)) {
+                match organization.price {
                     Some(price) => price.at_most(input, output).billionths(),
                     // It calls no model, as far as anybody can tell.
                     None if model.is_none() && input == 0 && output == 0 => 0,

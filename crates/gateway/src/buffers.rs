@@ -18,8 +18,10 @@ const READ_MUCH: usize = 64 * 1024;
 pub(crate) const COPIED: usize = 16 * 1024;
 /// So much is gathered before it is written.
 pub(crate) const GATHERED: usize = 32 * 1024;
-/// Buffers kept for the next borrower, of each kind.
-const MOST_SPARE: usize = 64;
+/// Buffers kept for the next borrower, of each kind: a busy core lends a few to each request under way.
+const MOST_SPARE: usize = 256;
+/// What a buffer to write into begins with: a head and a small body.
+const WRITTEN: usize = 1024;
 /// A larger buffer is given back to the system.
 const SPARE_BYTES: usize = 64 * 1024;
 
@@ -38,7 +40,7 @@ impl Buffers {
 
     /// An empty buffer to write into.
     pub(crate) fn write(&self) -> Vec<u8> {
-        self.writes.borrow_mut().pop().unwrap_or_default()
+        self.writes.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(WRITTEN))
     }
 
     /// Keeps a buffer, without what is in it.

@@ -381,8 +381,8 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let latency = self.started.elapsed();
         self.sums.bytes_in += self.upload.bytes.get();
-        if let Some(mut meter) = self.meter.take() {
-            meter.settle(self.upload.sent.get(), &mut self.sums);
+        if let Some(meter) = self.meter.take() {
+            meter.settle(&self.worker.meters, self.upload.sent.get(), &mut self.sums);
         }
         if let Some(price) = &self.price
             && (self.sums.tokens.total() > 0 || (200..300).contains(&self.outcome.status))

@@ -82,7 +82,9 @@ impl Quota {
         let around =
             |period: Option<Period>| period.map_or(ALWAYS, |period| period.around(now, zone));
         if rule != self.rule {
-            self.edited_from = self.span.start;
+            if self.span != NOWHERE {
+                self.edited_from = self.span.start;
+            }
             (self.rule, self.span) = (rule, around(period));
         } else if !self.span.contains(now) {
             self.enter(around(period), now);

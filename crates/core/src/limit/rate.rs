@@ -83,11 +83,14 @@ impl Width {
     }
 }
 
-/// One part of a window, by which what was counted in it is found again.
+/// One part of a window, by which what was counted in it is found again: its number, above the length it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Part {
-    number: u32,
-    width: Width,
+pub(super) struct Part(u64);
+
+impl Part {
+    fn new(number: u32, width: Width) -> Self {
+        Self(u64::from(number) << 32 | u64::from(width.0))
+    }
 }
 
 /// What was counted in one part.
@@ -215,7 +218,7 @@ impl Window {
     pub(super) fn add(&mut self, now: Steady, count: u64) -> Part {
         let part = self.part(now);
         self.put(part, u32::try_from(count).unwrap_or(u32::MAX));
-        Part { number: part, width: self.width }
+        Part::new(part, self.width)
     }
 
     /// Counts in a part that is not before the newest.
@@ -237,16 +240,16 @@ impl Window {
     /// Takes back what was counted in that part, as far as it is still here. After the window's length was changed nothing is taken
     /// back: it is no longer known what stands for it.
     pub(super) fn take_back(&mut self, part: Part, count: u64) {
-        if part.width != self.width || self.is_empty() {
-            return;
-        }
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        if part.number == self.newest.part {
+        let is_it = |slot: &Slot| Part::new(slot.part, self.width) == part;
+        if self.is_empty() {
+            // It has left the window.
+        } else if is_it(&self.newest) {
             self.total -= u64::from(self.newest.give_back(count));
             if self.newest.count == 0 {
                 self.newest = self.older.pop_back().unwrap_or(self.newest);
             }
-        } else if let Some(at) = self.older.iter().position(|slot| slot.part == part.number)
+        } else if let Some(at) = self.older.iter().position(is_it)
             && let Some(slot) = self.older.get_mut(at)
         {
             self.total -= u64::from(slot.give_back(count));

@@ -88,6 +88,17 @@ impl Reader {
         }
     }
 
+    /// Forgets all that was read, and is as a new one: to build one costs more than to read a short answer.
+    pub fn begin(&mut self, form: Form) {
+        self.form = form;
+        self.is_list = None;
+        self.scanner.restart();
+        self.events = Events::default();
+        self.values.clear();
+        self.tally = Tally::default();
+        (self.written, self.text, self.bytes) = (0, 0, 0);
+    }
+
     /// Reads the next piece. Every call on one reader is to be given the same metering.
     pub fn read(&mut self, metering: &Metering, mut piece: &[u8]) {
         match self.form {

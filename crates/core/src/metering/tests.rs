@@ -145,6 +145,35 @@ fn what_is_no_call_of_a_model_uses_nothing_that_is_not_told() {
 }
 
 #[test]
+fn a_reader_that_begins_again_knows_nothing_of_what_it_read_before() {
+    let metering = metering(OPENING);
+    let json = r#"{"i\u0064":[{"a":"}"}],"usage":{"in":5,"from_cache":7,"out":3}}"#;
+    let events = "event: begin\ndata: {\"message\":{\"usage\":{\"in\":5}}}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n";
+    let forms = [(Form::Json, json), (Form::Events, events), (Form::Lines, json)];
+    let mut reader = Reader::new(Form::Json);
+    for (form, text) in forms {
+        for cut in 0..text.len() {
+            for (next, other) in forms {
+                reader.begin(form);
+                reader.read(&metering, &text.as_bytes()[..cut]);
+                reader.begin(next);
+                let mut fresh = Reader::new(next);
+                for one in [&mut reader, &mut fresh] {
+                    one.read(&metering, other.as_bytes());
+                    one.end(&metering);
+                }
+                let used = |one: &Reader| {
+                    let estimate =
+                        Estimate { read: 9, metered: Metered::Both, ..Estimate::default() };
+                    (one.used(&estimate), one.written(), one.is_between_events())
+                };
+                assert_eq!(used(&reader), used(&fresh), "{:?} then {other}", &text[..cut]);
+            }
+        }
+    }
+}
+
+#[test]
 fn only_the_event_that_was_asked_for_is_extra() {
     let metering = metering(OPENING);
     let is_extra = |event: &str| {

@@ -27,11 +27,17 @@ use crate::{
 /// Bytes of an answer that cannot be read, for which a token is assumed to have been written.
 const BYTES_PER_UNREAD_TOKEN: u64 = 4;
 
+/// Readers kept for the next request.
+const MOST_SPARE: usize = 256;
+
 /// What is known of each API's answers, lent to requests by a count of this core's own: see `worker::Lent`.
 #[derive(Default)]
 pub(crate) struct Meters {
     policy: Option<Arc<Policy>>,
     apis: Vec<(ApiNumber, Lent)>,
+    /// Those that requests are done with.
+    #[expect(clippy::vec_box, reason = "boxes are lent, and readers are large")]
+    spare: Vec<Box<Reader>>,
 }
 
 type Lent = Rc<Arc<Metering>>;
@@ -49,6 +55,16 @@ impl Meters {
         self.apis.push((api.number, metering.clone()));
         metering
     }
+
+    fn reader(&mut self) -> Box<Reader> {
+        self.spare.pop().unwrap_or_else(|| Box::new(Reader::new(Form::Json)))
+    }
+
+    fn keep(&mut self, reader: Box<Reader>) {
+        if self.spare.len() < MOST_SPARE {
+            self.spare.push(reader);
+        }
+    }
 }
 
 /// Meters one request.
@@ -58,17 +74,18 @@ pub(crate) struct Meter {
     /// The body is not seen before it is forwarded: what was read follows from how much of it came.
     unread: bool,
     answer: Answer,
+    /// Reads it where it comes uncoded.
+    reader: Box<Reader>,
     filter: Option<Filter>,
 }
 
 /// The answer, as far as it came.
-#[expect(clippy::large_enum_variant, reason = "a meter is on the heap, and nearly every one reads")]
 enum Answer {
     /// Its head did not come yet.
     Awaited,
     /// The upstream refused, or did something else than answering: nothing was used.
     Nothing,
-    Plain(Reader),
+    Plain,
     Coded(Box<Coded>),
     /// It cannot be read; so many bytes passed.
     Opaque(u64),
@@ -111,7 +128,8 @@ impl Meter {
             upload.replace(asking.into());
             filter = Some(Filter::default());
         }
-        Some(Box::new(Self { metering, estimate, unread, answer: Answer::Awaited, filter }))
+        let reader = meters.borrow_mut().reader();
+        Some(Box::new(Self { metering, estimate, unread, answer: Answer::Awaited, reader, filter }))
     }
 
     /// What the request uses at most.
@@ -143,7 +161,10 @@ impl Meter {
             }
         };
         self.answer = match head.coded {
-            false => Answer::Plain(Reader::new(form)),
+            false => {
+                self.reader.begin(form);
+                Answer::Plain
+            }
             true => match Coded::new(form, lines, &self.metering) {
                 Some(coded) => Answer::Coded(Box::new(coded)),
                 None => Answer::Opaque(0),
@@ -154,10 +175,10 @@ impl Meter {
     /// A piece of the answer passes; gives what of it the client is to get.
     pub(crate) fn pass(&mut self, piece: Bytes) -> Bytes {
         match (&mut self.answer, &mut self.filter) {
-            (Answer::Plain(reader), Some(filter)) => {
-                return filter.pass(reader, &self.metering, piece);
+            (Answer::Plain, Some(filter)) => {
+                return filter.pass(&mut self.reader, &self.metering, piece);
             }
-            (Answer::Plain(reader), None) => reader.read(&self.metering, &piece),
+            (Answer::Plain, None) => self.reader.read(&self.metering, &piece),
             (Answer::Coded(coded), _) => {
                 if let Err(bytes) = coded.read(&piece) {
                     self.answer = Answer::Opaque(bytes);
@@ -182,7 +203,7 @@ impl Meter {
     /// How many tokens were written so far.
     pub(crate) fn written(&self) -> u64 {
         match &self.answer {
-            Answer::Plain(reader) => reader.written(),
+            Answer::Plain => self.reader.written(),
             Answer::Coded(coded) => coded.written(),
             Answer::Opaque(bytes) => bytes / BYTES_PER_UNREAD_TOKEN,
             Answer::Awaited | Answer::Nothing => 0,
@@ -193,7 +214,7 @@ impl Meter {
     /// or an event of it is under way, so that the next piece has to be waited for.
     pub(crate) fn ending(&self, refusal: &str) -> Option<Bytes> {
         match &self.answer {
-            Answer::Plain(reader) if reader.is_between_events() => {
+            Answer::Plain if self.reader.is_between_events() => {
                 self.metering.stream_error(refusal).map(Bytes::from)
             }
             _ => None,
@@ -202,7 +223,7 @@ impl Meter {
 
     /// The request is over, however it ended; `sent` says whether all of it had left for the upstream. The sums hold already how
     /// much of its body came.
-    pub(crate) fn settle(&mut self, sent: bool, sums: &mut UsageSums) {
+    pub(crate) fn settle(mut self, meters: &RefCell<Meters>, sent: bool, sums: &mut UsageSums) {
         if self.unread {
             let Estimate { metered, .. } = self.estimate;
             let length = Some(sums.bytes_in);
@@ -212,13 +233,14 @@ impl Meter {
         let Used { tokens, estimated } = self.used(sent);
         sums.tokens.add(&tokens);
         sums.estimated = sums.estimated.saturating_add(u64::from(estimated));
+        meters.borrow_mut().keep(self.reader);
     }
 
     fn used(&mut self, sent: bool) -> Used {
         let bytes = match &mut self.answer {
-            Answer::Plain(reader) => {
-                reader.end(&self.metering);
-                return reader.used(&self.estimate);
+            Answer::Plain => {
+                self.reader.end(&self.metering);
+                return self.reader.used(&self.estimate);
             }
             Answer::Coded(coded) => match coded.end(&self.estimate) {
                 Ok(used) => return used,

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasherDefault, Hasher};
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use super::{Moment, Need, held::Held, state::State};
 use crate::limit::{
@@ -22,7 +23,7 @@ pub(super) struct Counter {
 }
 
 /// The counters whose numbers begin alike, one behind the other: a request of one key reaches for one place in memory.
-type Group = Box<[Counter]>;
+type Group = SmallVec<[Counter; 2]>;
 
 #[derive(Debug, Default)]
 pub(super) struct Shard {
@@ -61,7 +62,9 @@ impl Shard {
         let (group, number) = need.counter.halves();
         let group = self.groups.entry(group).or_default();
         let at = group.iter().position(|one| one.number == number).unwrap_or_else(|| {
-            change(group, |all| all.push(Counter::new(number, State::new(need.limit))));
+            // Few are of one key: no room is kept for more.
+            group.reserve_exact(1);
+            group.push(Counter::new(number, State::new(need.limit)));
             group.len() - 1
         });
         let counter = group.get_mut(at)?;
@@ -72,10 +75,10 @@ impl Shard {
     /// Puts a counter in the place of what was counted under its number.
     pub(super) fn put(&mut self, counter: CounterId, state: State) {
         let (group, number) = counter.halves();
-        change(self.groups.entry(group).or_default(), |all| {
-            all.retain(|one| one.number != number);
-            all.push(Counter::new(number, state));
-        });
+        let group = self.groups.entry(group).or_default();
+        group.retain(|one| one.number != number);
+        group.reserve_exact(1);
+        group.push(Counter::new(number, state));
     }
 
     /// It is to be saved.
@@ -121,10 +124,7 @@ impl Shard {
     /// Forgets counters that count nothing any more.
     pub(super) fn sweep(&mut self, now: Moment) {
         self.groups.retain(|_, group| {
-            let is_kept = |counter: &mut Counter| counter.unsaved || !counter.state.is_over(now);
-            if group.iter_mut().any(|counter| !is_kept(counter)) {
-                change(group, |all| all.retain_mut(is_kept));
-            }
+            group.retain(|counter| counter.unsaved || !counter.state.is_over(now));
             !group.is_empty()
         });
         if self.groups.len() * 4 < self.groups.capacity() {
@@ -144,14 +144,6 @@ impl Shard {
         });
         self.groups.allocation_size() + counters.sum::<usize>()
     }
-}
-
-/// Changes which counters a group has. Few are of one key: no room is kept for more.
-fn change(group: &mut Group, how: impl FnOnce(&mut Vec<Counter>)) {
-    let mut all = std::mem::take(group).into_vec();
-    all.reserve_exact(1);
-    how(&mut all);
-    *group = all.into_boxed_slice();
 }
 
 impl Counter {
