@@ -175,17 +175,9 @@ impl Counters {
         let mut is_refused = false;
         for need in &mut *needs {
             let Some(shard) = guards.of(need.counter) else { continue };
-            let Some(counter) = shard.counter(need, now) else { continue };
-            let place = counter.state.take(need, now, is_refused);
+            let place = shard.take(need, now, is_refused);
             is_refused |= need.standing.refused.is_some();
             let Some(place) = place else { continue };
-            if need.standing.is_half_used() && counter.state.is_told() {
-                let was_watched = std::mem::replace(&mut counter.is_watched, true);
-                need.standing.is_newly_half_used = !was_watched;
-            }
-            if place.is_saved() {
-                shard.mark(need.counter);
-            }
             let unit = need.limit.limit().unit;
             reservation.push(Held { counter: need.counter, unit, amount: need.amount, place });
         }

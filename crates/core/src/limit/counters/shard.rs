@@ -5,7 +5,11 @@ use std::hash::{BuildHasherDefault, Hasher};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-use super::{Moment, Need, held::Held, state::State};
+use super::{
+    Moment, Need,
+    held::{Held, HeldIn},
+    state::State,
+};
 use crate::limit::{
     applied::CounterId,
     saved::{Saved, SavedCounter},
@@ -57,8 +61,14 @@ impl Shard {
         self.groups.get_mut(&group)?.iter_mut().find(|one| one.number == number)
     }
 
-    /// The counter of a need, begun where there is none.
-    pub(super) fn counter(&mut self, need: &Need<'_>, now: Moment) -> Option<&mut Counter> {
+    /// Counts a need where there is room, unless it is refused already; a counter is begun where there is none. How the limit stands
+    /// then is noted with the need.
+    pub(super) fn take(
+        &mut self,
+        need: &mut Need<'_>,
+        now: Moment,
+        is_refused: bool,
+    ) -> Option<HeldIn> {
         let (group, number) = need.counter.halves();
         let group = self.groups.entry(group).or_default();
         let at = group.iter().position(|one| one.number == number).unwrap_or_else(|| {
@@ -69,7 +79,14 @@ impl Shard {
         });
         let counter = group.get_mut(at)?;
         counter.state.advance(need.limit, now);
-        Some(counter)
+        let place = counter.state.take(need, now, is_refused)?;
+        if need.standing.is_half_used() && counter.state.is_told() {
+            need.standing.is_newly_half_used = !std::mem::replace(&mut counter.is_watched, true);
+        }
+        if place.is_saved() && !std::mem::replace(&mut counter.unsaved, true) {
+            self.unsaved.push(need.counter);
+        }
+        Some(place)
     }
 
     /// Puts a counter in the place of what was counted under its number.
