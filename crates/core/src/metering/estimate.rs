@@ -1,13 +1,10 @@
 //! What a request will use at most, from its body: set aside before it is forwarded, settled after by what the answer tells.
 //!
 //! What is read is bounded by the body's length: no tokenizer makes more tokens than there are bytes. Images and files inside of it
-//! are an exception that goes the other way, a flat number each. What is written is bounded by what the request says itself, or its
-//! model's price, or the profile. Tokenizers of our own were rejected: there is one a model, and an estimate need not be exact.
+//! are an exception that goes the other way, a flat number each. What is written is bounded by what the request says itself
+//! ([`super::request`]), or its model's price, or the profile. Tokenizers of our own were rejected: there is one a model, and an estimate need not be exact.
 
-use super::{
-    Metered, Metering,
-    scan::{Scanner, Values},
-};
+use super::{Metered, Metering, request::MOST};
 use crate::usage::Tokens;
 
 /// So many characters of Base64 without a break are no text.
@@ -20,8 +17,10 @@ pub struct Estimate {
     pub read: u64,
     /// Tokens that are written.
     pub written: u64,
-    /// Whether a stream is asked for.
+    /// Whether a stream is asked for, as every reader of the body takes it.
     pub streams: bool,
+    /// Whether some reader could take it so.
+    pub may_stream: bool,
     /// What requests of the route use.
     pub metered: Metered,
 }
@@ -41,25 +40,19 @@ pub fn estimate(
     most_output: Option<u64>,
 ) -> Estimate {
     let requests = &metering.requests;
-    let mut values = Values::default();
-    let mut scanner = Scanner::default();
-    let mut rest = body;
-    while !rest.is_empty() {
-        let (read, ended) = scanner.read(&requests.tree, &mut values, rest);
-        // What stands behind the first text is none of it.
-        rest = if ended { &[] } else { rest.get(read..).unwrap_or_default() };
-    }
-    let largest = |slots: &[u8]| slots.iter().filter_map(|slot| values.number(*slot)).max();
-    let choices = largest(&requests.choices).unwrap_or(1).max(1);
-    let said = largest(&requests.most_output).filter(|said| *said > 0);
-    let each = said.or(most_output).unwrap_or(requests.default_output);
+    let said = requests.wants.read(body);
+    let each = said.most_output.at_most(most_output.unwrap_or(requests.default_output));
     Estimate {
         read: match metered {
             Metered::No | Metered::Told => 0,
             _ => read(body, requests.bytes_per_token, requests.inline_tokens),
         },
-        written: if metered == Metered::Both { each.saturating_mul(choices) } else { 0 },
-        streams: requests.stream.is_some_and(|flag| values.is_marked(flag)),
+        written: match metered {
+            Metered::Both => each.saturating_mul(said.choices.at_most(1)).min(MOST),
+            _ => 0,
+        },
+        streams: said.stream.surely(),
+        may_stream: said.stream.perhaps,
         metered,
     }
 }
@@ -79,8 +72,8 @@ pub fn unread(
             Metered::Both => most_output.unwrap_or(requests.default_output),
             _ => 0,
         },
-        streams: false,
         metered,
+        ..Estimate::default()
     }
 }
 

@@ -12,6 +12,7 @@ pub mod estimate;
 mod events;
 pub mod include;
 mod read;
+mod request;
 mod scan;
 mod source;
 #[cfg(test)]
@@ -22,7 +23,7 @@ pub use estimate::Estimate;
 pub use read::{EventEnd, Form, Reader, Used};
 pub(crate) use source::MeteringSource;
 
-use self::tree::Tree;
+use self::{request::Wants, tree::Tree};
 use crate::{route::Route, usage::Tokens};
 
 /// Where usage stands in answers, and what requests say of it.
@@ -100,10 +101,7 @@ enum Kind {
 /// What requests say, and what is assumed where they do not.
 #[derive(Clone, Debug)]
 struct Requests {
-    tree: Tree,
-    stream: Option<u8>,
-    most_output: Vec<u8>,
-    choices: Vec<u8>,
+    wants: Wants,
     bytes_per_token: u64,
     inline_tokens: u64,
     default_output: u64,
@@ -112,10 +110,7 @@ struct Requests {
 impl Default for Requests {
     fn default() -> Self {
         Self {
-            tree: Tree::default(),
-            stream: None,
-            most_output: Vec::new(),
-            choices: Vec::new(),
+            wants: Wants::default(),
             bytes_per_token: 1,
             inline_tokens: 2_000,
             default_output: 4_096,

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::{
     Entry, IncludeUsage, Kind, Metering, Of, Usage,
+    request::What,
     tree::{NotAPath, Path, Tree},
 };
 
@@ -68,7 +69,8 @@ impl Pointers {
 struct RequestSource {
     /// `true` where a stream is asked for.
     stream: Option<String>,
-    /// The most tokens that may be written. Of several, the largest counts.
+    /// The most tokens that may be written. Of several, the largest counts; what readers could disagree on counts only where it is more
+    /// than what holds where nothing is said.
     #[serde(default)]
     most_output: Vec<String>,
     /// How many answers are asked for at once.
@@ -195,16 +197,16 @@ impl Metering {
     }
 
     fn request(&mut self, source: &RequestSource) -> Result<(), WrongMetering> {
-        let tree = &mut self.requests.tree;
-        for pointer in &source.most_output {
-            self.requests.most_output.push(slot(tree, pointer)?);
-        }
-        for pointer in &source.choices {
-            self.requests.choices.push(slot(tree, pointer)?);
-        }
-        if let Some(stream) = &source.stream {
-            let flag = tree.flag(&stream.parse()?).ok_or(WrongMetering::TooMany)?;
-            self.requests.stream = Some(flag);
+        let wants = &mut self.requests.wants;
+        let pointers = [
+            (What::Stream, source.stream.as_slice()),
+            (What::MostOutput, &source.most_output),
+            (What::Choices, &source.choices),
+        ];
+        for (what, pointers) in pointers {
+            for pointer in pointers {
+                wants.add(pointer.parse()?, what).ok_or(WrongMetering::TooMany)?;
+            }
         }
         let settings = [
             ("bytes_per_token", source.bytes_per_token, &mut self.requests.bytes_per_token),

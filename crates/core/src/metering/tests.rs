@@ -20,7 +20,7 @@ stream_error = "event: error\ndata: {{body}}"
 include_usage = { member = "/stream_options/include_usage", unless = "/choices/*", routes = ["/v1/chat"] }
 [request]
 stream = "/stream"
-most_output = ["/max_tokens", "/generation/most"]
+most_output = ["/max_tokens", "/generation/most", "/generation_/most"]
 choices = ["/n"]
 "#;
 
@@ -192,9 +192,9 @@ fn an_estimate_is_no_less_than_what_the_body_can_be() {
     let metering = metering(OPENING);
     let of = |body: &str, most| estimate::estimate(&metering, Metered::Both, body.as_bytes(), most);
     let body = r#"{"stream":true,"max_tokens":70,"n":3,"generation":{"most":90}}"#;
-    let expected =
-        Estimate { read: body.len() as u64, written: 270, streams: true, metered: Metered::Both };
-    assert_eq!(of(body, Some(8)), expected);
+    let estimated = of(body, Some(8));
+    assert_eq!((estimated.read, estimated.written), (body.len() as u64, 270));
+    assert!(estimated.streams && estimated.may_stream);
     assert_eq!(of("{}", Some(8)).written, 8);
     assert_eq!(of("{}", None).written, 4096);
     assert!(!of(r#"{"stream":false}"#, None).streams);
@@ -205,6 +205,102 @@ fn an_estimate_is_no_less_than_what_the_body_can_be() {
         estimate::estimate(&metering, Metered::Told, b"{}", None).tokens(),
         Tokens::default()
     );
+}
+
+#[test]
+fn a_number_counts_as_said_only_where_every_reader_finds_the_same() {
+    let metering = metering(OPENING);
+    let written = |body: &str| {
+        estimate::estimate(&metering, Metered::Both, body.as_bytes(), Some(100)).written
+    };
+    let most = u64::from(u32::MAX);
+    for (body, expected) in [
+        (r#"{"max_tokens":7}"#, 7),
+        (r#" {"a":[1,{"max_tokens":9}],"max_tokens" : 7 , "b":{}}"#, 7),
+        (r#"{"max_tokens":7,"generation":{"most":9}}"#, 9),
+        (r#"{"max_tokens":7,"generation":null}"#, 100),
+        (r#"{"max_tokens":null,"generation":{"most":9}}"#, 9),
+        (r#"{"max_tokens":700}"#, 700),
+        (r#"{"max_tokens":99999999999}"#, most),
+        // Nothing is said.
+        ("{}", 100),
+        (r#"{"max_tokens":null}"#, 100),
+        (r#"{"generation":{"max_tokens":7}}"#, 100),
+        (r#"{"max_tokens":[7]}"#, 100),
+        (r#"{"max_tokens":{"most":7}}"#, 100),
+        (r#"{"max_tokens":"seven"}"#, 100),
+        (r#"[{"max_tokens":7}]"#, 100),
+        ("", 100),
+        // It stands twice: for some the first counts, for some the last.
+        (r#"{"max_tokens":7,"max_tokens":7}"#, 100),
+        (r#"{"max_tokens":7,"max_tokens":700}"#, 700),
+        (r#"{"max_tokens":700,"max_tokens":7}"#, 700),
+        (r#"{"max_tokens":7,"max_tokens":null}"#, 100),
+        (r#"{"generation":{"most":7},"generation":{}}"#, 100),
+        (r#"{"generation":{"most":700},"generation":{"most":7}}"#, 700),
+        // Another spelling of what leads to it says nothing.
+        (r#"{"generation":{"most":7},"generation_":{}}"#, 100),
+        (r#"{"generation":{"most":7},"generation_":5}"#, 100),
+        // Some readers fold case, some unescape names, some do neither.
+        (r#"{"Max_Tokens":7}"#, 100),
+        (r#"{"MAX_TOKENS":700,"max_tokens":7}"#, 700),
+        ("{\"max_to\u{212a}ens\":700}", 700),
+        (r#"{"max_\u0074okens":7}"#, 100),
+        (r#"{"max_\u0074okens":700,"max_tokens":7}"#, 700),
+        // Some take no number, some another one.
+        (r#"{"max_tokens":0}"#, 100),
+        (r#"{"max_tokens":-700}"#, 100),
+        (r#"{"max_tokens":7.0}"#, 100),
+        (r#"{"max_tokens":700.5}"#, 701),
+        (r#"{"max_tokens":7e2}"#, 700),
+        (r#"{"max_tokens":1e300}"#, most),
+        (r#"{"max_tokens":18446744073709551616}"#, most),
+        (r#"{"max_tokens":"7"}"#, 100),
+        (r#"{"max_tokens":" 700 "}"#, 700),
+        (r#"{"max_tokens":"7e2"}"#, 700),
+        (r#"{"max_tokens":"1_000"}"#, most),
+        (r#"{"max_tokens":"0xfff"}"#, most),
+        (r#"{"max_tokens":true}"#, 100),
+        // What is no JSON is read by some all the same.
+        (r#"{"max_tokens":7"#, 100),
+        (r#"{"max_tokens":700,}"#, 700),
+        (r#"{"max_tokens":7} {"max_tokens":700}"#, 100),
+        // Each choice is written.
+        (r#"{"max_tokens":7,"n":3}"#, 21),
+        (r#"{"max_tokens":7,"n":null}"#, 7),
+        (r#"{"max_tokens":7,"n":0}"#, 7),
+        (r#"{"max_tokens":7,"n":"3"}"#, 21),
+        (r#"{"max_tokens":7,"n":3,"n":1}"#, 21),
+        (r#"{"max_tokens":7,"N":3}"#, 21),
+        (r#"{"max_tokens":99999999999,"n":99999999999}"#, most),
+    ] {
+        assert_eq!(written(body), expected, "{body}");
+    }
+    assert_eq!(written("{\"max_tokens\":7,\"\u{ff}\":1}"), 7);
+    let not_utf8 =
+        estimate::estimate(&metering, Metered::Both, b"{\"max_tokens\":7,\"\xff\":1}", None);
+    assert_eq!(not_utf8.written, 4096);
+}
+
+#[test]
+fn a_stream_is_asked_for_surely_perhaps_or_not() {
+    let metering = metering(OPENING);
+    for (body, surely, perhaps) in [
+        (r#"{"stream":true}"#, true, true),
+        ("{}", false, false),
+        (r#"{"stream":false}"#, false, false),
+        (r#"{"stream":null}"#, false, false),
+        (r#"{"stream":true,"stream":false}"#, false, true),
+        (r#"{"stream":false,"stream":true}"#, false, true),
+        (r#"{"Stream":true}"#, false, true),
+        (r#"{"stre\u0061m":true}"#, false, true),
+        (r#"{"stream":"true"}"#, false, true),
+        (r#"{"stream":1}"#, false, true),
+        (r#"{"stream":true"#, false, true),
+    ] {
+        let of = estimate::estimate(&metering, Metered::Both, body.as_bytes(), None);
+        assert_eq!((of.streams, of.may_stream), (surely, perhaps), "{body}");
+    }
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl Meter {
         };
         let unread = upload.bytes().is_none();
         let mut filter = None;
-        if estimate.streams
+        if estimate.may_stream
             && api.ask_for_usage
             && route.reads_body()
             && metering.may_ask_for_usage(route)

@@ -1,0 +1,352 @@
+//! What a request's body says of its answer: how much it may write, how often, and whether it is streamed.
+//!
+//! Upstreams differ in what they make of a member that stands twice, in another case, as a text or as a fraction, and who sends it
+//! knows which of it counts. So a number counts as said only where every reader finds the same: once, under its own name, as a plain
+//! integer. Anything else leaves it in doubt, and then it is the largest that any reader could take ([`Number::at_most`]). Refusing
+//! such bodies was rejected: where nothing is limited they harm nobody.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use smallvec::SmallVec;
+
+use super::tree::Path;
+use crate::json::folded;
+
+/// No request writes more: a hundred tokens a second, for a year. What says more is cut off here, lest sums overflow.
+pub(super) const MOST: u64 = u32::MAX as u64;
+
+/// What is looked for in a request's body.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wants(Vec<(Path, What)>);
+
+/// What a member says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Stream,
+    MostOutput,
+    Choices,
+}
+
+/// What one body says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said {
+    pub(super) most_output: Number,
+    pub(super) choices: Number,
+    pub(super) stream: Stream,
+    /// Whether the body is one JSON text.
+    pub(super) is_json: bool,
+}
+
+/// A number that stands in one of several places, or in none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Number {
+    is_said: bool,
+    in_doubt: bool,
+    /// That any reader could take.
+    largest: u64,
+}
+
+impl Number {
+    /// The most that it can be taken for, where it is `unsaid` if nothing says it.
+    pub(super) fn at_most(self, unsaid: u64) -> u64 {
+        match self.is_said && !self.in_doubt {
+            true => self.largest,
+            false => self.largest.max(unsaid),
+        }
+    }
+}
+
+/// Whether a stream is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stream {
+    is_true: bool,
+    in_doubt: bool,
+    /// Some reader could take it for `true`.
+    pub(super) perhaps: bool,
+}
+
+impl Stream {
+    /// Every reader takes it for `true`.
+    pub(super) fn surely(self) -> bool {
+        self.is_true && !self.in_doubt
+    }
+}
+
+/// A value that holds no others.
+#[derive(Clone, Copy)]
+enum Scalar<'s> {
+    Null,
+    Is(bool),
+    Whole(u64),
+    Other(f64),
+    Text(&'s str),
+}
+
+impl Wants {
+    /// `None` where there are more than can be told apart.
+    pub(super) fn add(&mut self, path: Path, what: What) -> Option<()> {
+        self.0.push((path, what));
+        (self.0.len() <= 64).then_some(())
+    }
+
+    /// Reads a body.
+    pub(super) fn read(&self, body: &[u8]) -> Said {
+        let mut said = Said::default();
+        let wanted =
+            self.0.iter().map(|(path, what)| Wanted { rest: path.segments(), what: *what });
+        let wanted = wanted.collect();
+        if let Ok(text) = std::str::from_utf8(body) {
+            let mut json = serde_json::Deserializer::from_str(text);
+            let value = Value { wanted, is_whole: true, said: &mut said };
+            said.is_json = value.deserialize(&mut json).and_then(|()| json.end()).is_ok();
+        }
+        if !said.is_json {
+            // Who reads it all the same reads something else.
+            for what in [What::Stream, What::MostOutput, What::Choices] {
+                said.doubt(what);
+            }
+        }
+        said
+    }
+}
+
+impl Said {
+    fn doubt(&mut self, what: What) {
+        match what {
+            What::Stream => self.stream.in_doubt = true,
+            What::MostOutput => self.most_output.in_doubt = true,
+            What::Choices => self.choices.in_doubt = true,
+        }
+    }
+
+    fn take(&mut self, what: What, scalar: Scalar<'_>) {
+        let number = match what {
+            What::MostOutput => &mut self.most_output,
+            What::Choices => &mut self.choices,
+            What::Stream => {
+                let stream = &mut self.stream;
+                match scalar {
+                    Scalar::Null | Scalar::Is(false) => {}
+                    Scalar::Is(true) => (stream.is_true, stream.perhaps) = (true, true),
+                    _ => (stream.in_doubt, stream.perhaps) = (true, true),
+                }
+                return;
+            }
+        };
+        let largest = match scalar {
+            Scalar::Null => return,
+            Scalar::Whole(whole) if whole > 0 => {
+                number.is_said = true;
+                whole
+            }
+            other => {
+                number.in_doubt = true;
+                other.largest()
+            }
+        };
+        number.largest = number.largest.max(largest.min(MOST));
+    }
+}
+
+impl Scalar<'_> {
+    /// The largest whole number that a reader could make of it.
+    fn largest(self) -> u64 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+        let whole = |number: f64| number.ceil() as u64;
+        match self {
+            Self::Null => 0,
+            Self::Is(is) => u64::from(is),
+            Self::Whole(number) => number,
+            Self::Other(number) => whole(number),
+            // Some readers take separators, other digits and other bases.
+            Self::Text(text) => match text.trim().parse() {
+                Ok(number) => whole(number),
+                Err(_) if text.chars().any(char::is_numeric) => MOST,
+                Err(_) => 0,
+            },
+        }
+    }
+}
+
+/// What is wanted of a value, or of what stands in it: how to get there, and what it says there.
+#[derive(Clone, Copy)]
+struct Wanted<'p> {
+    rest: &'p [Box<str>],
+    what: What,
+}
+
+type AllWanted<'p> = SmallVec<[Wanted<'p>; 8]>;
+
+/// A value of which something is wanted.
+struct Value<'p, 'r> {
+    wanted: AllWanted<'p>,
+    /// Whether it is the whole body.
+    is_whole: bool,
+    said: &'r mut Said,
+}
+
+impl Value<'_, '_> {
+    fn scalar(self, scalar: Scalar<'_>) {
+        for Wanted { rest, what } in self.wanted {
+            match rest.is_empty() {
+                true => self.said.take(what, scalar),
+                false => self.said.doubt(what),
+            }
+        }
+    }
+
+    /// A container has begun: it is no number, where one was looked for.
+    fn begins(&mut self) {
+        for Wanted { what, .. } in self.wanted.iter().filter(|wanted| wanted.rest.is_empty()) {
+            self.said.doubt(*what);
+        }
+    }
+
+    /// An object has ended; `seen` has a bit for each member that was there. Beside one of another spelling that says something, a
+    /// reader could take this one, which does not.
+    fn ends(&mut self, seen: u64) {
+        if self.is_whole {
+            return;
+        }
+        let says = |what| {
+            let mut own = self.wanted.iter().enumerate().filter(|(_, wanted)| wanted.what == what);
+            own.any(|(at, _)| seen & bit(at) != 0)
+        };
+        let silent = self.wanted.iter().map(|wanted| wanted.what).filter(|what| !says(*what));
+        silent.for_each(|what| self.said.doubt(what));
+    }
+}
+
+fn bit(at: usize) -> u64 {
+    u32::try_from(at).ok().and_then(|at| 1_u64.checked_shl(at)).unwrap_or(0)
+}
+
+impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Value<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.scalar(Scalar::Null);
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, is: bool) -> Result<(), E> {
+        self.scalar(Scalar::Is(is));
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<(), E> {
+        self.scalar(Scalar::Whole(number));
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        self.scalar(Scalar::Other(-1.0));
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<(), E> {
+        self.scalar(Scalar::Other(number));
+        Ok(())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        self.scalar(Scalar::Text(text));
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        self.begins();
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        self.begins();
+        let mut seen = 0;
+        loop {
+            let Self { wanted, said, .. } = &mut self;
+            let Some(wanted) = map.next_key_seed(Name { wanted, seen: &mut seen, said })? else {
+                break;
+            };
+            match wanted.is_empty() {
+                true => drop(map.next_value::<IgnoredAny>()?),
+                false => map.next_value_seed(Value { wanted, is_whole: false, said })?,
+            }
+        }
+        self.ends(seen);
+        Ok(())
+    }
+}
+
+/// A member's name: gives what is wanted of its value.
+struct Name<'p, 'r> {
+    wanted: &'r [Wanted<'p>],
+    /// The members that were there before.
+    seen: &'r mut u64,
+    said: &'r mut Said,
+}
+
+impl<'p> Name<'p, '_> {
+    /// What readers could disagree on is in doubt from here on.
+    fn leads_to(self, name: &str, is_escaped: bool) -> AllWanted<'p> {
+        let mut inside = AllWanted::new();
+        for (at, Wanted { rest, what }) in self.wanted.iter().enumerate() {
+            let Some((own, rest)) = rest.split_first() else { continue };
+            if !is_like(own, name) {
+                continue;
+            }
+            if **own != *name || is_escaped || *self.seen & bit(at) != 0 {
+                self.said.doubt(*what);
+            }
+            *self.seen |= bit(at);
+            inside.push(Wanted { rest, what: *what });
+        }
+        inside
+    }
+}
+
+/// Whether some reader takes the two names for the same.
+fn is_like(own: &str, name: &str) -> bool {
+    match name.is_ascii() {
+        true => own.eq_ignore_ascii_case(name),
+        false => folded(own).eq(folded(name)),
+    }
+}
+
+impl<'de, 'p> DeserializeSeed<'de> for Name<'p, '_> {
+    type Value = AllWanted<'p>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<AllWanted<'p>, D::Error> {
+        json.deserialize_str(self)
+    }
+}
+
+impl<'de, 'p> Visitor<'de> for Name<'p, '_> {
+    type Value = AllWanted<'p>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member name")
+    }
+
+    // The deserializer lends a text from the body exactly where it stands there without escapes.
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<AllWanted<'p>, E> {
+        Ok(self.leads_to(name, false))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<AllWanted<'p>, E> {
+        Ok(self.leads_to(name, true))
+    }
+}
