@@ -41,6 +41,7 @@ pub fn estimate(
 ) -> Estimate {
     let requests = &metering.requests;
     let said = requests.wants.read(body);
+    let answers = said.choices.at_most(1).saturating_mul(said.prompts.at_most(1));
     let each = said.most_output.at_most(most_output.unwrap_or(requests.default_output));
     Estimate {
         read: match metered {
@@ -48,7 +49,7 @@ pub fn estimate(
             _ => read(body, requests.bytes_per_token, requests.inline_tokens),
         },
         written: match metered {
-            Metered::Both => each.saturating_mul(said.choices.at_most(1)).min(MOST),
+            Metered::Both => each.saturating_mul(answers).min(MOST),
             _ => 0,
         },
         streams: said.stream.surely(),

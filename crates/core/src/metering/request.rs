@@ -8,6 +8,7 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 use super::tree::Path;
@@ -26,6 +27,8 @@ pub(super) enum What {
     Stream,
     MostOutput,
     Choices,
+    /// A list of texts, each of which is answered.
+    Prompts,
 }
 
 /// What one body says.
@@ -33,6 +36,7 @@ pub(super) enum What {
 pub(super) struct Said {
     pub(super) most_output: Number,
     pub(super) choices: Number,
+    pub(super) prompts: Number,
     pub(super) stream: Stream,
     /// Whether the body is one JSON text.
     pub(super) is_json: bool,
@@ -103,7 +107,7 @@ impl Wants {
         }
         if !said.is_json {
             // Who reads it all the same reads something else.
-            for what in [What::Stream, What::MostOutput, What::Choices] {
+            for what in [What::Stream, What::MostOutput, What::Choices, What::Prompts] {
                 said.doubt(what);
             }
         }
@@ -117,6 +121,7 @@ impl Said {
             What::Stream => self.stream.in_doubt = true,
             What::MostOutput => self.most_output.in_doubt = true,
             What::Choices => self.choices.in_doubt = true,
+            What::Prompts => self.prompts.in_doubt = true,
         }
     }
 
@@ -124,6 +129,7 @@ impl Said {
         let number = match what {
             What::MostOutput => &mut self.most_output,
             What::Choices => &mut self.choices,
+            What::Prompts => &mut self.prompts,
             What::Stream => {
                 let stream = &mut self.stream;
                 match scalar {
@@ -136,6 +142,7 @@ impl Said {
         };
         let largest = match scalar {
             Scalar::Null => return,
+            Scalar::Text(_) if what == What::Prompts => 1,
             Scalar::Whole(whole) if whole > 0 => {
                 number.is_said = true;
                 whole
@@ -196,10 +203,13 @@ impl Value<'_, '_> {
         }
     }
 
-    /// A container has begun: it is no number, where one was looked for.
-    fn begins(&mut self) {
+    /// It is a container of so many elements, and no number where one was looked for.
+    fn holds(&mut self, elements: u64) {
         for Wanted { what, .. } in self.wanted.iter().filter(|wanted| wanted.rest.is_empty()) {
-            self.said.doubt(*what);
+            match what {
+                What::Prompts => self.said.take(*what, Scalar::Whole(elements)),
+                _ => self.said.doubt(*what),
+            }
         }
     }
 
@@ -268,13 +278,17 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        self.begins();
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        let mut elements = 0;
+        while let Some(element) = seq.next_element::<&RawValue>()? {
+            // Numbers are one text's tokens.
+            elements += u64::from(!element.get().starts_with(|c: char| c.is_ascii_digit()));
+        }
+        self.holds(elements);
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        self.begins();
+        self.holds(0);
         let mut seen = 0;
         loop {
             let Self { wanted, said, .. } = &mut self;

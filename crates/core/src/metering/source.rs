@@ -76,6 +76,9 @@ struct RequestSource {
     /// How many answers are asked for at once.
     #[serde(default)]
     choices: Vec<String>,
+    /// A list of texts, each of which is answered.
+    #[serde(default)]
+    prompts: Vec<String>,
     /// How many bytes make a token at least, where it is estimated what is read.
     bytes_per_token: Option<u64>,
     /// What a long run of Base64 (an image, a file) counts as.
@@ -202,6 +205,7 @@ impl Metering {
             (What::Stream, source.stream.as_slice()),
             (What::MostOutput, &source.most_output),
             (What::Choices, &source.choices),
+            (What::Prompts, &source.prompts),
         ];
         for (what, pointers) in pointers {
             for pointer in pointers {

@@ -22,6 +22,7 @@ include_usage = { member = "/stream_options/include_usage", unless = "/choices/*
 stream = "/stream"
 most_output = ["/max_tokens", "/generation/most", "/generation_/most"]
 choices = ["/n"]
+prompts = ["/prompt"]
 "#;
 
 fn metering(text: &str) -> Metering {
@@ -273,6 +274,14 @@ fn a_number_counts_as_said_only_where_every_reader_finds_the_same() {
         (r#"{"max_tokens":7,"n":3,"n":1}"#, 21),
         (r#"{"max_tokens":7,"N":3}"#, 21),
         (r#"{"max_tokens":99999999999,"n":99999999999}"#, most),
+        // Each of several texts is answered; numbers are one text's tokens.
+        (r#"{"max_tokens":7,"prompt":"a"}"#, 7),
+        (r#"{"max_tokens":7,"prompt":[]}"#, 7),
+        (r#"{"max_tokens":7,"prompt":["a"]}"#, 7),
+        (r#"{"max_tokens":7,"prompt":["a", "b", "c"],"n":2}"#, 42),
+        (r#"{"max_tokens":7,"prompt":[[1,2],[3]]}"#, 14),
+        (r#"{"max_tokens":7,"prompt":[1,2,3]}"#, 7),
+        (r#"{"max_tokens":7,"prompt":["a","b"],"prompt":"a"}"#, 14),
     ] {
         assert_eq!(written(body), expected, "{body}");
     }
