@@ -18,6 +18,7 @@ use crate::{
         counters::{Counters, Moment, Need, Reservation, Standing, Standings, Wait, Watched},
         headers,
     },
+    metering::Unknown,
     money::Money,
     organization::Organization,
     policy::{Api, Policy},
@@ -33,6 +34,19 @@ pub struct Estimate {
     pub input: u64,
     /// Tokens that are written.
     pub output: u64,
+}
+
+/// What a request is foreseen to use of what limits count beside requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreseen {
+    /// Neither tokens nor money.
+    Nothing,
+    /// What its answer tells; limits must have some room for it.
+    Told,
+    /// No more than this.
+    AtMost(Estimate),
+    /// Nobody can say, for this reason.
+    Unknown(Unknown),
 }
 
 /// A request, as far as limits ask.
@@ -112,13 +126,13 @@ impl Stand<'_> {
     }
 }
 
-/// Sets aside what the request may use, in every limit that applies or in none. `told` hears how they stand, where any applies. The
-/// estimate is made only where tokens or money are limited; without one, the request uses neither.
+/// Sets aside what the request may use, in every limit that applies or in none. `told` hears how they stand, where any applies. What
+/// the request is foreseen to use is asked for only where tokens or money are limited.
 pub fn reserve(
     snapshot: &Snapshot,
     counters: &Counters,
     asking: &Asking<'_>,
-    estimate: impl FnOnce() -> Option<Estimate>,
+    foreseen: impl FnOnce() -> Foreseen,
     now: Moment,
     told: impl FnOnce(Stand<'_>),
 ) -> Result<Reservation, Box<Denial>> {
@@ -126,7 +140,7 @@ pub fn reserve(
         if needs.is_empty() {
             return Ok(Reservation::default());
         }
-        fill(&mut needs, organization, asking.model, estimate)?;
+        fill(&mut needs, organization, asking.model, foreseen)?;
         let (reservation, standings) = counters.reserve(&needs, now);
         told(Stand { limits: &needs, standings: &standings });
         for (need, _) in needs.iter().zip(&standings).filter(|(_, one)| one.is_newly_half_used) {
@@ -299,29 +313,41 @@ fn fill(
     needs: &mut Needs<'_>,
     organization: &OrganizationLimits<'_>,
     model: Option<&str>,
-    estimate: impl FnOnce() -> Option<Estimate>,
+    foreseen: impl FnOnce() -> Foreseen,
 ) -> Result<(), Box<Denial>> {
     let counts = |need: &Need<'_>| need.limit.limit().unit != Unit::Requests;
-    let estimate = if needs.iter().any(counts) { estimate() } else { None };
+    let foreseen = if needs.iter().any(counts) { foreseen() } else { Foreseen::Nothing };
+    let price = || model.and_then(|model| organization.prices.find(model));
     for need in needs {
         let limit = need.limit.limit();
-        need.amount = match (limit.unit, estimate) {
+        need.amount = match (limit.unit, foreseen) {
             (Unit::Requests, _) => 1,
-            (_, None) => 0,
-            (Unit::Tokens, Some(Estimate { input, output })) => input.saturating_add(output),
-            (Unit::InputTokens, Some(estimate)) => estimate.input,
-            (Unit::OutputTokens, Some(estimate)) => estimate.output,
-            (Unit::Cost, Some(Estimate { input, output })) => {
-                match model.and_then(|model| organization.prices.find(model)) {
-                    Some(price) => price.at_most(input, output).billionths(),
-                    // It calls no model, as far as anybody can tell.
-                    None if model.is_none() && input == 0 && output == 0 => 0,
-                    None => return Err(unpriced(model, limit)),
-                }
+            (_, Foreseen::Nothing) => 0,
+            (_, Foreseen::Unknown(why)) => return Err(unknown(why, limit)),
+            (Unit::Cost, _) if model.is_some() && price().is_none() => {
+                return Err(unpriced(model, limit));
             }
+            (_, Foreseen::Told) => 1,
+            (Unit::Tokens, Foreseen::AtMost(Estimate { input, output })) => {
+                input.saturating_add(output)
+            }
+            (Unit::InputTokens, Foreseen::AtMost(estimate)) => estimate.input,
+            (Unit::OutputTokens, Foreseen::AtMost(estimate)) => estimate.output,
+            (Unit::Cost, Foreseen::AtMost(Estimate { input, output })) => match price() {
+                Some(price) => price.at_most(input, output).billionths(),
+                None => return Err(unpriced(model, limit)),
+            },
         };
     }
     Ok(())
+}
+
+fn unknown(why: Unknown, limit: &Limit) -> Box<Denial> {
+    let counted = if limit.unit == Unit::Cost { "money" } else { "tokens" };
+    let detail = format!("{why} The limit `{}` counts {counted}.", limit.name);
+    let mut denial = Denial::new(Reason::UnknownUse, detail);
+    denial.limit = Some(limit.name.as_str().into());
+    Box::new(denial)
 }
 
 fn unpriced(model: Option<&str>, limit: &Limit) -> Box<Denial> {

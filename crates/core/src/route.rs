@@ -9,7 +9,12 @@ use std::{borrow::Cow, fmt, str::FromStr};
 
 use hashbrown::HashMap;
 
-use crate::{binding::Binding, metering::Metered, permission::PermissionSet, query};
+use crate::{
+    binding::{Binding, BindingKind},
+    metering::Metered,
+    permission::PermissionSet,
+    query,
+};
 
 /// A method that can be routed. CONNECT and TRACE cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -313,6 +318,11 @@ pub struct Route {
 }
 
 impl Route {
+    /// Whether its requests name a model.
+    pub fn names_a_model(&self) -> bool {
+        self.bindings.iter().any(|binding| binding.kind == BindingKind::Model)
+    }
+
     /// Whether the body must be read before deciding.
     pub fn reads_body(&self) -> bool {
         self.bindings.iter().any(Binding::in_body)

@@ -18,7 +18,7 @@ use keyward_core::{
     metering::Metered,
     policy::Api,
     profile::{Exposed, Profile},
-    reserve::{self, Asking, Estimate},
+    reserve::{self, Asking},
     route::{Route, RouteMatch},
     snapshot::Snapshot,
     usage::Exposure,
@@ -30,7 +30,7 @@ use crate::{
     clock,
     connection::Connection,
     forward, guard,
-    meter::Meter,
+    meter::{self, Meter},
     record::{AT_ONCE, Ticket},
     refusal::{self, Refused},
     reply::Reply,
@@ -179,7 +179,10 @@ impl<'w> Exchange<'w> {
         };
         let asking = Asking { model: permit.model(), ..asking };
         self.meter(route, &asking, &mut upload, ticket);
-        if let Err(denial) = self.reserve(&permit, &asking, ticket) {
+        if let Err(denial) = self.reserve(&permit, route, &asking, ticket) {
+            if ticket.limits.is_empty() {
+                self.tell_limits(&asking, &denial, ticket);
+            }
             *body = upload.into_stream();
             return Err(denial);
         }
@@ -300,8 +303,10 @@ impl<'w> Exchange<'w> {
         let policy = self.snapshot.policy();
         let price = asking.model.and_then(|model| reserve::price(self.snapshot, model));
         let most_output = price.as_ref().and_then(|price| price.most_output);
+        let is_coded = declared::is_coded(self.head);
+        let meters = &self.worker.meters;
         ticket.meter =
-            Meter::open(&self.worker.meters, policy, asking.api, route, upload, most_output);
+            Meter::open(meters, policy, asking.api, route, upload, is_coded, most_output);
         ticket.price = price.filter(|_| ticket.meter.is_some());
     }
 
@@ -309,22 +314,20 @@ impl<'w> Exchange<'w> {
     fn reserve(
         &self,
         permit: &Permit,
+        route: Option<&Route>,
         asking: &Asking<'_>,
         ticket: &mut Ticket,
     ) -> Result<(), Box<Denial>> {
         let now = ticket.moment();
         let wall = now.wall;
         let mut lines = Vec::new();
-        let meter = ticket.meter.as_ref();
-        let estimate = || {
-            let estimate = meter?.estimate();
-            Some(Estimate { input: estimate.read, output: estimate.written })
-        };
+        let upgrades = || forward::wanted_upgrade(self.head).is_some();
+        let foreseen = || meter::foreseen(ticket.meter.as_deref(), asking.api, route, upgrades());
         let reservation = reserve::reserve(
             self.snapshot,
             &self.worker.counters,
             asking,
-            estimate,
+            foreseen,
             now,
             |stand| {
                 lines = self.worker.buffers.write();

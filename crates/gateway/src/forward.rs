@@ -117,7 +117,7 @@ pub(crate) async fn forward(
 const SWITCHING_PROTOCOLS: u16 = 101;
 
 /// The protocol a client wants to change to. Only HTTP/1.1 has a way to.
-fn wanted_upgrade(head: &RequestHead) -> Option<&[u8]> {
+pub(crate) fn wanted_upgrade(head: &RequestHead) -> Option<&[u8]> {
     if head.version == Version::HTTP_11 { head.value("upgrade") } else { None }
 }
 

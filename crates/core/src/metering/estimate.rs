@@ -10,6 +10,50 @@ use crate::usage::Tokens;
 /// So many characters of Base64 without a break are no text.
 const LONG_RUN: usize = 512;
 
+/// A request's body, as far as it is seen before it is forwarded.
+#[derive(Clone, Copy, Debug)]
+pub enum Body<'b> {
+    /// All of it.
+    Whole(&'b [u8]),
+    /// It is compressed.
+    Coded,
+    /// Its length alone, which its sender declared.
+    Unread(u64),
+    /// Not even its length.
+    Endless,
+}
+
+/// Why nobody can say beforehand what a request uses at most. Where tokens or money are limited, it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unknown {
+    /// What a short body holds may be long.
+    #[error(
+        "The body is compressed, so what the request uses cannot be estimated; send it uncompressed."
+    )]
+    Coded,
+    /// It may go on for ever.
+    #[error(
+        "The length of the body is not declared, so what the request uses cannot be estimated; send it with `Content-Length`."
+    )]
+    NoLength,
+    /// What it says of its answer is not seen.
+    #[error(
+        "The body is too large to be read, so what the request uses cannot be estimated; send less."
+    )]
+    TooLarge,
+    /// A reader that takes it all the same reads more than we do.
+    #[error(
+        "The body is not one JSON text, so what the request uses cannot be estimated; send JSON."
+    )]
+    NotJson,
+    /// Whatever passes after the upgrade is no request any more.
+    #[error("What is used on a connection that changes its protocol cannot be counted.")]
+    Upgrade,
+    /// The profile says so of the route, or nothing of the API.
+    #[error("What requests use here cannot be counted.")]
+    Uncounted,
+}
+
 /// What a request uses at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
@@ -23,6 +67,8 @@ pub struct Estimate {
     pub may_stream: bool,
     /// What requests of the route use.
     pub metered: Metered,
+    /// Why the counts are no more than a guess.
+    pub unknown: Option<Unknown>,
 }
 
 impl Estimate {
@@ -32,50 +78,52 @@ impl Estimate {
     }
 }
 
-/// An estimate from a whole body; `most_output` is what the model writes at most, where a price says so.
+/// An estimate; `most_output` is what the model writes at most, where a price says so.
 pub fn estimate(
     metering: &Metering,
     metered: Metered,
-    body: &[u8],
+    body: Body<'_>,
     most_output: Option<u64>,
 ) -> Estimate {
     let requests = &metering.requests;
-    let said = requests.wants.read(body);
-    let answers = said.choices.at_most(1).saturating_mul(said.prompts.at_most(1));
-    let each = said.most_output.at_most(most_output.unwrap_or(requests.default_output));
-    Estimate {
-        read: match metered {
-            Metered::No | Metered::Told => 0,
-            _ => read(body, requests.bytes_per_token, requests.inline_tokens),
-        },
-        written: match metered {
-            Metered::Both => each.saturating_mul(answers).min(MOST),
-            _ => 0,
-        },
-        streams: said.stream.surely(),
-        may_stream: said.stream.perhaps,
-        metered,
+    let unsaid = most_output.unwrap_or(requests.default_output);
+    let mut estimate = Estimate { metered, written: unsaid, ..Estimate::default() };
+    match body {
+        Body::Whole(body) => {
+            let said = requests.wants.read(body);
+            let answers = said.choices.at_most(1).saturating_mul(said.prompts.at_most(1));
+            estimate.written = said.most_output.at_most(unsaid).saturating_mul(answers).min(MOST);
+            estimate.streams = said.stream.surely();
+            estimate.may_stream = said.stream.perhaps;
+            estimate.read = read(body, requests.bytes_per_token, requests.inline_tokens);
+            let is_silent = said.is_json || body.is_empty() || !requests.wants.most_output();
+            estimate.unknown = Some(Unknown::NotJson).filter(|_| !is_silent);
+        }
+        Body::Coded => estimate.unknown = Some(Unknown::Coded),
+        Body::Endless => estimate.unknown = Some(Unknown::NoLength),
+        Body::Unread(length) => {
+            estimate.read = by_length(metering, length);
+            estimate.unknown = Some(Unknown::TooLarge);
+        }
     }
+    match metered {
+        Metered::Both => return estimate,
+        // Its length says all.
+        Metered::Input if matches!(body, Body::Whole(_) | Body::Unread(_)) => {
+            estimate.unknown = None;
+        }
+        Metered::Input => {}
+        Metered::No | Metered::Told | Metered::Unknown => {
+            (estimate.read, estimate.unknown) = (0, None);
+        }
+    }
+    estimate.written = 0;
+    estimate
 }
 
-/// An estimate for a body that is not read before it is forwarded; `length` is what its sender declared of it.
-pub fn unread(
-    metering: &Metering,
-    metered: Metered,
-    length: Option<u64>,
-    most_output: Option<u64>,
-) -> Estimate {
-    let requests = &metering.requests;
-    let read = length.unwrap_or(0).div_ceil(requests.bytes_per_token);
-    Estimate {
-        read: if matches!(metered, Metered::No | Metered::Told) { 0 } else { read },
-        written: match metered {
-            Metered::Both => most_output.unwrap_or(requests.default_output),
-            _ => 0,
-        },
-        metered,
-        ..Estimate::default()
-    }
+/// What is read at most of a body of this length.
+pub fn by_length(metering: &Metering, length: u64) -> u64 {
+    length.div_ceil(metering.requests.bytes_per_token)
 }
 
 /// Tokens of a body: by its bytes, but for long runs of Base64. A long run covers one of the places that are looked at.

@@ -19,7 +19,7 @@ mod source;
 mod tests;
 mod tree;
 
-pub use estimate::Estimate;
+pub use estimate::{Body, Estimate, Unknown};
 pub use read::{EventEnd, Form, Reader, Used};
 pub(crate) use source::MeteringSource;
 
@@ -143,6 +143,8 @@ pub enum Metered {
     Input,
     /// They are read and written.
     Both,
+    /// Nobody can count it: who has a limit on tokens or money is refused.
+    Unknown,
 }
 
 /// The most that a part of a count says so far.

@@ -94,6 +94,11 @@ impl Wants {
         (self.0.len() <= 64).then_some(())
     }
 
+    /// Whether bodies say how much may be written.
+    pub(super) fn most_output(&self) -> bool {
+        self.0.iter().any(|(_, what)| *what == What::MostOutput)
+    }
+
     /// Reads a body.
     pub(super) fn read(&self, body: &[u8]) -> Said {
         let mut said = Said::default();

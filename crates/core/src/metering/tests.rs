@@ -191,7 +191,9 @@ fn a_stream_can_be_ended_between_events_and_in_the_profile_s_form() {
 #[test]
 fn an_estimate_is_no_less_than_what_the_body_can_be() {
     let metering = metering(OPENING);
-    let of = |body: &str, most| estimate::estimate(&metering, Metered::Both, body.as_bytes(), most);
+    let of = |body: &str, most| {
+        estimate::estimate(&metering, Metered::Both, Body::Whole(body.as_bytes()), most)
+    };
     let body = r#"{"stream":true,"max_tokens":70,"n":3,"generation":{"most":90}}"#;
     let estimated = of(body, Some(8));
     assert_eq!((estimated.read, estimated.written), (body.len() as u64, 270));
@@ -201,9 +203,9 @@ fn an_estimate_is_no_less_than_what_the_body_can_be() {
     assert!(!of(r#"{"stream":false}"#, None).streams);
     let image = format!(r#"{{"image":"data:image/png;base64,{}"}}"#, "iVBORw0+/".repeat(100_000));
     assert!((2_000..2_100).contains(&of(&image, None).read), "{:?}", of(&image, None));
-    assert_eq!(estimate::estimate(&metering, Metered::Input, b"{}", None).written, 0);
+    assert_eq!(estimate::estimate(&metering, Metered::Input, Body::Whole(b"{}"), None).written, 0);
     assert_eq!(
-        estimate::estimate(&metering, Metered::Told, b"{}", None).tokens(),
+        estimate::estimate(&metering, Metered::Told, Body::Whole(b"{}"), None).tokens(),
         Tokens::default()
     );
 }
@@ -212,7 +214,8 @@ fn an_estimate_is_no_less_than_what_the_body_can_be() {
 fn a_number_counts_as_said_only_where_every_reader_finds_the_same() {
     let metering = metering(OPENING);
     let written = |body: &str| {
-        estimate::estimate(&metering, Metered::Both, body.as_bytes(), Some(100)).written
+        estimate::estimate(&metering, Metered::Both, Body::Whole(body.as_bytes()), Some(100))
+            .written
     };
     let most = u64::from(u32::MAX);
     for (body, expected) in [
@@ -286,8 +289,12 @@ fn a_number_counts_as_said_only_where_every_reader_finds_the_same() {
         assert_eq!(written(body), expected, "{body}");
     }
     assert_eq!(written("{\"max_tokens\":7,\"\u{ff}\":1}"), 7);
-    let not_utf8 =
-        estimate::estimate(&metering, Metered::Both, b"{\"max_tokens\":7,\"\xff\":1}", None);
+    let not_utf8 = estimate::estimate(
+        &metering,
+        Metered::Both,
+        Body::Whole(b"{\"max_tokens\":7,\"\xff\":1}"),
+        None,
+    );
     assert_eq!(not_utf8.written, 4096);
 }
 
@@ -307,7 +314,7 @@ fn a_stream_is_asked_for_surely_perhaps_or_not() {
         (r#"{"stream":1}"#, false, true),
         (r#"{"stream":true"#, false, true),
     ] {
-        let of = estimate::estimate(&metering, Metered::Both, body.as_bytes(), None);
+        let of = estimate::estimate(&metering, Metered::Both, Body::Whole(body.as_bytes()), None);
         assert_eq!((of.streams, of.may_stream), (surely, perhaps), "{body}");
     }
 }
@@ -460,7 +467,7 @@ proptest! {
             let whole = used(form, &[&bytes]);
             prop_assert_eq!(used(form, &cut(&bytes, &cuts)), whole);
         }
-        estimate::estimate(&metering(OPENING), Metered::Both, &bytes, None);
+        estimate::estimate(&metering(OPENING), Metered::Both, Body::Whole(&bytes), None);
     }
 
     #[test]
@@ -481,7 +488,7 @@ proptest! {
         runs.push(run);
         let text = body.len() - runs.iter().filter(|run| **run >= 512).sum::<usize>();
         let inline: usize = runs.iter().filter(|run| **run >= 512).map(|run| (*run).min(2000)).sum();
-        let of = estimate::estimate(&metering, Metered::Input, body.as_bytes(), None);
+        let of = estimate::estimate(&metering, Metered::Input, Body::Whole(body.as_bytes()), None);
         prop_assert_eq!(of.read, (text + inline) as u64);
     }
 

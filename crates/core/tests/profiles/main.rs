@@ -83,6 +83,7 @@ fn denial(reason: Reason) -> Denial {
             about(&mut denial, "model", Some("gpt-4"));
             denial.limit = Some("spend".into());
         }
+        R::UnknownUse => denial.limit = Some("spend".into()),
         R::RateLimited | R::ConcurrencyLimited | R::QuotaExhausted => {
             denial.retry_after = Some(Duration::from_millis(11_200));
             denial.limit = Some("requests".into());

@@ -12,8 +12,9 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use bytes::Bytes;
 use keyward_core::{
     id::ApiNumber,
-    metering::{self, Estimate, Form, Metered, Metering, Reader, Used},
+    metering::{self, Body, Estimate, Form, Metered, Metering, Reader, Unknown, Used},
     policy::{Api, Policy},
+    reserve::{self, Foreseen},
     route::Route,
     usage::{Tokens, UsageSums},
 };
@@ -51,6 +52,25 @@ impl Meters {
     }
 }
 
+/// What a request uses, as far as anybody can say before it is forwarded.
+pub(crate) fn foreseen(
+    meter: Option<&Meter>,
+    api: &Api,
+    route: Option<&Route>,
+    upgrades: bool,
+) -> Foreseen {
+    let Some(route) = route else { return Foreseen::Nothing };
+    let is_told = route.metered != Metered::No && !api.profile.metering.is_empty();
+    match (route.metered, meter) {
+        _ if upgrades && (is_told || route.names_a_model()) => Foreseen::Unknown(Unknown::Upgrade),
+        (Metered::Unknown, _) => Foreseen::Unknown(Unknown::Uncounted),
+        (_, Some(meter)) => meter.foreseen(),
+        // A model is called, and nothing is known of the API's answers.
+        (Metered::Input | Metered::Both, None) => Foreseen::Unknown(Unknown::Uncounted),
+        (Metered::No | Metered::Told, None) => Foreseen::Nothing,
+    }
+}
+
 /// Meters one request.
 pub(crate) struct Meter {
     metering: Lent,
@@ -85,22 +105,28 @@ impl Meter {
         api: &Api,
         route: Option<&Route>,
         upload: &mut Upload,
+        is_coded: bool,
         most_output: Option<u64>,
     ) -> Option<Box<Self>> {
-        let route = route.filter(|route| route.metered != Metered::No)?;
+        let counted = |metered| !matches!(metered, Metered::No | Metered::Unknown);
+        let route = route.filter(|route| counted(route.metered))?;
         if api.profile.metering.is_empty() {
             return None;
         }
         let metering = meters.borrow_mut().of(policy, api);
         let metered = route.metered;
-        let estimate = match (upload.bytes(), metered) {
-            (_, Metered::Told) => Estimate { metered, ..Estimate::default() },
-            (Some(body), _) => metering::estimate::estimate(&metering, metered, body, most_output),
-            (None, _) => {
-                metering::estimate::unread(&metering, metered, upload.length(), most_output)
-            }
+        let body = match (upload.bytes(), upload.length()) {
+            (_, Some(0)) => Body::Whole(b""),
+            _ if is_coded => Body::Coded,
+            (Some(body), _) => Body::Whole(body),
+            (None, Some(length)) => Body::Unread(length),
+            (None, None) => Body::Endless,
         };
-        let unread = upload.bytes().is_none();
+        let estimate = match metered {
+            Metered::Told => Estimate { metered, ..Estimate::default() },
+            _ => metering::estimate::estimate(&metering, metered, body, most_output),
+        };
+        let unread = metered != Metered::Told && !matches!(body, Body::Whole(_));
         let mut filter = None;
         if estimate.may_stream
             && api.ask_for_usage
@@ -112,6 +138,16 @@ impl Meter {
             filter = Some(Filter::default());
         }
         Some(Box::new(Self { metering, estimate, unread, answer: Answer::Awaited, filter }))
+    }
+
+    /// What the request uses, as far as anybody can say before it is forwarded.
+    fn foreseen(&self) -> Foreseen {
+        let Estimate { read, written, unknown, .. } = self.estimate;
+        match (self.estimate.metered, unknown) {
+            (Metered::Told, _) => Foreseen::Told,
+            (_, Some(why)) => Foreseen::Unknown(why),
+            _ => Foreseen::AtMost(reserve::Estimate { input: read, output: written }),
+        }
     }
 
     /// What the request uses at most.
@@ -204,10 +240,7 @@ impl Meter {
     /// much of its body came.
     pub(crate) fn settle(&mut self, sent: bool, sums: &mut UsageSums) {
         if self.unread {
-            let Estimate { metered, .. } = self.estimate;
-            let length = Some(sums.bytes_in);
-            self.estimate.read =
-                metering::estimate::unread(&self.metering, metered, length, None).read;
+            self.estimate.read = metering::estimate::by_length(&self.metering, sums.bytes_in);
         }
         let Used { tokens, estimated } = self.used(sent);
         sums.tokens.add(&tokens);
