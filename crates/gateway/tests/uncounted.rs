@@ -155,3 +155,27 @@ async fn a_body_that_is_not_seen_passes_no_limit_on_tokens_or_money() {
         assert_eq!(came.status(), 200, "{framing}{body}: {}", came.text());
     }
 }
+
+#[tokio::test]
+async fn a_stream_that_may_tell_nothing_passes_no_limit_on_tokens() {
+    let upstream = Upstream::answering(|_| ok("four")).await;
+    let world = World::start(&upstream).await;
+    for (options, is_clear) in [
+        (r#""stream_option\u0073":null"#, true),
+        (r#""stream_options":null,"stream_options":{"include_usage":false}"#, false),
+        (r#""Stream_Options":{"include_usage":false}"#, false),
+    ] {
+        let body = format!(r#"{{"model":"m","stream":true,{options}}}"#);
+        let more = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        for (limit, passes) in [(TOKENS, is_clear), (REQUESTS, true)] {
+            let call = request(&mint(&world, limit), "POST /v1/chat", &more, &body);
+            let came = ask(&world, &call).await;
+            match passes {
+                true => assert_eq!(came.status(), 200, "{options}"),
+                false => assert_refused(&came, "say it once"),
+            }
+        }
+    }
+    let asked = String::from_utf8(upstream.each().remove(0)).unwrap();
+    assert!(asked.contains(r#""stream_option\u0073":{"include_usage":true}"#), "{asked}");
+}

@@ -46,6 +46,11 @@ pub enum Unknown {
         "The body is not one JSON text, so what the request uses cannot be estimated; send JSON."
     )]
     NotJson,
+    /// It may be that nobody tells it.
+    #[error(
+        "The body says in more than one way whether its stream tells what it used, so it cannot be counted; say it once, or not at all."
+    )]
+    UnclearStream,
     /// Whatever passes after the upgrade is no request any more.
     #[error("What is used on a connection that changes its protocol cannot be counted.")]
     Upgrade,

@@ -20,6 +20,7 @@ mod tests;
 mod tree;
 
 pub use estimate::{Body, Estimate, Unknown};
+pub use include::Asks;
 pub use read::{EventEnd, Form, Reader, Used};
 pub(crate) use source::MeteringSource;
 

@@ -12,7 +12,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use bytes::Bytes;
 use keyward_core::{
     id::ApiNumber,
-    metering::{self, Body, Estimate, Form, Metered, Metering, Reader, Unknown, Used},
+    metering::{self, Asks, Body, Estimate, Form, Metered, Metering, Reader, Unknown, Used},
     policy::{Api, Policy},
     reserve::{self, Foreseen},
     route::Route,
@@ -122,7 +122,7 @@ impl Meter {
             (None, Some(length)) => Body::Unread(length),
             (None, None) => Body::Endless,
         };
-        let estimate = match metered {
+        let mut estimate = match metered {
             Metered::Told => Estimate { metered, ..Estimate::default() },
             _ => metering::estimate::estimate(&metering, metered, body, most_output),
         };
@@ -132,10 +132,16 @@ impl Meter {
             && api.ask_for_usage
             && route.reads_body()
             && metering.may_ask_for_usage(route)
-            && let Some(asking) = upload.bytes().and_then(|body| metering.ask_for_usage(body))
+            && let Some(body) = upload.bytes()
         {
-            upload.replace(asking.into());
-            filter = Some(Filter::default());
+            match metering.ask_for_usage(body) {
+                Asks::Already => {}
+                Asks::Now(asking) => {
+                    upload.replace(asking.into());
+                    filter = Some(Filter::default());
+                }
+                Asks::Unclear => estimate.unknown = Some(Unknown::UnclearStream),
+            }
         }
         Some(Box::new(Self { metering, estimate, unread, answer: Answer::Awaited, filter }))
     }
