@@ -1,14 +1,11 @@
 //! What a request will use at most, from its body: set aside before it is forwarded, settled after by what the answer tells.
 //!
-//! What is read is bounded by the body's length: no tokenizer makes more tokens than there are bytes. Images and files inside of it
-//! are an exception that goes the other way, a flat number each. What is written is bounded by what the request says itself
+//! What is read is bounded by the body's length: no tokenizer makes more tokens than there are bytes. Images inside of it, and what it
+//! refers to, are a flat number each ([`super::inline`]). What is written is bounded by what the request says itself
 //! ([`super::request`]), or its model's price, or the profile. Tokenizers of our own were rejected: there is one a model, and an estimate need not be exact.
 
 use super::{Metered, Metering, request::MOST};
 use crate::usage::Tokens;
-
-/// So many characters of Base64 without a break are no text.
-const LONG_RUN: usize = 512;
 
 /// A request's body, as far as it is seen before it is forwarded.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +97,10 @@ pub fn estimate(
             estimate.written = said.most_output.at_most(unsaid).saturating_mul(answers).min(MOST);
             estimate.streams = said.stream.surely();
             estimate.may_stream = said.stream.perhaps;
-            estimate.read = read(body, requests.bytes_per_token, requests.inline_tokens);
+            let text = body.len().saturating_sub(said.inline.bytes);
+            let inline = said.inline.count.saturating_mul(requests.inline_tokens);
+            estimate.read =
+                by_length(metering, u64::try_from(text).unwrap_or(u64::MAX)).saturating_add(inline);
             let is_silent = said.is_json || body.is_empty() || !requests.wants.most_output();
             estimate.unknown = Some(Unknown::NotJson).filter(|_| !is_silent);
         }
@@ -129,30 +129,4 @@ pub fn estimate(
 /// What is read at most of a body of this length.
 pub fn by_length(metering: &Metering, length: u64) -> u64 {
     length.div_ceil(metering.requests.bytes_per_token)
-}
-
-/// Tokens of a body: by its bytes, but for long runs of Base64. A long run covers one of the places that are looked at.
-fn read(body: &[u8], bytes_per_token: u64, inline_tokens: u64) -> u64 {
-    let mut text = body.len();
-    let mut inline = 0_u64;
-    let mut at = 0;
-    while let Some(rest) = body.get(at + LONG_RUN / 2..) {
-        let (before, _) = body.split_at_checked(at + LONG_RUN / 2).unwrap_or((body, &[]));
-        let open = body.len() - rest.len() - at;
-        let behind = rest.iter().position(|byte| !is_base64(*byte)).unwrap_or(rest.len());
-        let ahead = before.iter().rev().take(open).position(|byte| !is_base64(*byte));
-        let run = ahead.unwrap_or(open) + behind;
-        if behind > 0 && run >= LONG_RUN {
-            text -= run;
-            let bytes = u64::try_from(run).unwrap_or(u64::MAX);
-            inline = inline.saturating_add(inline_tokens.min(bytes.div_ceil(bytes_per_token)));
-        }
-        at = body.len() - rest.len() + behind;
-    }
-    let text = u64::try_from(text).unwrap_or(u64::MAX);
-    inline.saturating_add(text.div_ceil(bytes_per_token))
-}
-
-fn is_base64(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=')
 }

@@ -11,6 +11,7 @@
 pub mod estimate;
 mod events;
 pub mod include;
+mod inline;
 mod read;
 mod request;
 mod scan;

@@ -1,4 +1,5 @@
-//! What a request's body says of its answer: how much it may write, how often, and whether it is streamed.
+//! What a request's body says of its answer: how much it may write, how often, and whether it is streamed; and what of it is no text
+//! ([`super::inline`]).
 //!
 //! Upstreams differ in what they make of a member that stands twice, in another case, as a text or as a fraction, and who sends it
 //! knows which of it counts. So a number counts as said only where every reader finds the same: once, under its own name, as a plain
@@ -11,7 +12,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
-use super::tree::Path;
+use super::{inline::Inline, tree::Path};
 use crate::json::folded;
 
 /// No request writes more: a hundred tokens a second, for a year. What says more is cut off here, lest sums overflow.
@@ -19,7 +20,11 @@ pub(super) const MOST: u64 = u32::MAX as u64;
 
 /// What is looked for in a request's body.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wants(Vec<(Path, What)>);
+pub(super) struct Wants {
+    all: Vec<(Path, What)>,
+    /// Places of what is no text.
+    inline: u8,
+}
 
 /// What a member says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +34,21 @@ pub(super) enum What {
     Choices,
     /// A list of texts, each of which is answered.
     Prompts,
+    /// What may be no text, at a place of this number; whether the same object says what kind it is.
+    Data {
+        place: u8,
+        has_kind: bool,
+    },
+    /// That kind.
+    Kind {
+        place: u8,
+    },
 }
 
 /// What one body says.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Said {
+    pub(super) inline: Inline,
     pub(super) most_output: Number,
     pub(super) choices: Number,
     pub(super) prompts: Number,
@@ -90,28 +105,39 @@ enum Scalar<'s> {
 impl Wants {
     /// `None` where there are more than can be told apart.
     pub(super) fn add(&mut self, path: Path, what: What) -> Option<()> {
-        self.0.push((path, what));
-        (self.0.len() <= 64).then_some(())
+        self.all.push((path, what));
+        (self.all.len() <= 64).then_some(())
+    }
+
+    /// What is no text may stand at this path, and its kind in a member of this name beside it.
+    pub(super) fn add_inline(&mut self, data: Path, kind: Option<&str>) -> Option<()> {
+        let place = self.inline;
+        self.inline = place.checked_add(1)?;
+        if let Some(kind) = kind {
+            self.add(data.beside(kind), What::Kind { place })?;
+        }
+        self.add(data, What::Data { place, has_kind: kind.is_some() })
     }
 
     /// Whether bodies say how much may be written.
     pub(super) fn most_output(&self) -> bool {
-        self.0.iter().any(|(_, what)| *what == What::MostOutput)
+        self.all.iter().any(|(_, what)| *what == What::MostOutput)
     }
 
     /// Reads a body.
     pub(super) fn read(&self, body: &[u8]) -> Said {
         let mut said = Said::default();
-        let wanted =
-            self.0.iter().map(|(path, what)| Wanted { rest: path.segments(), what: *what });
-        let wanted = wanted.collect();
+        let wanted = self.all.iter();
+        let wanted = wanted.map(|(path, what)| Wanted { rest: path.segments(), what: *what });
+        let wanted: AllWanted<'_> = wanted.collect();
         if let Ok(text) = std::str::from_utf8(body) {
             let mut json = serde_json::Deserializer::from_str(text);
-            let value = Value { wanted, is_whole: true, said: &mut said };
+            let value = Value { wanted: &wanted, is_whole: true, said: &mut said };
             said.is_json = value.deserialize(&mut json).and_then(|()| json.end()).is_ok();
         }
         if !said.is_json {
             // Who reads it all the same reads something else.
+            said.inline = Inline::default();
             for what in [What::Stream, What::MostOutput, What::Choices, What::Prompts] {
                 said.doubt(what);
             }
@@ -127,6 +153,8 @@ impl Said {
             What::MostOutput => self.most_output.in_doubt = true,
             What::Choices => self.choices.in_doubt = true,
             What::Prompts => self.prompts.in_doubt = true,
+            // Whatever leads to an image, what stands there is one.
+            What::Data { .. } | What::Kind { .. } => {}
         }
     }
 
@@ -144,6 +172,8 @@ impl Said {
                 }
                 return;
             }
+            What::Data { place, .. } => return scalar.text(|text| self.inline.data(place, text)),
+            What::Kind { place } => return scalar.text(|text| self.inline.kind(place, text)),
         };
         let largest = match scalar {
             Scalar::Null => return,
@@ -162,6 +192,12 @@ impl Said {
 }
 
 impl Scalar<'_> {
+    fn text(self, then: impl FnOnce(&str)) {
+        if let Self::Text(text) = self {
+            then(text);
+        }
+    }
+
     /// The largest whole number that a reader could make of it.
     fn largest(self) -> u64 {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
@@ -188,11 +224,11 @@ struct Wanted<'p> {
     what: What,
 }
 
-type AllWanted<'p> = SmallVec<[Wanted<'p>; 8]>;
+type AllWanted<'p> = SmallVec<[Wanted<'p>; 16]>;
 
 /// A value of which something is wanted.
 struct Value<'p, 'r> {
-    wanted: AllWanted<'p>,
+    wanted: &'r [Wanted<'p>],
     /// Whether it is the whole body.
     is_whole: bool,
     said: &'r mut Said,
@@ -202,8 +238,8 @@ impl Value<'_, '_> {
     fn scalar(self, scalar: Scalar<'_>) {
         for Wanted { rest, what } in self.wanted {
             match rest.is_empty() {
-                true => self.said.take(what, scalar),
-                false => self.said.doubt(what),
+                true => self.said.take(*what, scalar),
+                false => self.said.doubt(*what),
             }
         }
     }
@@ -221,6 +257,11 @@ impl Value<'_, '_> {
     /// An object has ended; `seen` has a bit for each member that was there. Beside one of another spelling that says something, a
     /// reader could take this one, which does not.
     fn ends(&mut self, seen: u64) {
+        for Wanted { rest, what } in self.wanted {
+            if let (What::Data { place, has_kind }, [_]) = (what, rest) {
+                self.said.inline.ends(*place, *has_kind);
+            }
+        }
         if self.is_whole {
             return;
         }
@@ -284,6 +325,19 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
         let mut elements = 0;
+        let inside = self.wanted.iter().filter_map(|wanted| match wanted.rest {
+            [each, rest @ ..] if is_each(each) => Some(Wanted { rest, ..*wanted }),
+            _ => None,
+        });
+        let inside: AllWanted<'_> = inside.collect();
+        if !inside.is_empty() {
+            let said = &mut *self.said;
+            while seq
+                .next_element_seed(Value { wanted: &inside, is_whole: false, said: &mut *said })?
+                .is_some()
+            {}
+            return Ok(());
+        }
         while let Some(element) = seq.next_element::<&RawValue>()? {
             // Numbers are one text's tokens.
             elements += u64::from(!element.get().starts_with(|c: char| c.is_ascii_digit()));
@@ -302,7 +356,9 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
             };
             match wanted.is_empty() {
                 true => drop(map.next_value::<IgnoredAny>()?),
-                false => map.next_value_seed(Value { wanted, is_whole: false, said })?,
+                false => {
+                    map.next_value_seed(Value { wanted: &wanted, is_whole: false, said })?;
+                }
             }
         }
         self.ends(seen);
@@ -324,17 +380,25 @@ impl<'p> Name<'p, '_> {
         let mut inside = AllWanted::new();
         for (at, Wanted { rest, what }) in self.wanted.iter().enumerate() {
             let Some((own, rest)) = rest.split_first() else { continue };
-            if !is_like(own, name) {
+            if is_each(own) || !is_like(own, name) {
                 continue;
             }
             if **own != *name || is_escaped || *self.seen & bit(at) != 0 {
                 self.said.doubt(*what);
+                if let (What::Data { place, .. } | What::Kind { place }, []) = (what, rest) {
+                    self.said.inline.doubt(*place);
+                }
             }
             *self.seen |= bit(at);
             inside.push(Wanted { rest, what: *what });
         }
         inside
     }
+}
+
+/// Whether it stands for every element of an array.
+fn is_each(segment: &str) -> bool {
+    segment == "*"
 }
 
 /// Whether some reader takes the two names for the same.

@@ -81,10 +81,22 @@ struct RequestSource {
     prompts: Vec<String>,
     /// How many bytes make a token at least, where it is estimated what is read.
     bytes_per_token: Option<u64>,
-    /// What a long run of Base64 (an image, a file) counts as.
+    /// Where images may stand, and references to what is read from elsewhere.
+    #[serde(default)]
+    inline: Vec<InlineSource>,
+    /// What each of them counts as.
     inline_tokens: Option<u64>,
     /// Tokens that are written at most where neither the request nor the model's price says it.
     default_output: Option<u64>,
+}
+
+/// A place of what may be no text: a `data:` URL of an image, or a reference; with a `kind`, an image's data.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InlineSource {
+    data: String,
+    /// The name of the member beside it that says it is an image, like `image/png`.
+    kind: Option<String>,
 }
 
 /// How usage is asked for that a stream would not tell otherwise.
@@ -211,6 +223,9 @@ impl Metering {
             for pointer in pointers {
                 wants.add(pointer.parse()?, what).ok_or(WrongMetering::TooMany)?;
             }
+        }
+        for InlineSource { data, kind } in &source.inline {
+            wants.add_inline(data.parse()?, kind.as_deref()).ok_or(WrongMetering::TooMany)?;
         }
         let settings = [
             ("bytes_per_token", source.bytes_per_token, &mut self.requests.bytes_per_token),

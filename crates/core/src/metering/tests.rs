@@ -23,6 +23,11 @@ stream = "/stream"
 most_output = ["/max_tokens", "/generation/most", "/generation_/most"]
 choices = ["/n"]
 prompts = ["/prompt"]
+inline = [
+  { data = "/image" },
+  { data = "/messages/*/content/*/url" },
+  { data = "/messages/*/content/*/source/data", kind = "media_type" },
+]
 "#;
 
 fn metering(text: &str) -> Metering {
@@ -201,8 +206,6 @@ fn an_estimate_is_no_less_than_what_the_body_can_be() {
     assert_eq!(of("{}", Some(8)).written, 8);
     assert_eq!(of("{}", None).written, 4096);
     assert!(!of(r#"{"stream":false}"#, None).streams);
-    let image = format!(r#"{{"image":"data:image/png;base64,{}"}}"#, "iVBORw0+/".repeat(100_000));
-    assert!((2_000..2_100).contains(&of(&image, None).read), "{:?}", of(&image, None));
     assert_eq!(estimate::estimate(&metering, Metered::Input, Body::Whole(b"{}"), None).written, 0);
     assert_eq!(
         estimate::estimate(&metering, Metered::Told, Body::Whole(b"{}"), None).tokens(),
@@ -296,6 +299,57 @@ fn a_number_counts_as_said_only_where_every_reader_finds_the_same() {
         None,
     );
     assert_eq!(not_utf8.written, 4096);
+}
+
+#[test]
+fn what_looks_like_an_image_counts_flat_only_where_every_reader_takes_it_for_one() {
+    let metering = metering(OPENING);
+    let long = "hello/world_".repeat(1000);
+    let image = format!("data:image/png;base64,{long}");
+    // How many count flat, and how many bytes then do not.
+    for (body, flat, bytes) in [
+        (json!({ "image": image }), 1, image.len()),
+        // It is read from elsewhere.
+        (json!({"image": "https://here.test/an-image"}), 1, 0),
+        (json!({"messages": [{"content": [{"url": "file-abc"}, {"url": "file-abc"}]}]}), 2, 0),
+        // A file that is no image, data without its kind, and text.
+        (json!({"image": format!("data:application/pdf;base64,{long}")}), 0, 0),
+        (json!({"messages": [{"content": [{"source": {"data": long}}]}]}), 0, 0),
+        (
+            json!({"messages": [{"content": [{"source": {"data": long, "media_type": "text/plain"}}]}]}),
+            0,
+            0,
+        ),
+        (json!({"messages": [{"content": image}]}), 0, 0),
+        (
+            json!({"messages": [{"content": [{"text": image, "source": {"media_type": "image/png"}}]}]}),
+            0,
+            0,
+        ),
+        (json!({"prompt": format!("a;base64,{long}")}), 0, 0),
+        (json!({"image": {"url": image}}), 0, 0),
+        (json!([{"image": image}]), 0, 0),
+    ] {
+        let body = body.to_string();
+        let of = estimate::estimate(&metering, Metered::Input, Body::Whole(body.as_bytes()), None);
+        assert_eq!(of.read, (body.len() - bytes + flat * 2000) as u64, "{body}");
+    }
+    // Another reader takes another member.
+    for (body, flat) in [
+        (format!(r#"{{"image":"{image}","image":"x"}}"#), 1),
+        (format!(r#"{{"image":"x","image":"{image}"}}"#), 1),
+        (format!(r#"{{"Image":"{image}"}}"#), 1),
+        (
+            format!(
+                r#"{{"messages":[{{"content":[{{"source":{{"data":"{long}","media_type":"image/png","media_type":"text/plain"}}}}]}}]}}"#
+            ),
+            0,
+        ),
+        (format!(r#"{{"image":"{image}"}} "#) + "x", 0),
+    ] {
+        let of = estimate::estimate(&metering, Metered::Input, Body::Whole(body.as_bytes()), None);
+        assert_eq!(of.read, (body.len() + flat * 2000) as u64, "{body}");
+    }
 }
 
 #[test]
@@ -488,25 +542,33 @@ proptest! {
     }
 
     #[test]
-    fn only_long_runs_of_base64_count_as_inline_data(
-        parts in vec((any::<bool>(), 0..1500_usize), 0..6),
+    fn text_counts_by_its_bytes_and_images_flat_wherever_they_stand(
+        messages in vec(vec((0..4_u8, "[A-Za-z0-9+/_-]{0,40}", 1..60_usize), 0..4), 0..4),
     ) {
         let metering = metering(OPENING);
-        let mut body = String::new();
-        let (mut runs, mut run) = (vec![], 0);
-        for (is_run, length) in parts {
-            body += &if is_run { "A" } else { ". " }.repeat(length);
-            if is_run {
-                run += length;
-            } else if length > 0 {
-                runs.push(std::mem::take(&mut run));
-            }
-        }
-        runs.push(run);
-        let text = body.len() - runs.iter().filter(|run| **run >= 512).sum::<usize>();
-        let inline: usize = runs.iter().filter(|run| **run >= 512).map(|run| (*run).min(2000)).sum();
+        let (mut images, mut bytes) = (0, 0);
+        let messages: Vec<Value> = messages.into_iter().map(|parts| {
+            let parts: Vec<Value> = parts.into_iter().map(|(form, text, times)| {
+                let text = text.repeat(times);
+                let image = format!("data:image/png;base64,{text}");
+                match form {
+                    0 => json!({"type": "text", "text": text}),
+                    1 => json!({"type": "text", "text": image}),
+                    2 => {
+                        (images, bytes) = (images + 1, bytes + image.len());
+                        json!({"type": "image", "url": image})
+                    }
+                    _ => {
+                        (images, bytes) = (images + 1, bytes + text.len());
+                        json!({"source": {"data": text, "media_type": "image/png"}})
+                    }
+                }
+            }).collect();
+            json!({"role": "user", "content": parts})
+        }).chain([json!({"role": "system", "content": "text"})]).collect();
+        let body = json!({ "messages": messages }).to_string();
         let of = estimate::estimate(&metering, Metered::Input, Body::Whole(body.as_bytes()), None);
-        prop_assert_eq!(of.read, (text + inline) as u64);
+        prop_assert_eq!(of.read, (body.len() - bytes + 2000 * images) as u64);
     }
 
     #[test]

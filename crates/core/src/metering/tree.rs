@@ -49,6 +49,15 @@ impl Path {
     pub(super) fn segments(&self) -> &[Box<str>] {
         &self.segments
     }
+
+    /// The path of another member of the same object.
+    pub(super) fn beside(&self, name: &str) -> Self {
+        let mut beside = self.clone();
+        if let Some(last) = beside.segments.last_mut() {
+            *last = name.into();
+        }
+        beside
+    }
 }
 
 impl fmt::Display for Path {

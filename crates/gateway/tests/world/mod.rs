@@ -112,6 +112,7 @@ routes = ["/v1/chat"]
 [metering.request]
 stream = "/stream"
 most_output = ["/max"]
+inline = [{ data = "/image" }]
 default_output = 50
 "#;
 
