@@ -298,6 +298,17 @@ impl PathPattern {
     }
 }
 
+/// Whose limits clients are told of in the answers of an upstream that are passed on. Never of both in headers of one name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LimitsTold {
+    /// Where a limit of ours applies, ours; elsewhere what the upstream says passes.
+    #[default]
+    Ours,
+    /// What the upstream says, or nothing.
+    Upstream,
+}
+
 /// What a matched request must satisfy.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -315,6 +326,8 @@ pub struct Route {
     pub body_limit: Option<u64>,
     /// What of its requests' language-model tokens is counted.
     pub metered: Metered,
+    /// Whose limits its answers tell of.
+    pub limits_told: LimitsTold,
 }
 
 impl Route {
@@ -427,6 +440,7 @@ mod tests {
             bindings: vec![],
             body_limit: None,
             metered: Metered::No,
+            limits_told: LimitsTold::Ours,
         }
     }
 

@@ -196,6 +196,7 @@ impl<'w> Exchange<'w> {
             client: self.client,
             secure: self.secure,
             request_id: &self.request_id,
+            limits_told: route.map_or_else(Default::default, |route| route.limits_told),
         };
         forward::forward(way, permit, upload, ticket).await
     }

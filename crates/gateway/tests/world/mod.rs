@@ -126,6 +126,7 @@ routes = [
   { methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], path = "/v1/{rest...}", permission = "read" },
   { methods = ["GET"], path = "/v1/admin", permission = "admin" },
   { methods = ["GET"], path = "/v1/only-get" },
+  { methods = ["GET"], path = "/v1/theirs", limit_headers = "upstream" },
   { methods = ["POST"], path = "/v1/small", body_limit = 1000 },
   { methods = ["POST"], path = "/v1/chat", permission = "write", bindings = [{ kind = "model", body = "/model", required = true }] },
 ]
