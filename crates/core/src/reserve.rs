@@ -18,10 +18,11 @@ use crate::{
         counters::{Counters, Moment, Need, Reservation, Standing, Standings, Wait, Watched},
         headers,
     },
-    metering::Unknown,
+    metering::{self, Metered, Unknown},
     money::Money,
     organization::Organization,
     policy::{Api, Policy},
+    route::Route,
     snapshot::Snapshot,
     time::Timestamp,
     verdict::{Denial, Permit, Reason},
@@ -47,6 +48,31 @@ pub enum Foreseen {
     AtMost(Estimate),
     /// Nobody can say, for this reason.
     Unknown(Unknown),
+}
+
+impl Foreseen {
+    /// Of a request of this route, of which so much is estimated, where it is; `upgrades` says whether it asks for another protocol.
+    pub fn of(
+        api: &Api,
+        route: Option<&Route>,
+        estimate: Option<&metering::Estimate>,
+        upgrades: bool,
+    ) -> Self {
+        let Some(route) = route else { return Self::Nothing };
+        let is_told = route.metered != Metered::No && !api.profile.metering.is_empty();
+        match (route.metered, estimate) {
+            _ if upgrades && (is_told || route.names_a_model()) => Self::Unknown(Unknown::Upgrade),
+            (Metered::Unknown, _) => Self::Unknown(Unknown::Uncounted),
+            (Metered::Told, Some(_)) => Self::Told,
+            (_, Some(metering::Estimate { unknown: Some(why), .. })) => Self::Unknown(*why),
+            (_, Some(metering::Estimate { read, written, .. })) => {
+                Self::AtMost(Estimate { input: *read, output: *written })
+            }
+            // A model is called, and nothing is known of the API's answers.
+            (Metered::Input | Metered::Both, None) => Self::Unknown(Unknown::Uncounted),
+            (Metered::No | Metered::Told, None) => Self::Nothing,
+        }
+    }
 }
 
 /// A request, as far as limits ask.
@@ -118,6 +144,18 @@ impl Stand<'_> {
     /// Each limit, and how it stands.
     pub fn iter(&self) -> impl Iterator<Item = (&Limit, &Standing)> + Clone {
         self.limits.iter().map(|need| need.limit.limit()).zip(self.standings)
+    }
+
+    /// Each limit, and what is left of it, as people read it.
+    pub fn in_words(&self) -> impl Iterator<Item = String> {
+        self.limits.iter().zip(self.standings).map(|(need, standing)| {
+            let limit = need.limit.limit();
+            let left = match limit.unit {
+                Unit::Cost => Money::from_billionths(standing.left).to_string(),
+                _ => standing.left.to_string(),
+            };
+            format!("`{}`: {left} left of {}", limit.name, need.limit.in_words())
+        })
     }
 
     /// Writes them as header lines, in the profile's form and the standard one.

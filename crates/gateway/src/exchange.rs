@@ -18,7 +18,7 @@ use keyward_core::{
     metering::Metered,
     policy::Api,
     profile::{Exposed, Profile},
-    reserve::{self, Asking},
+    reserve::{self, Asking, Foreseen},
     route::{Route, RouteMatch},
     snapshot::Snapshot,
     usage::Exposure,
@@ -30,7 +30,7 @@ use crate::{
     clock,
     connection::Connection,
     forward, guard,
-    meter::{self, Meter},
+    meter::Meter,
     record::{AT_ONCE, Ticket},
     refusal::{self, Refused},
     reply::Reply,
@@ -323,7 +323,8 @@ impl<'w> Exchange<'w> {
         let wall = now.wall;
         let mut lines = Vec::new();
         let upgrades = || forward::wanted_upgrade(self.head).is_some();
-        let foreseen = || meter::foreseen(ticket.meter.as_deref(), asking.api, route, upgrades());
+        let estimate = ticket.meter.as_ref().map(|meter| meter.estimate());
+        let foreseen = || Foreseen::of(asking.api, route, estimate, upgrades());
         let reservation = reserve::reserve(
             self.snapshot,
             &self.worker.counters,

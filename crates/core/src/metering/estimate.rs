@@ -4,8 +4,8 @@
 //! refers to, are a flat number each ([`super::inline`]). What is written is bounded by what the request says itself
 //! ([`super::request`]), or its model's price, or the profile. Tokenizers of our own were rejected: there is one a model, and an estimate need not be exact.
 
-use super::{Metered, Metering, request::MOST};
-use crate::usage::Tokens;
+use super::{Asks, Metered, Metering, request::MOST};
+use crate::{policy::Api, route::Route, usage::Tokens};
 
 /// A request's body, as far as it is seen before it is forwarded.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +78,37 @@ impl Estimate {
     pub fn tokens(&self) -> Tokens {
         Tokens { input: self.read, output: self.written, ..Tokens::default() }
     }
+}
+
+/// What is known of a request before it is forwarded, where its route's are counted; `most_output` is what the model writes at most,
+/// where a price says so. With it goes another body, where a stream is to tell its usage that would not by itself.
+pub fn beforehand(
+    api: &Api,
+    route: Option<&Route>,
+    body: Body<'_>,
+    most_output: Option<u64>,
+) -> Option<(Estimate, Option<Vec<u8>>)> {
+    let counted = |metered| !matches!(metered, Metered::No | Metered::Unknown);
+    let route = route.filter(|route| counted(route.metered))?;
+    let metering = &api.profile.metering;
+    if metering.is_empty() {
+        return None;
+    }
+    let metered = route.metered;
+    let mut estimate = match metered {
+        Metered::Told => Estimate { metered, ..Estimate::default() },
+        _ => estimate(metering, metered, body, most_output),
+    };
+    let asks = api.ask_for_usage && route.reads_body() && metering.may_ask_for_usage(route);
+    let mut asking = None;
+    if let (true, true, Body::Whole(body)) = (asks, estimate.may_stream, body) {
+        match metering.ask_for_usage(body) {
+            Asks::Already => {}
+            Asks::Now(edited) => asking = Some(edited),
+            Asks::Unclear => estimate.unknown = Some(Unknown::UnclearStream),
+        }
+    }
+    Some((estimate, asking))
 }
 
 /// An estimate; `most_output` is what the model writes at most, where a price says so.

@@ -55,7 +55,7 @@ impl Metering {
     }
 
     /// Whether a route's streams tell their usage only when they are asked to.
-    pub fn may_ask_for_usage(&self, route: &Route) -> bool {
+    fn may_ask_for_usage(&self, route: &Route) -> bool {
         let pattern = route.pattern.as_str();
         let include = self.include_usage.as_ref();
         include.is_some_and(|include| include.routes.iter().any(|own| own == pattern))

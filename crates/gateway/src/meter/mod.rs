@@ -12,9 +12,11 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use bytes::Bytes;
 use keyward_core::{
     id::ApiNumber,
-    metering::{self, Asks, Body, Estimate, Form, Metered, Metering, Reader, Unknown, Used},
+    metering::{
+        Body, Estimate, Form, Metered, Metering, Reader, Used,
+        estimate::{beforehand, by_length},
+    },
     policy::{Api, Policy},
-    reserve::{self, Foreseen},
     route::Route,
     usage::{Tokens, UsageSums},
 };
@@ -49,25 +51,6 @@ impl Meters {
         let metering = Rc::new(api.profile.metering.clone());
         self.apis.push((api.number, metering.clone()));
         metering
-    }
-}
-
-/// What a request uses, as far as anybody can say before it is forwarded.
-pub(crate) fn foreseen(
-    meter: Option<&Meter>,
-    api: &Api,
-    route: Option<&Route>,
-    upgrades: bool,
-) -> Foreseen {
-    let Some(route) = route else { return Foreseen::Nothing };
-    let is_told = route.metered != Metered::No && !api.profile.metering.is_empty();
-    match (route.metered, meter) {
-        _ if upgrades && (is_told || route.names_a_model()) => Foreseen::Unknown(Unknown::Upgrade),
-        (Metered::Unknown, _) => Foreseen::Unknown(Unknown::Uncounted),
-        (_, Some(meter)) => meter.foreseen(),
-        // A model is called, and nothing is known of the API's answers.
-        (Metered::Input | Metered::Both, None) => Foreseen::Unknown(Unknown::Uncounted),
-        (Metered::No | Metered::Told, None) => Foreseen::Nothing,
     }
 }
 
@@ -108,13 +91,6 @@ impl Meter {
         is_coded: bool,
         most_output: Option<u64>,
     ) -> Option<Box<Self>> {
-        let counted = |metered| !matches!(metered, Metered::No | Metered::Unknown);
-        let route = route.filter(|route| counted(route.metered))?;
-        if api.profile.metering.is_empty() {
-            return None;
-        }
-        let metering = meters.borrow_mut().of(policy, api);
-        let metered = route.metered;
         let body = match (upload.bytes(), upload.length()) {
             (_, Some(0)) => Body::Whole(b""),
             _ if is_coded => Body::Coded,
@@ -122,38 +98,14 @@ impl Meter {
             (None, Some(length)) => Body::Unread(length),
             (None, None) => Body::Endless,
         };
-        let mut estimate = match metered {
-            Metered::Told => Estimate { metered, ..Estimate::default() },
-            _ => metering::estimate::estimate(&metering, metered, body, most_output),
-        };
-        let unread = metered != Metered::Told && !matches!(body, Body::Whole(_));
-        let mut filter = None;
-        if estimate.may_stream
-            && api.ask_for_usage
-            && route.reads_body()
-            && metering.may_ask_for_usage(route)
-            && let Some(body) = upload.bytes()
-        {
-            match metering.ask_for_usage(body) {
-                Asks::Already => {}
-                Asks::Now(asking) => {
-                    upload.replace(asking.into());
-                    filter = Some(Filter::default());
-                }
-                Asks::Unclear => estimate.unknown = Some(Unknown::UnclearStream),
-            }
-        }
+        let (estimate, asking) = beforehand(api, route, body, most_output)?;
+        let unread = estimate.metered != Metered::Told && !matches!(body, Body::Whole(_));
+        let metering = meters.borrow_mut().of(policy, api);
+        let filter = asking.map(|asking| {
+            upload.replace(asking.into());
+            Filter::default()
+        });
         Some(Box::new(Self { metering, estimate, unread, answer: Answer::Awaited, filter }))
-    }
-
-    /// What the request uses, as far as anybody can say before it is forwarded.
-    fn foreseen(&self) -> Foreseen {
-        let Estimate { read, written, unknown, .. } = self.estimate;
-        match (self.estimate.metered, unknown) {
-            (Metered::Told, _) => Foreseen::Told,
-            (_, Some(why)) => Foreseen::Unknown(why),
-            _ => Foreseen::AtMost(reserve::Estimate { input: read, output: written }),
-        }
     }
 
     /// What the request uses at most.
@@ -246,7 +198,7 @@ impl Meter {
     /// much of its body came.
     pub(crate) fn settle(&mut self, sent: bool, sums: &mut UsageSums) {
         if self.unread {
-            self.estimate.read = metering::estimate::by_length(&self.metering, sums.bytes_in);
+            self.estimate.read = by_length(&self.metering, sums.bytes_in);
         }
         let Used { tokens, estimated } = self.used(sent);
         sums.tokens.add(&tokens);
