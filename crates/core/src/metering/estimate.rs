@@ -97,7 +97,7 @@ pub fn beforehand(
     let metered = route.metered;
     let mut estimate = match metered {
         Metered::Told => Estimate { metered, ..Estimate::default() },
-        _ => estimate(metering, metered, body, most_output),
+        _ => estimate(metering, route.pattern.as_str(), metered, body, most_output),
     };
     let asks = api.ask_for_usage && route.reads_body() && metering.may_ask_for_usage(route);
     let mut asking = None;
@@ -111,9 +111,10 @@ pub fn beforehand(
     Some((estimate, asking))
 }
 
-/// An estimate; `most_output` is what the model writes at most, where a price says so.
+/// An estimate for the route with this pattern; `most_output` is what the model writes at most, where a price says so.
 pub fn estimate(
     metering: &Metering,
+    route: &str,
     metered: Metered,
     body: Body<'_>,
     most_output: Option<u64>,
@@ -123,7 +124,7 @@ pub fn estimate(
     let mut estimate = Estimate { metered, written: unsaid, ..Estimate::default() };
     match body {
         Body::Whole(body) => {
-            let said = requests.wants.read(body);
+            let said = requests.wants.read(body, route);
             let answers = said.choices.at_most(1).saturating_mul(said.prompts.at_most(1));
             estimate.written = said.most_output.at_most(unsaid).saturating_mul(answers).min(MOST);
             estimate.streams = said.stream.surely();

@@ -21,9 +21,26 @@ pub(super) const MOST: u64 = u32::MAX as u64;
 /// What is looked for in a request's body.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wants {
-    all: Vec<(Path, What)>,
+    all: Vec<Want>,
     /// Places of what is no text.
     inline: u8,
+}
+
+/// One member that is looked for.
+#[derive(Clone, Debug)]
+struct Want {
+    path: Path,
+    what: What,
+    /// The patterns of the routes whose upstream knows it; of all, where there are none.
+    routes: Vec<String>,
+}
+
+impl Want {
+    /// What it says on this route.
+    fn on(&self, route: &str) -> What {
+        let is_known = self.routes.is_empty() || self.routes.iter().any(|own| own == route);
+        if is_known { self.what } else { What::PerhapsOutput }
+    }
 }
 
 /// What a member says.
@@ -31,6 +48,8 @@ pub(super) struct Wants {
 pub(super) enum What {
     Stream,
     MostOutput,
+    /// The same, unless the upstream does not know it.
+    PerhapsOutput,
     Choices,
     /// A list of texts, each of which is answered.
     Prompts,
@@ -104,8 +123,8 @@ enum Scalar<'s> {
 
 impl Wants {
     /// `None` where there are more than can be told apart.
-    pub(super) fn add(&mut self, path: Path, what: What) -> Option<()> {
-        self.all.push((path, what));
+    pub(super) fn add(&mut self, path: Path, what: What, routes: &[String]) -> Option<()> {
+        self.all.push(Want { path, what, routes: routes.to_vec() });
         (self.all.len() <= 64).then_some(())
     }
 
@@ -114,21 +133,21 @@ impl Wants {
         let place = self.inline;
         self.inline = place.checked_add(1)?;
         if let Some(kind) = kind {
-            self.add(data.beside(kind), What::Kind { place })?;
+            self.add(data.beside(kind), What::Kind { place }, &[])?;
         }
-        self.add(data, What::Data { place, has_kind: kind.is_some() })
+        self.add(data, What::Data { place, has_kind: kind.is_some() }, &[])
     }
 
     /// Whether bodies say how much may be written.
     pub(super) fn most_output(&self) -> bool {
-        self.all.iter().any(|(_, what)| *what == What::MostOutput)
+        self.all.iter().any(|want| want.what == What::MostOutput)
     }
 
-    /// Reads a body.
-    pub(super) fn read(&self, body: &[u8]) -> Said {
+    /// Reads the body of a request of the route with this pattern.
+    pub(super) fn read(&self, body: &[u8], route: &str) -> Said {
         let mut said = Said::default();
         let wanted = self.all.iter();
-        let wanted = wanted.map(|(path, what)| Wanted { rest: path.segments(), what: *what });
+        let wanted = wanted.map(|want| Wanted { rest: want.path.segments(), what: want.on(route) });
         let wanted: AllWanted<'_> = wanted.collect();
         if let Ok(text) = std::str::from_utf8(body) {
             let mut json = serde_json::Deserializer::from_str(text);
@@ -150,7 +169,7 @@ impl Said {
     fn doubt(&mut self, what: What) {
         match what {
             What::Stream => self.stream.in_doubt = true,
-            What::MostOutput => self.most_output.in_doubt = true,
+            What::MostOutput | What::PerhapsOutput => self.most_output.in_doubt = true,
             What::Choices => self.choices.in_doubt = true,
             What::Prompts => self.prompts.in_doubt = true,
             // Whatever leads to an image, what stands there is one.
@@ -160,7 +179,7 @@ impl Said {
 
     fn take(&mut self, what: What, scalar: Scalar<'_>) {
         let number = match what {
-            What::MostOutput => &mut self.most_output,
+            What::MostOutput | What::PerhapsOutput => &mut self.most_output,
             What::Choices => &mut self.choices,
             What::Prompts => &mut self.prompts,
             What::Stream => {
@@ -178,7 +197,7 @@ impl Said {
         let largest = match scalar {
             Scalar::Null => return,
             Scalar::Text(_) if what == What::Prompts => 1,
-            Scalar::Whole(whole) if whole > 0 => {
+            Scalar::Whole(whole) if whole > 0 && what != What::PerhapsOutput => {
                 number.is_said = true;
                 whole
             }

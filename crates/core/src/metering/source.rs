@@ -72,7 +72,7 @@ struct RequestSource {
     /// The most tokens that may be written. Of several, the largest counts; what readers could disagree on counts only where it is more
     /// than what holds where nothing is said.
     #[serde(default)]
-    most_output: Vec<String>,
+    most_output: Vec<MostOutput>,
     /// How many answers are asked for at once.
     #[serde(default)]
     choices: Vec<String>,
@@ -88,6 +88,24 @@ struct RequestSource {
     inline_tokens: Option<u64>,
     /// Tokens that are written at most where neither the request nor the model's price says it.
     default_output: Option<u64>,
+}
+
+/// A pointer to the most that may be written. Where the upstream may not know it, it only counts where it is more than what holds
+/// without it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+enum MostOutput {
+    /// On all routes.
+    Anywhere(String),
+    At(MostOutputAt),
+}
+
+/// On these routes, by their patterns.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MostOutputAt {
+    pointer: String,
+    routes: Vec<String>,
 }
 
 /// A place of what may be no text: a `data:` URL of an image, or a reference; with a `kind`, an image's data.
@@ -215,14 +233,21 @@ impl Metering {
         let wants = &mut self.requests.wants;
         let pointers = [
             (What::Stream, source.stream.as_slice()),
-            (What::MostOutput, &source.most_output),
             (What::Choices, &source.choices),
             (What::Prompts, &source.prompts),
         ];
         for (what, pointers) in pointers {
             for pointer in pointers {
-                wants.add(pointer.parse()?, what).ok_or(WrongMetering::TooMany)?;
+                wants.add(pointer.parse()?, what, &[]).ok_or(WrongMetering::TooMany)?;
             }
+        }
+        for most_output in &source.most_output {
+            let (pointer, routes) = match most_output {
+                MostOutput::Anywhere(pointer) => (pointer, &[][..]),
+                MostOutput::At(MostOutputAt { pointer, routes }) => (pointer, &routes[..]),
+            };
+            let added = wants.add(pointer.parse()?, What::MostOutput, routes);
+            added.ok_or(WrongMetering::TooMany)?;
         }
         for InlineSource { data, kind } in &source.inline {
             wants.add_inline(data.parse()?, kind.as_deref()).ok_or(WrongMetering::TooMany)?;

@@ -20,7 +20,10 @@ stream_error = "event: error\ndata: {{body}}"
 include_usage = { member = "/stream_options/include_usage", unless = "/choices/*", routes = ["/v1/chat"] }
 [request]
 stream = "/stream"
-most_output = ["/max_tokens", "/generation/most", "/generation_/most"]
+most_output = [
+  "/max_tokens", "/generation/most", "/generation_/most",
+  { pointer = "/longest", routes = ["/v1/chat"] }, { pointer = "/most", routes = ["/v1/other"] },
+]
 choices = ["/n"]
 prompts = ["/prompt"]
 inline = [
@@ -197,7 +200,7 @@ fn a_stream_can_be_ended_between_events_and_in_the_profile_s_form() {
 fn an_estimate_is_no_less_than_what_the_body_can_be() {
     let metering = metering(OPENING);
     let of = |body: &str, most| {
-        estimate::estimate(&metering, Metered::Both, Body::Whole(body.as_bytes()), most)
+        estimate::estimate(&metering, "/v1/chat", Metered::Both, Body::Whole(body.as_bytes()), most)
     };
     let body = r#"{"stream":true,"max_tokens":70,"n":3,"generation":{"most":90}}"#;
     let estimated = of(body, Some(8));
@@ -206,9 +209,12 @@ fn an_estimate_is_no_less_than_what_the_body_can_be() {
     assert_eq!(of("{}", Some(8)).written, 8);
     assert_eq!(of("{}", None).written, 4096);
     assert!(!of(r#"{"stream":false}"#, None).streams);
-    assert_eq!(estimate::estimate(&metering, Metered::Input, Body::Whole(b"{}"), None).written, 0);
     assert_eq!(
-        estimate::estimate(&metering, Metered::Told, Body::Whole(b"{}"), None).tokens(),
+        estimate::estimate(&metering, "/v1/chat", Metered::Input, Body::Whole(b"{}"), None).written,
+        0
+    );
+    assert_eq!(
+        estimate::estimate(&metering, "/v1/chat", Metered::Told, Body::Whole(b"{}"), None).tokens(),
         Tokens::default()
     );
 }
@@ -217,8 +223,14 @@ fn an_estimate_is_no_less_than_what_the_body_can_be() {
 fn a_number_counts_as_said_only_where_every_reader_finds_the_same() {
     let metering = metering(OPENING);
     let written = |body: &str| {
-        estimate::estimate(&metering, Metered::Both, Body::Whole(body.as_bytes()), Some(100))
-            .written
+        estimate::estimate(
+            &metering,
+            "/v1/chat",
+            Metered::Both,
+            Body::Whole(body.as_bytes()),
+            Some(100),
+        )
+        .written
     };
     let most = u64::from(u32::MAX);
     for (body, expected) in [
@@ -229,8 +241,14 @@ fn a_number_counts_as_said_only_where_every_reader_finds_the_same() {
         (r#"{"max_tokens":null,"generation":{"most":9}}"#, 9),
         (r#"{"max_tokens":700}"#, 700),
         (r#"{"max_tokens":99999999999}"#, most),
+        (r#"{"longest":7}"#, 7),
         // Nothing is said.
         ("{}", 100),
+        // The route's upstream may not know it, and throw it away.
+        (r#"{"most":7}"#, 100),
+        (r#"{"most":7,"longest":7}"#, 100),
+        (r#"{"most":700,"longest":7}"#, 700),
+        (r#"{"most":null,"longest":7}"#, 7),
         (r#"{"max_tokens":null}"#, 100),
         (r#"{"generation":{"max_tokens":7}}"#, 100),
         (r#"{"max_tokens":[7]}"#, 100),
@@ -294,6 +312,7 @@ fn a_number_counts_as_said_only_where_every_reader_finds_the_same() {
     assert_eq!(written("{\"max_tokens\":7,\"\u{ff}\":1}"), 7);
     let not_utf8 = estimate::estimate(
         &metering,
+        "/v1/chat",
         Metered::Both,
         Body::Whole(b"{\"max_tokens\":7,\"\xff\":1}"),
         None,
@@ -331,7 +350,13 @@ fn what_looks_like_an_image_counts_flat_only_where_every_reader_takes_it_for_one
         (json!([{"image": image}]), 0, 0),
     ] {
         let body = body.to_string();
-        let of = estimate::estimate(&metering, Metered::Input, Body::Whole(body.as_bytes()), None);
+        let of = estimate::estimate(
+            &metering,
+            "/v1/chat",
+            Metered::Input,
+            Body::Whole(body.as_bytes()),
+            None,
+        );
         assert_eq!(of.read, (body.len() - bytes + flat * 2000) as u64, "{body}");
     }
     // Another reader takes another member.
@@ -347,7 +372,13 @@ fn what_looks_like_an_image_counts_flat_only_where_every_reader_takes_it_for_one
         ),
         (format!(r#"{{"image":"{image}"}} "#) + "x", 0),
     ] {
-        let of = estimate::estimate(&metering, Metered::Input, Body::Whole(body.as_bytes()), None);
+        let of = estimate::estimate(
+            &metering,
+            "/v1/chat",
+            Metered::Input,
+            Body::Whole(body.as_bytes()),
+            None,
+        );
         assert_eq!(of.read, (body.len() + flat * 2000) as u64, "{body}");
     }
 }
@@ -368,7 +399,13 @@ fn a_stream_is_asked_for_surely_perhaps_or_not() {
         (r#"{"stream":1}"#, false, true),
         (r#"{"stream":true"#, false, true),
     ] {
-        let of = estimate::estimate(&metering, Metered::Both, Body::Whole(body.as_bytes()), None);
+        let of = estimate::estimate(
+            &metering,
+            "/v1/chat",
+            Metered::Both,
+            Body::Whole(body.as_bytes()),
+            None,
+        );
         assert_eq!((of.streams, of.may_stream), (surely, perhaps), "{body}");
     }
 }
@@ -538,7 +575,7 @@ proptest! {
             let whole = used(form, &[&bytes]);
             prop_assert_eq!(used(form, &cut(&bytes, &cuts)), whole);
         }
-        estimate::estimate(&metering(OPENING), Metered::Both, Body::Whole(&bytes), None);
+        estimate::estimate(&metering(OPENING), "/v1/chat", Metered::Both, Body::Whole(&bytes), None);
     }
 
     #[test]
@@ -567,7 +604,7 @@ proptest! {
             json!({"role": "user", "content": parts})
         }).chain([json!({"role": "system", "content": "text"})]).collect();
         let body = json!({ "messages": messages }).to_string();
-        let of = estimate::estimate(&metering, Metered::Input, Body::Whole(body.as_bytes()), None);
+        let of = estimate::estimate(&metering, "/v1/chat", Metered::Input, Body::Whole(body.as_bytes()), None);
         prop_assert_eq!(of.read, (body.len() - bytes + 2000 * images) as u64);
     }
 
