@@ -48,6 +48,11 @@ pub enum Unknown {
         "The body says in more than one way whether its stream tells what it used, so it cannot be counted; say it once, or not at all."
     )]
     UnclearStream,
+    /// Its answer comes before anything is used.
+    #[error(
+        "What is used in the background cannot be counted; send the request without asking for that."
+    )]
+    Background,
     /// Whatever passes after the upgrade is no request any more.
     #[error("What is used on a connection that changes its protocol cannot be counted.")]
     Upgrade,
@@ -133,8 +138,12 @@ pub fn estimate(
             let inline = said.inline.count.saturating_mul(requests.inline_tokens);
             estimate.read =
                 by_length(metering, u64::try_from(text).unwrap_or(u64::MAX)).saturating_add(inline);
-            let is_silent = said.is_json || body.is_empty() || !requests.wants.most_output();
-            estimate.unknown = Some(Unknown::NotJson).filter(|_| !is_silent);
+            let is_silent = body.is_empty() || !requests.wants.most_output();
+            estimate.unknown = match said.is_json {
+                _ if said.background.perhaps => Some(Unknown::Background),
+                false if !is_silent => Some(Unknown::NotJson),
+                _ => None,
+            };
         }
         Body::Coded => estimate.unknown = Some(Unknown::Coded),
         Body::Endless => estimate.unknown = Some(Unknown::NoLength),

@@ -47,6 +47,7 @@ impl Want {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
     Stream,
+    Background,
     MostOutput,
     /// The same, unless the upstream does not know it.
     PerhapsOutput,
@@ -71,7 +72,8 @@ pub(super) struct Said {
     pub(super) most_output: Number,
     pub(super) choices: Number,
     pub(super) prompts: Number,
-    pub(super) stream: Stream,
+    pub(super) stream: Flag,
+    pub(super) background: Flag,
     /// Whether the body is one JSON text.
     pub(super) is_json: bool,
 }
@@ -95,16 +97,24 @@ impl Number {
     }
 }
 
-/// Whether a stream is asked for.
+/// Something that is asked for by `true`.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Stream {
+pub(super) struct Flag {
     is_true: bool,
     in_doubt: bool,
     /// Some reader could take it for `true`.
     pub(super) perhaps: bool,
 }
 
-impl Stream {
+impl Flag {
+    fn take(&mut self, scalar: Scalar<'_>) {
+        match scalar {
+            Scalar::Null | Scalar::Is(false) => {}
+            Scalar::Is(true) => (self.is_true, self.perhaps) = (true, true),
+            _ => (self.in_doubt, self.perhaps) = (true, true),
+        }
+    }
+
     /// Every reader takes it for `true`.
     pub(super) fn surely(self) -> bool {
         self.is_true && !self.in_doubt
@@ -169,6 +179,7 @@ impl Said {
     fn doubt(&mut self, what: What) {
         match what {
             What::Stream => self.stream.in_doubt = true,
+            What::Background => self.background.in_doubt = true,
             What::MostOutput | What::PerhapsOutput => self.most_output.in_doubt = true,
             What::Choices => self.choices.in_doubt = true,
             What::Prompts => self.prompts.in_doubt = true,
@@ -182,15 +193,8 @@ impl Said {
             What::MostOutput | What::PerhapsOutput => &mut self.most_output,
             What::Choices => &mut self.choices,
             What::Prompts => &mut self.prompts,
-            What::Stream => {
-                let stream = &mut self.stream;
-                match scalar {
-                    Scalar::Null | Scalar::Is(false) => {}
-                    Scalar::Is(true) => (stream.is_true, stream.perhaps) = (true, true),
-                    _ => (stream.in_doubt, stream.perhaps) = (true, true),
-                }
-                return;
-            }
+            What::Stream => return self.stream.take(scalar),
+            What::Background => return self.background.take(scalar),
             What::Data { place, .. } => return scalar.text(|text| self.inline.data(place, text)),
             What::Kind { place } => return scalar.text(|text| self.inline.kind(place, text)),
         };
@@ -243,7 +247,7 @@ struct Wanted<'p> {
     what: What,
 }
 
-type AllWanted<'p> = SmallVec<[Wanted<'p>; 16]>;
+type AllWanted<'p> = SmallVec<[Wanted<'p>; 24]>;
 
 /// A value of which something is wanted.
 struct Value<'p, 'r> {
@@ -268,7 +272,7 @@ impl Value<'_, '_> {
         for Wanted { what, .. } in self.wanted.iter().filter(|wanted| wanted.rest.is_empty()) {
             match what {
                 What::Prompts => self.said.take(*what, Scalar::Whole(elements)),
-                _ => self.said.doubt(*what),
+                _ => self.said.take(*what, Scalar::Other(0.0)),
             }
         }
     }

@@ -69,6 +69,8 @@ impl Pointers {
 struct RequestSource {
     /// `true` where a stream is asked for.
     stream: Option<String>,
+    /// `true` where it is worked on when the answer has long come, which then tells nothing of what is used.
+    background: Option<String>,
     /// The most tokens that may be written. Of several, the largest counts; what readers could disagree on counts only where it is more
     /// than what holds where nothing is said.
     #[serde(default)]
@@ -233,6 +235,7 @@ impl Metering {
         let wants = &mut self.requests.wants;
         let pointers = [
             (What::Stream, source.stream.as_slice()),
+            (What::Background, source.background.as_slice()),
             (What::Choices, &source.choices),
             (What::Prompts, &source.prompts),
         ];

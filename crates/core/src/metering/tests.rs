@@ -20,6 +20,7 @@ stream_error = "event: error\ndata: {{body}}"
 include_usage = { member = "/stream_options/include_usage", unless = "/choices/*", routes = ["/v1/chat"] }
 [request]
 stream = "/stream"
+background = "/background"
 most_output = [
   "/max_tokens", "/generation/most", "/generation_/most",
   { pointer = "/longest", routes = ["/v1/chat"] }, { pointer = "/most", routes = ["/v1/other"] },
@@ -380,6 +381,28 @@ fn what_looks_like_an_image_counts_flat_only_where_every_reader_takes_it_for_one
             None,
         );
         assert_eq!(of.read, (body.len() + flat * 2000) as u64, "{body}");
+    }
+}
+
+#[test]
+fn what_is_used_in_the_background_is_unknown() {
+    let metering = metering(OPENING);
+    for (value, unknown) in [
+        ("true", true),
+        ("\"true\"", true),
+        ("1", true),
+        ("[0]", true),
+        ("{}", true),
+        ("false", false),
+        ("null", false),
+    ] {
+        let body = format!(r#"{{"background":{value}}}"#);
+        let of = |metered| {
+            let body = Body::Whole(body.as_bytes());
+            estimate::estimate(&metering, "/v1/chat", metered, body, None).unknown
+        };
+        assert_eq!(of(Metered::Both), unknown.then_some(Unknown::Background), "{value}");
+        assert_eq!(of(Metered::Told), None);
     }
 }
 
