@@ -146,15 +146,16 @@ impl Stand<'_> {
         self.limits.iter().map(|need| need.limit.limit()).zip(self.standings)
     }
 
-    /// Each limit, and what is left of it, as people read it.
-    pub fn in_words(&self) -> impl Iterator<Item = String> {
+    /// Each limit, whether there is anything left of it, and how much, as people read it.
+    pub fn in_words(&self) -> impl Iterator<Item = (&Limit, bool, String)> {
         self.limits.iter().zip(self.standings).map(|(need, standing)| {
             let limit = need.limit.limit();
             let left = match limit.unit {
                 Unit::Cost => Money::from_billionths(standing.left).to_string(),
                 _ => standing.left.to_string(),
             };
-            format!("`{}`: {left} left of {}", limit.name, need.limit.in_words())
+            let words = format!("`{}`: {left} left of {}", limit.name, need.limit.in_words());
+            (limit, standing.left > 0, words)
         })
     }
 

@@ -64,9 +64,8 @@ pub(super) async fn ask(
     let (counters, moment) = (&counting.counters, counting.now());
     let mut limits = Vec::new();
     reserve::look(snapshot, counters, &asking, moment, |stand| {
-        let all = stand.iter().zip(stand.in_words());
-        limits.extend(all.map(|((limit, standing), what)| {
-            (limit.name.clone(), Step { check: CHECK, passed: standing.left > 0, what })
+        limits.extend(stand.in_words().map(|(limit, passed, what)| {
+            (limit.name.clone(), Step { check: CHECK, passed, what })
         }));
     });
     if limits.is_empty() {
