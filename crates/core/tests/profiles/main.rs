@@ -10,6 +10,7 @@
 )]
 
 mod demo;
+mod estimates;
 mod guides;
 mod refusals;
 mod shipped;
