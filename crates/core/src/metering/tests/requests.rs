@@ -291,8 +291,129 @@ fn a_body_is_edited_only_where_it_asks_for_a_stream_without_usage() {
     }
 }
 
+/// A member as it is written, and its value.
+type Member = (&'static str, Said);
+
+/// A value of a member that says how much is written, or leads to one.
+#[derive(Clone, Debug)]
+enum Said {
+    Scalar(String),
+    Object(Vec<Member>),
+}
+
+impl Said {
+    fn write(&self) -> String {
+        match self {
+            Self::Scalar(text) => text.clone(),
+            Self::Object(members) => object(members),
+        }
+    }
+}
+
+fn object(members: &[Member]) -> String {
+    let members = members.iter().map(|(name, said)| format!("\"{name}\":{}", said.write()));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+}
+
+fn members() -> impl Strategy<Value = Vec<Member>> {
+    let scalar = || {
+        prop_oneof![
+            4 => (0..300_u32).prop_map(|number| number.to_string()),
+            1 => (0..300_u32).prop_map(|number| format!("{number}.5")),
+            1 => (0..300_u32).prop_map(|number| format!("{number}e0")),
+            1 => (0..300_u32).prop_map(|number| format!("\"{number}\"")),
+            1 => (0..300_i32).prop_map(|number| format!("-{number}")),
+            2 => Just("null".to_owned()),
+            1 => prop::sample::select(vec!["true", "[1]", "\"x\""]).prop_map(str::to_owned),
+        ]
+        .prop_map(Said::Scalar)
+    };
+    let inner = prop::sample::select(vec!["most", "most", "Most", "m\\u006fst"]);
+    let inner = vec((inner, scalar()), 0..3).prop_map(Said::Object);
+    let plain =
+        || prop::sample::select(vec!["max_tokens", "max_tokens", "MAX_tokens", "max_to\\u006bens"]);
+    let leading =
+        || prop::sample::select(vec!["generation", "generation", "Generation", "generation_"]);
+    let plain = vec((plain(), scalar()), 0..4);
+    let leading = vec((leading(), prop_oneof![1 => scalar(), 4 => inner]), 0..4);
+    (plain, leading, 0..3).prop_map(|(plain, leading, which)| match which {
+        0 => plain,
+        1 => leading,
+        _ => plain.into_iter().chain(leading).collect(),
+    })
+}
+
+/// A way to read a body.
+#[derive(Clone, Copy, Debug)]
+struct ReadsAs {
+    first: bool,
+    folds_case: bool,
+    unescapes: bool,
+    takes_any_number: bool,
+}
+
+impl ReadsAs {
+    fn all() -> impl Iterator<Item = Self> {
+        (0..16).map(|bits| Self {
+            first: bits & 1 != 0,
+            folds_case: bits & 2 != 0,
+            unescapes: bits & 4 != 0,
+            takes_any_number: bits & 8 != 0,
+        })
+    }
+
+    fn find<'m>(self, members: &'m [Member], wanted: &str) -> Option<&'m Said> {
+        let is_wanted = |(name, _): &&Member| {
+            let name = match self.unescapes {
+                true => name.replace("\\u006f", "o").replace("\\u006b", "k"),
+                false => (*name).to_owned(),
+            };
+            if self.folds_case { name.eq_ignore_ascii_case(wanted) } else { name == wanted }
+        };
+        let mut found = members.iter().filter(is_wanted).map(|(_, said)| said);
+        if self.first { found.next() } else { found.next_back() }
+    }
+
+    fn number(self, said: &Said) -> Option<u64> {
+        let Said::Scalar(text) = said else { return None };
+        let text = if self.takes_any_number { text.trim_matches('"') } else { text };
+        let number = text.parse::<u64>().ok();
+        let any = text.parse::<f64>().ok().filter(|_| self.takes_any_number);
+        number.or(any.map(|number| number.ceil() as u64)).filter(|number| *number > 0)
+    }
+
+    /// The most that this reader would write.
+    fn most(self, members: &[Member]) -> Option<u64> {
+        let outer = self.find(members, "max_tokens").and_then(|said| self.number(said));
+        let inner = ["generation", "generation_"].map(|name| match self.find(members, name) {
+            Some(Said::Object(members)) => self.number(self.find(members, "most")?),
+            _ => None,
+        });
+        inner.into_iter().chain([outer]).flatten().max()
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn no_reader_writes_more_than_is_estimated_and_what_all_agree_on_is_taken(body in members()) {
+        let metering = metering(OPENING);
+        let text = object(&body);
+        let whole = Body::Whole(text.as_bytes());
+        let of = estimate::estimate(&metering, "/v1/chat", Metered::Both, whole, Some(100));
+        for reader in ReadsAs::all() {
+            let writes = reader.most(&body).unwrap_or(100);
+            prop_assert!(writes <= of.written, "{:?} writes {} for {}", reader, writes, text);
+        }
+        let said = match &body[..] {
+            [("max_tokens", Said::Scalar(number))] => number.parse::<u64>().ok().filter(|number| *number > 0),
+            _ => None,
+        };
+        if let Some(said) = said {
+            prop_assert_eq!(of.written, said, "{}", text);
+        }
+    }
 
     #[test]
     fn text_counts_by_its_bytes_and_images_flat_wherever_they_stand(
