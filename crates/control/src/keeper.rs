@@ -100,7 +100,7 @@ pub enum KeeperError {
 }
 
 /// What limits had counted when it was last saved, for who looks at it without a gateway.
-pub(crate) async fn saved(store: &dyn Store, clock: Clock) -> Result<Counting, StoreError> {
+pub async fn saved(store: &dyn Store, clock: Clock) -> Result<Counting, StoreError> {
     let counting = Counting::new(clock);
     restore(store, &counting).await?;
     Ok(counting)

@@ -6,10 +6,15 @@ use crate::credential::Headers;
 
 const SEVERAL: &str = "The request has more than one Content-Type header; send one.";
 
+/// Whether the body is compressed, or otherwise coded.
+pub fn is_coded<H: Headers + ?Sized>(headers: &H) -> bool {
+    let mut codings = headers.values("content-encoding");
+    codings.any(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"identity"))
+}
+
 /// Why the body that these headers declare is not read, or `None` if it is plain JSON in UTF-8.
 pub fn unreadable<H: Headers + ?Sized>(headers: &H) -> Option<&'static str> {
-    let mut encodings = headers.values("content-encoding");
-    if encodings.any(|encoding| !encoding.trim_ascii().eq_ignore_ascii_case(b"identity")) {
+    if is_coded(headers) {
         return Some("The body is compressed; this endpoint takes it uncompressed.");
     }
     let mut kinds = headers.values("content-type");

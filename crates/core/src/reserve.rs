@@ -18,9 +18,11 @@ use crate::{
         counters::{Counters, Moment, Need, Reservation, Wait, Watched},
         headers,
     },
+    metering::{self, Metered, Unknown},
     money::Money,
     organization::Organization,
     policy::{Api, Policy},
+    route::Route,
     snapshot::Snapshot,
     time::Timestamp,
     verdict::{Denial, Permit, Reason},
@@ -33,6 +35,44 @@ pub struct Estimate {
     pub input: u64,
     /// Tokens that are written.
     pub output: u64,
+}
+
+/// What a request is foreseen to use of what limits count beside requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreseen {
+    /// Neither tokens nor money.
+    Nothing,
+    /// What its answer tells; limits must have some room for it.
+    Told,
+    /// No more than this.
+    AtMost(Estimate),
+    /// Nobody can say, for this reason.
+    Unknown(Unknown),
+}
+
+impl Foreseen {
+    /// Of a request of this route, of which so much is estimated, where it is; `upgrades` says whether it asks for another protocol.
+    pub fn of(
+        api: &Api,
+        route: Option<&Route>,
+        estimate: Option<&metering::Estimate>,
+        upgrades: bool,
+    ) -> Self {
+        let Some(route) = route else { return Self::Nothing };
+        let is_told = route.metered != Metered::No && !api.profile.metering.is_empty();
+        match (route.metered, estimate) {
+            _ if upgrades && (is_told || route.names_a_model()) => Self::Unknown(Unknown::Upgrade),
+            (Metered::Unknown, _) => Self::Unknown(Unknown::Uncounted),
+            (Metered::Told, Some(_)) => Self::Told,
+            (_, Some(metering::Estimate { unknown: Some(why), .. })) => Self::Unknown(*why),
+            (_, Some(metering::Estimate { read, written, .. })) => {
+                Self::AtMost(Estimate { input: *read, output: *written })
+            }
+            // A model is called, and nothing is known of the API's answers.
+            (Metered::Input | Metered::Both, None) => Self::Unknown(Unknown::Uncounted),
+            (Metered::No | Metered::Told, None) => Self::Nothing,
+        }
+    }
 }
 
 /// A request, as far as limits ask.
@@ -98,6 +138,19 @@ impl Permit {
 pub struct Stand<'s>(&'s [Need<'s>]);
 
 impl Stand<'_> {
+    /// Each limit, whether there is anything left of it, and how much, as people read it.
+    pub fn in_words(&self) -> impl Iterator<Item = (&Limit, bool, String)> {
+        self.0.iter().map(|need| {
+            let (limit, left) = (need.limit.limit(), need.standing.left);
+            let told = match limit.unit {
+                Unit::Cost => Money::from_billionths(left).to_string(),
+                _ => left.to_string(),
+            };
+            let words = format!("`{}`: {told} left of {}", limit.name, need.limit.in_words());
+            (limit, left > 0, words)
+        })
+    }
+
     /// Writes them as header lines, in the profile's form and the standard one.
     pub fn write_headers(&self, out: &mut Vec<u8>, api: &Api, now: Timestamp) {
         let all = self.0.iter().map(|need| (need.limit, &need.standing));
@@ -110,13 +163,13 @@ impl Stand<'_> {
     }
 }
 
-/// Sets aside what the request may use, in every limit that applies or in none. `told` hears how they stand, where any applies. The
-/// estimate is made only where tokens or money are limited; without one, the request uses neither.
+/// Sets aside what the request may use, in every limit that applies or in none. `told` hears how they stand, where any applies. What
+/// the request is foreseen to use is asked for only where tokens or money are limited.
 pub fn reserve(
     snapshot: &Snapshot,
     counters: &Counters,
     asking: &Asking<'_>,
-    estimate: impl FnOnce() -> Option<Estimate>,
+    foreseen: impl FnOnce() -> Foreseen,
     now: Moment,
     told: impl FnOnce(Stand<'_>),
 ) -> Result<Reservation, Box<Denial>> {
@@ -124,7 +177,7 @@ pub fn reserve(
         if needs.is_empty() {
             return Ok(Reservation::default());
         }
-        fill(needs, organization, asking.model, estimate)?;
+        fill(needs, organization, asking.model, foreseen)?;
         let reservation = counters.reserve(needs, now);
         told(Stand(needs));
         for need in needs.iter().filter(|need| need.standing.is_newly_half_used) {
@@ -287,29 +340,42 @@ fn fill(
     needs: &mut [Need<'_>],
     organization: &OrganizationLimits<'_>,
     model: Option<&str>,
-    estimate: impl FnOnce() -> Option<Estimate>,
+    foreseen: impl FnOnce() -> Foreseen,
 ) -> Result<(), Box<Denial>> {
     let counts = |need: &Need<'_>| need.limit.limit().unit != Unit::Requests;
-    let estimate = if needs.iter().any(counts) { estimate() } else { None };
+    let foreseen = if needs.iter().any(counts) { foreseen() } else { Foreseen::Nothing };
     for need in needs {
         let limit = need.limit.limit();
-        need.amount = match (limit.unit, estimate) {
+        need.amount = match (limit.unit, foreseen) {
             (Unit::Requests, _) => 1,
-            (_, None) => 0,
-            (Unit::Tokens, Some(Estimate { input, output })) => input.saturating_add(output),
-            (Unit::InputTokens, Some(estimate)) => estimate.input,
-            (Unit::OutputTokens, Some(estimate)) => estimate.output,
-            (Unit::Cost, Some(Estimate { input, output })) => {
+            (_, Foreseen::Nothing) => 0,
+            (_, Foreseen::Unknown(why)) => return Err(unknown(why, limit)),
+            (Unit::Cost, _) if model.is_some() && organization.price.is_none() => {
+                return Err(unpriced(model, limit));
+            }
+            (_, Foreseen::Told) => 1,
+            (Unit::Tokens, Foreseen::AtMost(Estimate { input, output })) => {
+                input.saturating_add(output)
+            }
+            (Unit::InputTokens, Foreseen::AtMost(estimate)) => estimate.input,
+            (Unit::OutputTokens, Foreseen::AtMost(estimate)) => estimate.output,
+            (Unit::Cost, Foreseen::AtMost(Estimate { input, output })) => {
                 match organization.price {
                     Some(price) => price.at_most(input, output).billionths(),
-                    // It calls no model, as far as anybody can tell.
-                    None if model.is_none() && input == 0 && output == 0 => 0,
                     None => return Err(unpriced(model, limit)),
                 }
             }
         };
     }
     Ok(())
+}
+
+fn unknown(why: Unknown, limit: &Limit) -> Box<Denial> {
+    let counted = if limit.unit == Unit::Cost { "money" } else { "tokens" };
+    let detail = format!("{why} The limit `{}` counts {counted}.", limit.name);
+    let mut denial = Denial::new(Reason::UnknownUse, detail);
+    denial.limit = Some(limit.name.as_str().into());
+    Box::new(denial)
 }
 
 fn unpriced(model: Option<&str>, limit: &Limit) -> Box<Denial> {

@@ -9,7 +9,12 @@ use std::{borrow::Cow, fmt, str::FromStr};
 
 use hashbrown::HashMap;
 
-use crate::{binding::Binding, metering::Metered, permission::PermissionSet, query};
+use crate::{
+    binding::{Binding, BindingKind},
+    metering::Metered,
+    permission::PermissionSet,
+    query,
+};
 
 /// A method that can be routed. CONNECT and TRACE cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -293,6 +298,17 @@ impl PathPattern {
     }
 }
 
+/// Whose limits clients are told of in the answers of an upstream that are passed on. Never of both in headers of one name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LimitsTold {
+    /// Where a limit of ours applies, ours; elsewhere what the upstream says passes.
+    #[default]
+    Ours,
+    /// What the upstream says, or nothing.
+    Upstream,
+}
+
 /// What a matched request must satisfy.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -310,9 +326,16 @@ pub struct Route {
     pub body_limit: Option<u64>,
     /// What of its requests' language-model tokens is counted.
     pub metered: Metered,
+    /// Whose limits its answers tell of.
+    pub limits_told: LimitsTold,
 }
 
 impl Route {
+    /// Whether its requests name a model.
+    pub fn names_a_model(&self) -> bool {
+        self.bindings.iter().any(|binding| binding.kind == BindingKind::Model)
+    }
+
     /// Whether the body must be read before deciding.
     pub fn reads_body(&self) -> bool {
         self.bindings.iter().any(Binding::in_body)
@@ -417,6 +440,7 @@ mod tests {
             bindings: vec![],
             body_limit: None,
             metered: Metered::No,
+            limits_told: LimitsTold::Ours,
         }
     }
 

@@ -84,6 +84,8 @@ reasons! {
     ModelNotAllowed = "model_not_allowed",
     /// Nobody said what the model costs that the request asks for, and what it costs is limited.
     UnpricedModel = "unpriced_model",
+    /// Nobody can say what the request uses, and what it uses is limited.
+    UnknownUse = "unknown_use",
     /// A rate is reached; waiting helps.
     RateLimited = "rate_limited",
     /// Too many requests are in progress; waiting helps.

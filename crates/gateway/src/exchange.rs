@@ -18,7 +18,7 @@ use keyward_core::{
     metering::Metered,
     policy::Api,
     profile::{Exposed, Profile},
-    reserve::{self, Asking, Estimate},
+    reserve::{self, Asking, Foreseen},
     route::{Route, RouteMatch},
     snapshot::Snapshot,
     usage::Exposure,
@@ -179,7 +179,10 @@ impl<'w> Exchange<'w> {
         };
         let asking = Asking { model: permit.model(), ..asking };
         self.meter(route, &asking, &mut upload, ticket);
-        if let Err(denial) = self.reserve(&permit, &asking, ticket) {
+        if let Err(denial) = self.reserve(&permit, route, &asking, ticket) {
+            if ticket.limits.is_empty() {
+                self.tell_limits(&asking, &denial, ticket);
+            }
             *body = upload.into_stream();
             return Err(denial);
         }
@@ -193,6 +196,7 @@ impl<'w> Exchange<'w> {
             client: self.client,
             secure: self.secure,
             request_id: &self.request_id,
+            limits_told: route.map_or_else(Default::default, |route| route.limits_told),
         };
         forward::forward(way, permit, upload, ticket).await
     }
@@ -300,8 +304,10 @@ impl<'w> Exchange<'w> {
         let policy = self.snapshot.policy();
         let price = asking.model.and_then(|model| reserve::price(self.snapshot, model));
         let most_output = price.as_ref().and_then(|price| price.most_output);
+        let is_coded = declared::is_coded(self.head);
+        let meters = &self.worker.meters;
         ticket.meter =
-            Meter::open(&self.worker.meters, policy, asking.api, route, upload, most_output);
+            Meter::open(meters, policy, asking.api, route, upload, is_coded, most_output);
         ticket.price = price.filter(|_| ticket.meter.is_some());
     }
 
@@ -309,6 +315,7 @@ impl<'w> Exchange<'w> {
     fn reserve(
         &self,
         permit: &Permit,
+        route: Option<&Route>,
         asking: &Asking<'_>,
         ticket: &mut Ticket,
     ) -> Result<(), Box<Denial>> {
@@ -316,16 +323,14 @@ impl<'w> Exchange<'w> {
         let wall = now.wall;
         let mut lines = Vec::new();
         let mut cuts_streams = false;
-        let meter = ticket.meter.as_ref();
-        let estimate = || {
-            let estimate = meter?.estimate();
-            Some(Estimate { input: estimate.read, output: estimate.written })
-        };
+        let upgrades = || forward::wanted_upgrade(self.head).is_some();
+        let estimate = ticket.meter.as_ref().map(|meter| meter.estimate());
+        let foreseen = || Foreseen::of(asking.api, route, estimate, upgrades());
         let reservation = reserve::reserve(
             self.snapshot,
             &self.worker.counters,
             asking,
-            estimate,
+            foreseen,
             now,
             |stand| {
                 lines = self.worker.buffers.write();

@@ -5,6 +5,7 @@ use std::{future::poll_fn, net::IpAddr, rc::Rc, sync::Arc, task::Context};
 use http::{HeaderValue, Method, Version};
 use keyward_core::{
     policy::{Api, Upstream},
+    route::LimitsTold,
     snapshot::Snapshot,
     verdict::{Denial, Permit, Reason},
 };
@@ -34,6 +35,8 @@ pub(crate) struct Way<'w> {
     pub(crate) client: IpAddr,
     pub(crate) secure: bool,
     pub(crate) request_id: &'w HeaderValue,
+    /// Whose limits the answer tells of.
+    pub(crate) limits_told: LimitsTold,
 }
 
 /// An upstream's answer, its head received and its body still coming.
@@ -99,7 +102,12 @@ pub(crate) async fn forward(
     }
     let number = &way.api.profile.request_id.header;
     let mut out = way.worker.buffers.write();
-    let told = headers::toward_client(&mut out, &head, &lines, switches, number, &ticket.limits);
+    let limits = match way.limits_told {
+        LimitsTold::Ours => &ticket.limits[..],
+        LimitsTold::Upstream => b"",
+    };
+    let form = &way.api.profile.limits;
+    let told = headers::toward_client(&mut out, &head, &lines, switches, number, limits, form);
     if !told.request_id {
         headers::checked_line(&mut out, number, way.request_id.as_bytes());
     }
@@ -117,7 +125,7 @@ pub(crate) async fn forward(
 const SWITCHING_PROTOCOLS: u16 = 101;
 
 /// The protocol a client wants to change to. Only HTTP/1.1 has a way to.
-fn wanted_upgrade(head: &RequestHead) -> Option<&[u8]> {
+pub(crate) fn wanted_upgrade(head: &RequestHead) -> Option<&[u8]> {
     if head.version == Version::HTTP_11 { head.value("upgrade") } else { None }
 }
 

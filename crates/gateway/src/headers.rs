@@ -12,6 +12,7 @@ use keyward_core::{
     id::ApiNumber,
     permission::PermissionSet,
     policy::{Api, Policy, Upstream},
+    profile::{LimitHeaders, Limits},
     query,
     verdict::Permit,
 };
@@ -341,10 +342,16 @@ pub(crate) fn toward_client(
     upgraded: bool,
     request_id: &str,
     limits: &[u8],
+    form: &Limits,
 ) -> Told {
     let mut told = Told::default();
-    // What is told of limits is ours or the upstream's, never both.
-    let own: SmallVec<[&[u8]; 8]> = answer::fields(limits).map(|(name, _)| name).collect();
+    // What is told of limits is ours or the upstream's, never both: no half of one beside a half of the other.
+    let mut own: SmallVec<[&[u8]; 8]> = answer::fields(limits).map(|(name, _)| name).collect();
+    for LimitHeaders { limit, remaining, reset } in form.requests.iter().chain(&form.tokens) {
+        if own.iter().any(|own| own.eq_ignore_ascii_case(limit.as_bytes())) {
+            own.extend([remaining.as_bytes(), reset.as_bytes()]);
+        }
+    }
     let named: Vec<&[u8]> = match head.connection {
         true => answer::fields(lines)
             .filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"))

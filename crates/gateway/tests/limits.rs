@@ -200,6 +200,29 @@ async fn who_is_known_is_told_of_limits_in_every_answer_and_who_is_not_in_none()
     assert_eq!(theirs.head.all("x-remaining"), ["7"], "without limits of ours the upstream's pass");
 }
 
+#[tokio::test]
+async fn of_limits_either_ours_or_the_upstream_s_are_told_never_a_half_of_each() {
+    let theirs = "x-limit: 7\r\nX-REMAINING: 6\r\nX-Reset: 5\r\nx-reset: 4\r\nRateLimit-Policy: \"theirs\";q=7\r\n\
+                  RateLimit: \"theirs\";r=6\r\nRetry-After: 3\r\n";
+    let upstream = Upstream::answering(move |_| answer("200 OK", theirs, "four")).await;
+    let world = World::start(&upstream).await;
+    // One that never is whole again: there is no reset to tell.
+    let once = r#"{"name":"once","kind":"credit","amount":2}"#;
+    let key = mint(&world, &[once]);
+    let all = |came: &Message| {
+        ["x-limit", "x-remaining", "x-reset", "ratelimit-policy", "ratelimit", "retry-after"]
+            .map(|name| came.head.all(name).join(" and "))
+    };
+    let ours = ask(&world, &key.plaintext).await;
+    assert_eq!(all(&ours), ["2", "1", "", "\"once\";q=2", "\"once\";r=1", "3"]);
+    let request = get(&key.plaintext).replace("/v1/x", "/v1/theirs");
+    let passed = world.client().await.ask(&request).await;
+    let expected = ["7", "6", "5 and 4", "\"theirs\";q=7", "\"theirs\";r=6", "3"];
+    assert_eq!(all(&passed), expected, "as the route says");
+    let refused = world.client().await.ask(&request).await;
+    assert_eq!((refused.status(), header(&refused, "x-limit")), (429, Some("2")));
+}
+
 /// A call of a model, at the API whose answers tell what they used.
 fn call(plaintext: &str, body: &str) -> String {
     format!(

@@ -27,6 +27,7 @@ mod recording;
 mod starting;
 mod streaming;
 mod tls;
+mod uncounted;
 mod upgrade;
 mod upstream;
 mod world;

@@ -185,7 +185,7 @@ async fn who_leaves_before_the_answer_has_used_what_the_upstream_may_have_read_a
 #[tokio::test]
 async fn where_the_model_stands_in_the_path_the_body_is_estimated_all_the_same() {
     let unread = answer("200 OK", "", "");
-    let image = format!(r#"{{"image":"{}"}}"#, "iVBORw0KGg".repeat(50_000));
+    let image = format!(r#"{{"image":"data:image/png;base64,{}"}}"#, "iVBORw0KGg".repeat(50_000));
     let (_, used, estimated) = one("/v1/models/m:run", &image, unread.clone()).await;
     // The image counts flat, its frame by its bytes.
     assert_eq!((used, estimated), (tokens(2_000 + 12, 0, 0), 1));

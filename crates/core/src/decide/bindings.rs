@@ -62,8 +62,7 @@ fn check_model_is_named<H: ?Sized>(
     entry: &KeyEntry,
 ) -> Result<(), Refused> {
     let only_reads = matches!(request.method, Some(Method::Get | Method::Head | Method::Options));
-    let binds_model = route.bindings.iter().any(|binding| binding.kind == BindingKind::Model);
-    if only_reads || binds_model {
+    if only_reads || route.names_a_model() {
         return Ok(());
     }
     let key_is_confined = entry.restrictions.as_ref().is_some_and(|r| r.models.is_some());

@@ -1,17 +1,65 @@
 //! What a request will use at most, from its body: set aside before it is forwarded, settled after by what the answer tells.
 //!
-//! What is read is bounded by the body's length: no tokenizer makes more tokens than there are bytes. Images and files inside of it
-//! are an exception that goes the other way, a flat number each. What is written is bounded by what the request says itself, or its
-//! model's price, or the profile. Tokenizers of our own were rejected: there is one a model, and an estimate need not be exact.
+//! What is read is bounded by the body's length: no tokenizer makes more tokens than there are bytes. Images inside of it, and what it
+//! refers to, are a flat number each ([`super::inline`]). What is written is bounded by what the request says itself
+//! ([`super::request`]), or its model's price, or the profile. Tokenizers of our own were rejected: there is one a model, and an estimate need not be exact.
 
-use super::{
-    Metered, Metering,
-    scan::{Scanner, Values},
-};
-use crate::usage::Tokens;
+use super::{Asks, Metered, Metering, request::MOST};
+use crate::{policy::Api, route::Route, usage::Tokens};
 
-/// So many characters of Base64 without a break are no text.
-const LONG_RUN: usize = 512;
+/// A request's body, as far as it is seen before it is forwarded.
+#[derive(Clone, Copy, Debug)]
+pub enum Body<'b> {
+    /// All of it.
+    Whole(&'b [u8]),
+    /// It is compressed.
+    Coded,
+    /// Its length alone, which its sender declared.
+    Unread(u64),
+    /// Not even its length.
+    Endless,
+}
+
+/// Why nobody can say beforehand what a request uses at most. Where tokens or money are limited, it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unknown {
+    /// What a short body holds may be long.
+    #[error(
+        "The body is compressed, so what the request uses cannot be estimated; send it uncompressed."
+    )]
+    Coded,
+    /// It may go on for ever.
+    #[error(
+        "The length of the body is not declared, so what the request uses cannot be estimated; send it with `Content-Length`."
+    )]
+    NoLength,
+    /// What it says of its answer is not seen.
+    #[error(
+        "The body is too large to be read, so what the request uses cannot be estimated; send less."
+    )]
+    TooLarge,
+    /// A reader that takes it all the same reads more than we do.
+    #[error(
+        "The body is not one JSON text, so what the request uses cannot be estimated; send JSON."
+    )]
+    NotJson,
+    /// It may be that nobody tells it.
+    #[error(
+        "The body says in more than one way whether its stream tells what it used, so it cannot be counted; say it once, or not at all."
+    )]
+    UnclearStream,
+    /// Its answer comes before anything is used.
+    #[error(
+        "What is used in the background cannot be counted; send the request without asking for that."
+    )]
+    Background,
+    /// Whatever passes after the upgrade is no request any more.
+    #[error("What is used on a connection that changes its protocol cannot be counted.")]
+    Upgrade,
+    /// The profile says so of the route, or nothing of the API.
+    #[error("What requests use here cannot be counted.")]
+    Uncounted,
+}
 
 /// What a request uses at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,10 +68,14 @@ pub struct Estimate {
     pub read: u64,
     /// Tokens that are written.
     pub written: u64,
-    /// Whether a stream is asked for.
+    /// Whether a stream is asked for, as every reader of the body takes it.
     pub streams: bool,
+    /// Whether some reader could take it so.
+    pub may_stream: bool,
     /// What requests of the route use.
     pub metered: Metered,
+    /// Why the counts are no more than a guess.
+    pub unknown: Option<Unknown>,
 }
 
 impl Estimate {
@@ -33,79 +85,89 @@ impl Estimate {
     }
 }
 
-/// An estimate from a whole body; `most_output` is what the model writes at most, where a price says so.
+/// What is known of a request before it is forwarded, where its route's are counted; `most_output` is what the model writes at most,
+/// where a price says so. With it goes another body, where a stream is to tell its usage that would not by itself.
+pub fn beforehand(
+    api: &Api,
+    route: Option<&Route>,
+    body: Body<'_>,
+    most_output: Option<u64>,
+) -> Option<(Estimate, Option<Vec<u8>>)> {
+    let counted = |metered| !matches!(metered, Metered::No | Metered::Unknown);
+    let route = route.filter(|route| counted(route.metered))?;
+    let metering = &api.profile.metering;
+    if metering.is_empty() {
+        return None;
+    }
+    let metered = route.metered;
+    let mut estimate = match metered {
+        Metered::Told => Estimate { metered, ..Estimate::default() },
+        _ => estimate(metering, route.pattern.as_str(), metered, body, most_output),
+    };
+    let asks = api.ask_for_usage && route.reads_body() && metering.may_ask_for_usage(route);
+    let mut asking = None;
+    if let (true, true, Body::Whole(body)) = (asks, estimate.may_stream, body) {
+        match metering.ask_for_usage(body) {
+            Asks::Already => {}
+            Asks::Now(edited) => asking = Some(edited),
+            Asks::Unclear => estimate.unknown = Some(Unknown::UnclearStream),
+        }
+    }
+    Some((estimate, asking))
+}
+
+/// An estimate for the route with this pattern; `most_output` is what the model writes at most, where a price says so.
 pub fn estimate(
     metering: &Metering,
+    route: &str,
     metered: Metered,
-    body: &[u8],
+    body: Body<'_>,
     most_output: Option<u64>,
 ) -> Estimate {
     let requests = &metering.requests;
-    let mut values = Values::default();
-    let mut scanner = Scanner::default();
-    let mut rest = body;
-    while !rest.is_empty() {
-        let (read, ended) = scanner.read(&requests.tree, &mut values, rest);
-        // What stands behind the first text is none of it.
-        rest = if ended { &[] } else { rest.get(read..).unwrap_or_default() };
-    }
-    let largest = |slots: &[u8]| slots.iter().filter_map(|slot| values.number(*slot)).max();
-    let choices = largest(&requests.choices).unwrap_or(1).max(1);
-    let said = largest(&requests.most_output).filter(|said| *said > 0);
-    let each = said.or(most_output).unwrap_or(requests.default_output);
-    Estimate {
-        read: match metered {
-            Metered::No | Metered::Told => 0,
-            _ => read(body, requests.bytes_per_token, requests.inline_tokens),
-        },
-        written: if metered == Metered::Both { each.saturating_mul(choices) } else { 0 },
-        streams: requests.stream.is_some_and(|flag| values.is_marked(flag)),
-        metered,
-    }
-}
-
-/// An estimate for a body that is not read before it is forwarded; `length` is what its sender declared of it.
-pub fn unread(
-    metering: &Metering,
-    metered: Metered,
-    length: Option<u64>,
-    most_output: Option<u64>,
-) -> Estimate {
-    let requests = &metering.requests;
-    let read = length.unwrap_or(0).div_ceil(requests.bytes_per_token);
-    Estimate {
-        read: if matches!(metered, Metered::No | Metered::Told) { 0 } else { read },
-        written: match metered {
-            Metered::Both => most_output.unwrap_or(requests.default_output),
-            _ => 0,
-        },
-        streams: false,
-        metered,
-    }
-}
-
-/// Tokens of a body: by its bytes, but for long runs of Base64. A long run covers one of the places that are looked at.
-fn read(body: &[u8], bytes_per_token: u64, inline_tokens: u64) -> u64 {
-    let mut text = body.len();
-    let mut inline = 0_u64;
-    let mut at = 0;
-    while let Some(rest) = body.get(at + LONG_RUN / 2..) {
-        let (before, _) = body.split_at_checked(at + LONG_RUN / 2).unwrap_or((body, &[]));
-        let open = body.len() - rest.len() - at;
-        let behind = rest.iter().position(|byte| !is_base64(*byte)).unwrap_or(rest.len());
-        let ahead = before.iter().rev().take(open).position(|byte| !is_base64(*byte));
-        let run = ahead.unwrap_or(open) + behind;
-        if behind > 0 && run >= LONG_RUN {
-            text -= run;
-            let bytes = u64::try_from(run).unwrap_or(u64::MAX);
-            inline = inline.saturating_add(inline_tokens.min(bytes.div_ceil(bytes_per_token)));
+    let unsaid = most_output.unwrap_or(requests.default_output);
+    let mut estimate = Estimate { metered, written: unsaid, ..Estimate::default() };
+    match body {
+        Body::Whole(body) => {
+            let said = requests.wants.read(body, route);
+            let answers = said.choices.at_most(1).saturating_mul(said.prompts.at_most(1));
+            estimate.written = said.most_output.at_most(unsaid).saturating_mul(answers).min(MOST);
+            estimate.streams = said.stream.surely();
+            estimate.may_stream = said.stream.perhaps;
+            let text = body.len().saturating_sub(said.inline.bytes);
+            let inline = said.inline.count.saturating_mul(requests.inline_tokens);
+            estimate.read =
+                by_length(metering, u64::try_from(text).unwrap_or(u64::MAX)).saturating_add(inline);
+            let is_silent = body.is_empty() || !requests.wants.most_output();
+            estimate.unknown = match said.is_json {
+                _ if said.background.perhaps => Some(Unknown::Background),
+                false if !is_silent => Some(Unknown::NotJson),
+                _ => None,
+            };
         }
-        at = body.len() - rest.len() + behind;
+        Body::Coded => estimate.unknown = Some(Unknown::Coded),
+        Body::Endless => estimate.unknown = Some(Unknown::NoLength),
+        Body::Unread(length) => {
+            estimate.read = by_length(metering, length);
+            estimate.unknown = Some(Unknown::TooLarge);
+        }
     }
-    let text = u64::try_from(text).unwrap_or(u64::MAX);
-    inline.saturating_add(text.div_ceil(bytes_per_token))
+    match metered {
+        Metered::Both => return estimate,
+        // Its length says all.
+        Metered::Input if matches!(body, Body::Whole(_) | Body::Unread(_)) => {
+            estimate.unknown = None;
+        }
+        Metered::Input => {}
+        Metered::No | Metered::Told | Metered::Unknown => {
+            (estimate.read, estimate.unknown) = (0, None);
+        }
+    }
+    estimate.written = 0;
+    estimate
 }
 
-fn is_base64(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=')
+/// What is read at most of a body of this length.
+pub fn by_length(metering: &Metering, length: u64) -> u64 {
+    length.div_ceil(metering.requests.bytes_per_token)
 }

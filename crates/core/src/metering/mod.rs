@@ -11,18 +11,21 @@
 pub mod estimate;
 mod events;
 pub mod include;
+mod inline;
 mod read;
+mod request;
 mod scan;
 mod source;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-pub use estimate::Estimate;
+pub use estimate::{Body, Estimate, Unknown};
+pub use include::Asks;
 pub use read::{EventEnd, Form, Reader, Used};
 pub(crate) use source::MeteringSource;
 
-use self::tree::Tree;
+use self::{request::Wants, tree::Tree};
 use crate::{route::Route, usage::Tokens};
 
 /// Where usage stands in answers, and what requests say of it.
@@ -52,7 +55,7 @@ impl Metering {
     }
 
     /// Whether a route's streams tell their usage only when they are asked to.
-    pub fn may_ask_for_usage(&self, route: &Route) -> bool {
+    fn may_ask_for_usage(&self, route: &Route) -> bool {
         let pattern = route.pattern.as_str();
         let include = self.include_usage.as_ref();
         include.is_some_and(|include| include.routes.iter().any(|own| own == pattern))
@@ -100,10 +103,7 @@ enum Kind {
 /// What requests say, and what is assumed where they do not.
 #[derive(Clone, Debug)]
 struct Requests {
-    tree: Tree,
-    stream: Option<u8>,
-    most_output: Vec<u8>,
-    choices: Vec<u8>,
+    wants: Wants,
     bytes_per_token: u64,
     inline_tokens: u64,
     default_output: u64,
@@ -112,10 +112,7 @@ struct Requests {
 impl Default for Requests {
     fn default() -> Self {
         Self {
-            tree: Tree::default(),
-            stream: None,
-            most_output: Vec::new(),
-            choices: Vec::new(),
+            wants: Wants::default(),
             bytes_per_token: 1,
             inline_tokens: 2_000,
             default_output: 4_096,
@@ -148,6 +145,8 @@ pub enum Metered {
     Input,
     /// They are read and written.
     Both,
+    /// Nobody can count it: who has a limit on tokens or money is refused.
+    Unknown,
 }
 
 /// The most that a part of a count says so far.

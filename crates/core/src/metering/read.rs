@@ -227,7 +227,7 @@ impl Reader {
         let told = Used { tokens: self.tally.tokens(), estimated: false };
         let (input, output) = (self.tally.has(Kind::Input), self.tally.has(Kind::Output));
         match estimate.metered {
-            Metered::No => Used::default(),
+            Metered::No | Metered::Unknown => Used::default(),
             Metered::Told => told,
             // Whole answers leave out what they have nothing of: what one of both stands in is all there is.
             Metered::Input | Metered::Both if input && (output || self.passed() == 0) => told,

@@ -262,10 +262,6 @@ impl Scanner {
                 self.number = Some(u64::from(byte - b'0'));
                 State::Number
             }
-            b't' => {
-                values.mark(wanted.flag);
-                State::Word
-            }
             _ => State::Word,
         };
         false

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::{
     Entry, IncludeUsage, Kind, Metering, Of, Usage,
+    request::What,
     tree::{NotAPath, Path, Tree},
 };
 
@@ -68,18 +69,54 @@ impl Pointers {
 struct RequestSource {
     /// `true` where a stream is asked for.
     stream: Option<String>,
-    /// The most tokens that may be written. Of several, the largest counts.
+    /// `true` where it is worked on when the answer has long come, which then tells nothing of what is used.
+    background: Option<String>,
+    /// The most tokens that may be written. Of several, the largest counts; what readers could disagree on counts only where it is more
+    /// than what holds where nothing is said.
     #[serde(default)]
-    most_output: Vec<String>,
+    most_output: Vec<MostOutput>,
     /// How many answers are asked for at once.
     #[serde(default)]
     choices: Vec<String>,
+    /// A list of texts, each of which is answered.
+    #[serde(default)]
+    prompts: Vec<String>,
     /// How many bytes make a token at least, where it is estimated what is read.
     bytes_per_token: Option<u64>,
-    /// What a long run of Base64 (an image, a file) counts as.
+    /// Where images may stand, and references to what is read from elsewhere.
+    #[serde(default)]
+    inline: Vec<InlineSource>,
+    /// What each of them counts as.
     inline_tokens: Option<u64>,
     /// Tokens that are written at most where neither the request nor the model's price says it.
     default_output: Option<u64>,
+}
+
+/// A pointer to the most that may be written. Where the upstream may not know it, it only counts where it is more than what holds
+/// without it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+enum MostOutput {
+    /// On all routes.
+    Anywhere(String),
+    At(MostOutputAt),
+}
+
+/// On these routes, by their patterns.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MostOutputAt {
+    pointer: String,
+    routes: Vec<String>,
+}
+
+/// A place of what may be no text: a `data:` URL of an image, or a reference; with a `kind`, an image's data.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InlineSource {
+    data: String,
+    /// The name of the member beside it that says it is an image, like `image/png`.
+    kind: Option<String>,
 }
 
 /// How usage is asked for that a stream would not tell otherwise.
@@ -195,16 +232,28 @@ impl Metering {
     }
 
     fn request(&mut self, source: &RequestSource) -> Result<(), WrongMetering> {
-        let tree = &mut self.requests.tree;
-        for pointer in &source.most_output {
-            self.requests.most_output.push(slot(tree, pointer)?);
+        let wants = &mut self.requests.wants;
+        let pointers = [
+            (What::Stream, source.stream.as_slice()),
+            (What::Background, source.background.as_slice()),
+            (What::Choices, &source.choices),
+            (What::Prompts, &source.prompts),
+        ];
+        for (what, pointers) in pointers {
+            for pointer in pointers {
+                wants.add(pointer.parse()?, what, &[]).ok_or(WrongMetering::TooMany)?;
+            }
         }
-        for pointer in &source.choices {
-            self.requests.choices.push(slot(tree, pointer)?);
+        for most_output in &source.most_output {
+            let (pointer, routes) = match most_output {
+                MostOutput::Anywhere(pointer) => (pointer, &[][..]),
+                MostOutput::At(MostOutputAt { pointer, routes }) => (pointer, &routes[..]),
+            };
+            let added = wants.add(pointer.parse()?, What::MostOutput, routes);
+            added.ok_or(WrongMetering::TooMany)?;
         }
-        if let Some(stream) = &source.stream {
-            let flag = tree.flag(&stream.parse()?).ok_or(WrongMetering::TooMany)?;
-            self.requests.stream = Some(flag);
+        for InlineSource { data, kind } in &source.inline {
+            wants.add_inline(data.parse()?, kind.as_deref()).ok_or(WrongMetering::TooMany)?;
         }
         let settings = [
             ("bytes_per_token", source.bytes_per_token, &mut self.requests.bytes_per_token),

@@ -1,7 +1,9 @@
 //! What is read from answers and written into requests, held against a JSON parser and against every way to cut bytes.
 
+mod requests;
+
 use proptest::{collection::vec, prelude::*};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::*;
 
@@ -20,8 +22,18 @@ stream_error = "event: error\ndata: {{body}}"
 include_usage = { member = "/stream_options/include_usage", unless = "/choices/*", routes = ["/v1/chat"] }
 [request]
 stream = "/stream"
-most_output = ["/max_tokens", "/generation/most"]
+background = "/background"
+most_output = [
+  "/max_tokens", "/generation/most", "/generation_/most",
+  { pointer = "/longest", routes = ["/v1/chat"] }, { pointer = "/most", routes = ["/v1/other"] },
+]
 choices = ["/n"]
+prompts = ["/prompt"]
+inline = [
+  { data = "/image" },
+  { data = "/messages/*/content/*/url" },
+  { data = "/messages/*/content/*/source/data", kind = "media_type" },
+]
 "#;
 
 fn metering(text: &str) -> Metering {
@@ -216,60 +228,6 @@ fn a_stream_can_be_ended_between_events_and_in_the_profile_s_form() {
     }
 }
 
-#[test]
-fn an_estimate_is_no_less_than_what_the_body_can_be() {
-    let metering = metering(OPENING);
-    let of = |body: &str, most| estimate::estimate(&metering, Metered::Both, body.as_bytes(), most);
-    let body = r#"{"stream":true,"max_tokens":70,"n":3,"generation":{"most":90}}"#;
-    let expected =
-        Estimate { read: body.len() as u64, written: 270, streams: true, metered: Metered::Both };
-    assert_eq!(of(body, Some(8)), expected);
-    assert_eq!(of("{}", Some(8)).written, 8);
-    assert_eq!(of("{}", None).written, 4096);
-    assert!(!of(r#"{"stream":false}"#, None).streams);
-    let image = format!(r#"{{"image":"data:image/png;base64,{}"}}"#, "iVBORw0+/".repeat(100_000));
-    assert!((2_000..2_100).contains(&of(&image, None).read), "{:?}", of(&image, None));
-    assert_eq!(estimate::estimate(&metering, Metered::Input, b"{}", None).written, 0);
-    assert_eq!(
-        estimate::estimate(&metering, Metered::Told, b"{}", None).tokens(),
-        Tokens::default()
-    );
-}
-
-#[test]
-fn a_body_is_edited_only_where_it_asks_for_a_stream_without_usage() {
-    let metering = metering(OPENING);
-    let cases = [
-        (r#"{"stream":true}"#, Some(r#"{"stream_options":{"include_usage":true},"stream":true}"#)),
-        (r#" { "a":1}"#, Some(r#" {"stream_options":{"include_usage":true}, "a":1}"#)),
-        (r#"{}"#, Some(r#"{"stream_options":{"include_usage":true}}"#)),
-        (r#"{"stream_options": null }"#, Some(r#"{"stream_options": {"include_usage":true} }"#)),
-        (r#"{"stream_options":{}}"#, Some(r#"{"stream_options":{"include_usage":true}}"#)),
-        (
-            r#"{"a":0,"stream_options":{"x":1}}"#,
-            Some(r#"{"a":0,"stream_options":{"include_usage":true,"x":1}}"#),
-        ),
-        (
-            r#"{"stream_options":{"x":1,"include_usage":false}}"#,
-            Some(r#"{"stream_options":{"x":1,"include_usage":true}}"#),
-        ),
-        (r#"{"stream_options":{"include_usage":true}}"#, None),
-        (r#"{"stream_options":{"include_usage":7}}"#, None),
-        (r#"{"stream_options":{"include_usage":false,"include_usage":false}}"#, None),
-        (r#"{"stream_options":[]}"#, None),
-        (r#"{"stream_options":null,"stream_options":null}"#, None),
-        (r#"{"Stream_Options":null}"#, None),
-        (r#"{"str\u0065am_options":null}"#, None),
-        ("[]", None),
-        ("{", None),
-        ("{} {}", None),
-    ];
-    for (body, expected) in cases {
-        let edited = metering.ask_for_usage(body.as_bytes());
-        assert_eq!(edited.as_deref().map(|e| std::str::from_utf8(e).unwrap()), expected, "{body}");
-    }
-}
-
 /// Any JSON in which counts may stand where they are looked for.
 fn answers() -> impl Strategy<Value = Value> {
     let name = prop::sample::select(vec![
@@ -384,50 +342,6 @@ proptest! {
             let whole = used(form, &[&bytes]);
             prop_assert_eq!(used(form, &cut(&bytes, &cuts)), whole);
         }
-        estimate::estimate(&metering(OPENING), Metered::Both, &bytes, None);
-    }
-
-    #[test]
-    fn only_long_runs_of_base64_count_as_inline_data(
-        parts in vec((any::<bool>(), 0..1500_usize), 0..6),
-    ) {
-        let metering = metering(OPENING);
-        let mut body = String::new();
-        let (mut runs, mut run) = (vec![], 0);
-        for (is_run, length) in parts {
-            body += &if is_run { "A" } else { ". " }.repeat(length);
-            if is_run {
-                run += length;
-            } else if length > 0 {
-                runs.push(std::mem::take(&mut run));
-            }
-        }
-        runs.push(run);
-        let text = body.len() - runs.iter().filter(|run| **run >= 512).sum::<usize>();
-        let inline: usize = runs.iter().filter(|run| **run >= 512).map(|run| (*run).min(2000)).sum();
-        let of = estimate::estimate(&metering, Metered::Input, body.as_bytes(), None);
-        prop_assert_eq!(of.read, (text + inline) as u64);
-    }
-
-    #[test]
-    fn an_edit_changes_nothing_but_the_one_member(body in answers(), options in answers(), put: bool) {
-        let metering = metering(OPENING);
-        let mut body = body;
-        if put && let Some(object) = body.as_object_mut() {
-            object.insert("stream_options".to_owned(), options);
-        }
-        let text = body.to_string();
-        let Some(edited) = metering.ask_for_usage(text.as_bytes()) else { return Ok(()) };
-        let edited: Value = serde_json::from_slice(&edited).unwrap();
-        prop_assert_eq!(&edited["stream_options"]["include_usage"], &json!(true));
-        let stripped = |mut value: Value| {
-            let object = value.as_object_mut().unwrap();
-            let options = object.remove("stream_options").unwrap_or_default();
-            let mut options = options.as_object().cloned().unwrap_or_default();
-            options.remove("include_usage");
-            (value, options)
-        };
-        let body: Value = serde_json::from_str(&text).unwrap();
-        prop_assert_eq!(stripped(edited), stripped(body));
+        estimate::estimate(&metering(OPENING), "/v1/chat", Metered::Both, Body::Whole(&bytes), None);
     }
 }

@@ -44,6 +44,22 @@ impl std::str::FromStr for Path {
     }
 }
 
+impl Path {
+    /// The names on the way, from the outside in.
+    pub(super) fn segments(&self) -> &[Box<str>] {
+        &self.segments
+    }
+
+    /// The path of another member of the same object.
+    pub(super) fn beside(&self, name: &str) -> Self {
+        let mut beside = self.clone();
+        if let Some(last) = beside.segments.last_mut() {
+            *last = name.into();
+        }
+        beside
+    }
+}
+
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.segments
@@ -62,8 +78,7 @@ pub(super) const NOWHERE: Place = Place::MAX;
 pub(super) struct Wanted {
     /// A whole number, put into this slot.
     pub(super) number: Option<u8>,
-    /// Whether it is `true`, and that it is there at all: marks of this number.
-    pub(super) flag: Option<u8>,
+    /// That it is there at all: a mark of this number.
     pub(super) presence: Option<u8>,
     /// How long a text is.
     pub(super) text: bool,
@@ -78,7 +93,7 @@ struct Node {
 
 impl Node {
     const fn new() -> Self {
-        let wanted = Wanted { number: None, flag: None, presence: None, text: false };
+        let wanted = Wanted { number: None, presence: None, text: false };
         Self { members: Vec::new(), each: NOWHERE, wanted }
     }
 }
@@ -131,14 +146,6 @@ impl Tree {
             self.slots = next.checked_add(1).filter(|slots| usize::from(*slots) <= MOST_SLOTS)?;
         }
         Some(slot)
-    }
-
-    /// A mark that is set where `true` stands at this path.
-    pub(super) fn flag(&mut self, path: &Path) -> Option<u8> {
-        let next = self.marks;
-        *self.grow(path)?.flag.get_or_insert(next) = next;
-        self.marks = next.checked_add(1).filter(|marks| *marks <= 32)?;
-        Some(next)
     }
 
     /// A mark that is set where anything stands at this path.

@@ -481,6 +481,7 @@ fn compile_route(
         bindings,
         body_limit: source.body_limit,
         metered,
+        limits_told: source.limit_headers,
     })
 }
 

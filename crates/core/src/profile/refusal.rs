@@ -496,6 +496,7 @@ fn always_known(fact: Fact, reason: Reason) -> bool {
                 | R::CreditExhausted
                 | R::ExceedsLimit
                 | R::UnpricedModel
+                | R::UnknownUse
         ),
         _ => true,
     }

@@ -10,6 +10,7 @@ use crate::{
     key::format::{Alphabet, Checksum},
     limit::{Plan, PlanName},
     metering::{Metered, MeteringSource},
+    route::LimitsTold,
 };
 
 /// The whole file.
@@ -167,6 +168,9 @@ pub struct RouteSource {
     /// What of its requests' language-model tokens is counted. Left out, a POST that binds a model is a model's call, and any
     /// other counts what its answer tells.
     pub(super) metered: Option<Metered>,
+    /// Whose limits its answers tell of.
+    #[serde(default)]
+    pub(super) limit_headers: LimitsTold,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -10,6 +10,7 @@
 )]
 
 mod demo;
+mod estimates;
 mod guides;
 mod refusals;
 mod shipped;
@@ -83,6 +84,7 @@ fn denial(reason: Reason) -> Denial {
             about(&mut denial, "model", Some("gpt-4"));
             denial.limit = Some("spend".into());
         }
+        R::UnknownUse => denial.limit = Some("spend".into()),
         R::RateLimited | R::ConcurrencyLimited | R::QuotaExhausted => {
             denial.retry_after = Some(Duration::from_millis(11_200));
             denial.limit = Some("requests".into());

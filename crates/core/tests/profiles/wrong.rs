@@ -157,7 +157,7 @@ permissions = [{ name = "a", description = "", implies = ["b"] }]"#,
     (
         r#"[refusals.reason.mising_key]
 message = "a""#,
-        "mine.toml:1: `mising_key` is not a reason for a refusal; use one of bad_request, request_timeout, uri_too_long, head_too_large, unknown_api, insecure_transport, missing_key, several_credentials, malformed_key, unknown_key, revoked_key, disabled_key, expired_key, suspended_organization, foreign_network, unknown_route, method_not_allowed, insufficient_permission, body_too_large, invalid_body, missing_field, foreign_organization, foreign_model_id, model_not_allowed, unpriced_model, rate_limited, concurrency_limited, quota_exhausted, budget_exhausted, credit_exhausted, exceeds_limit, internal, bad_gateway, unavailable, gateway_timeout",
+        "mine.toml:1: `mising_key` is not a reason for a refusal; use one of bad_request, request_timeout, uri_too_long, head_too_large, unknown_api, insecure_transport, missing_key, several_credentials, malformed_key, unknown_key, revoked_key, disabled_key, expired_key, suspended_organization, foreign_network, unknown_route, method_not_allowed, insufficient_permission, body_too_large, invalid_body, missing_field, foreign_organization, foreign_model_id, model_not_allowed, unpriced_model, unknown_use, rate_limited, concurrency_limited, quota_exhausted, budget_exhausted, credit_exhausted, exceeds_limit, internal, bad_gateway, unavailable, gateway_timeout",
     ),
     (
         r#"[refusals.status.200]

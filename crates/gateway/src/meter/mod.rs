@@ -12,7 +12,10 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use bytes::Bytes;
 use keyward_core::{
     id::ApiNumber,
-    metering::{self, Estimate, Form, Metered, Metering, Reader, Used},
+    metering::{
+        Body, Estimate, Form, Metered, Metering, Reader, Used,
+        estimate::{beforehand, by_length},
+    },
     policy::{Api, Policy},
     route::Route,
     usage::{Tokens, UsageSums},
@@ -102,32 +105,23 @@ impl Meter {
         api: &Api,
         route: Option<&Route>,
         upload: &mut Upload,
+        is_coded: bool,
         most_output: Option<u64>,
     ) -> Option<Box<Self>> {
-        let route = route.filter(|route| route.metered != Metered::No)?;
-        if api.profile.metering.is_empty() {
-            return None;
-        }
-        let metering = meters.borrow_mut().of(policy, api);
-        let metered = route.metered;
-        let estimate = match (upload.bytes(), metered) {
-            (_, Metered::Told) => Estimate { metered, ..Estimate::default() },
-            (Some(body), _) => metering::estimate::estimate(&metering, metered, body, most_output),
-            (None, _) => {
-                metering::estimate::unread(&metering, metered, upload.length(), most_output)
-            }
+        let body = match (upload.bytes(), upload.length()) {
+            (_, Some(0)) => Body::Whole(b""),
+            _ if is_coded => Body::Coded,
+            (Some(body), _) => Body::Whole(body),
+            (None, Some(length)) => Body::Unread(length),
+            (None, None) => Body::Endless,
         };
-        let unread = upload.bytes().is_none();
-        let mut filter = None;
-        if estimate.streams
-            && api.ask_for_usage
-            && route.reads_body()
-            && metering.may_ask_for_usage(route)
-            && let Some(asking) = upload.bytes().and_then(|body| metering.ask_for_usage(body))
-        {
+        let (estimate, asking) = beforehand(api, route, body, most_output)?;
+        let unread = estimate.metered != Metered::Told && !matches!(body, Body::Whole(_));
+        let metering = meters.borrow_mut().of(policy, api);
+        let filter = asking.map(|asking| {
             upload.replace(asking.into());
-            filter = Some(Filter::default());
-        }
+            Filter::default()
+        });
         let reader = meters.borrow_mut().reader();
         Some(Box::new(Self { metering, estimate, unread, answer: Answer::Awaited, reader, filter }))
     }
@@ -225,10 +219,7 @@ impl Meter {
     /// much of its body came.
     pub(crate) fn settle(mut self, meters: &RefCell<Meters>, sent: bool, sums: &mut UsageSums) {
         if self.unread {
-            let Estimate { metered, .. } = self.estimate;
-            let length = Some(sums.bytes_in);
-            self.estimate.read =
-                metering::estimate::unread(&self.metering, metered, length, None).read;
+            self.estimate.read = by_length(&self.metering, sums.bytes_in);
         }
         let Used { tokens, estimated } = self.used(sent);
         sums.tokens.add(&tokens);

@@ -96,6 +96,8 @@ routes = [
   { methods = ["POST"], path = "/v1/chat", permission = "write", bindings = [{ kind = "model", body = "/model", required = true }] },
   { methods = ["POST"], path = "/v1/models/{model}:run", permission = "write", bindings = [{ kind = "model", path = "model" }] },
   { methods = ["POST"], path = "/v1/models/{model}:embed", permission = "write", bindings = [{ kind = "model", path = "model" }], metered = "input" },
+  { methods = ["GET"], path = "/v1/models/{model}", permission = "read", bindings = [{ kind = "model", path = "model" }] },
+  { methods = ["GET"], path = "/v1/realtime", permission = "write", bindings = [{ kind = "model", query = "model" }], metered = "unknown" },
   { methods = ["POST"], path = "/v1/models/{model}:count", permission = "write", bindings = [{ kind = "model", path = "model" }], metered = "no" },
 ]
 [metering]
@@ -110,6 +112,7 @@ routes = ["/v1/chat"]
 [metering.request]
 stream = "/stream"
 most_output = ["/max"]
+inline = [{ data = "/image" }]
 default_output = 50
 "#;
 
@@ -123,6 +126,7 @@ routes = [
   { methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], path = "/v1/{rest...}", permission = "read" },
   { methods = ["GET"], path = "/v1/admin", permission = "admin" },
   { methods = ["GET"], path = "/v1/only-get" },
+  { methods = ["GET"], path = "/v1/theirs", limit_headers = "upstream" },
   { methods = ["POST"], path = "/v1/small", body_limit = 1000 },
   { methods = ["POST"], path = "/v1/chat", permission = "write", bindings = [{ kind = "model", body = "/model", required = true }] },
 ]
@@ -150,7 +154,8 @@ fn status(reason: Reason) -> u16 {
         BadRequest | SeveralCredentials | InvalidBody | MissingField => 400,
         MissingKey | MalformedKey | UnknownKey | RevokedKey | DisabledKey | ExpiredKey => 401,
         InsecureTransport | SuspendedOrganization | ForeignNetwork | InsufficientPermission => 403,
-        ForeignOrganization | ForeignModelId | ModelNotAllowed | UnpricedModel => 403,
+        ForeignOrganization | ForeignModelId | ModelNotAllowed => 403,
+        UnpricedModel | UnknownUse => 403,
         UnknownApi | UnknownRoute => 404,
         MethodNotAllowed => 405,
         RequestTimeout => 408,

@@ -2,7 +2,9 @@
 //!
 //! It decides with the code that the gateway decides with, on the state of the store as it is now. A key is recognized by
 //! its plaintext, from standard input or the environment, or by its id, where nobody here has the plaintext: then the
-//! steps before recognizing it are left out.
+//! steps before recognizing it are left out. Limits are asked as they were last saved ([`limits`]).
+
+mod limits;
 
 use std::{net::IpAddr, path::Path, sync::Arc};
 
@@ -115,6 +117,8 @@ impl Address {
 struct Findings {
     steps: Vec<StepView>,
     notes: Vec<String>,
+    /// What is told of limits.
+    limits: Vec<HeaderView>,
 }
 
 impl Findings {
@@ -137,7 +141,7 @@ impl Explain {
 
     async fn explanation(&self, site: &Site, address: Address) -> anyhow::Result<ExplanationView> {
         let now = clock::now();
-        let mut found = Findings { steps: vec![], notes: vec![] };
+        let mut found = Findings { steps: vec![], notes: vec![], limits: vec![] };
         let checked = path::check(&address.path)
             .and_then(|()| path::check_query(address.query.as_deref().unwrap_or_default()));
         let api = self.find_api(site, &address)?;
@@ -203,8 +207,8 @@ impl Explain {
         now: Timestamp,
         found: &mut Findings,
     ) -> anyhow::Result<Explanation> {
-        let body = self.read_body()?;
-        let body = match &body {
+        let bytes = self.read_body()?;
+        let body = match &bytes {
             None => Body::NotRead,
             Some(bytes) => match self.unreadable(found) {
                 Some(why) => Body::Unreadable(why),
@@ -226,10 +230,11 @@ impl Explain {
             client: self.client,
             secure: address.secure,
         };
-        match self.key_id {
+        let (snapshot, mut explanation) = match self.key_id {
             Some(id) => {
                 let (snapshot, digest) = with_one_key(site, api, id, now, found).await?;
-                Ok(explain_recognized(&snapshot, &request, &digest, body, now))
+                let explanation = explain_recognized(&snapshot, &request, &digest, body, now);
+                (snapshot, explanation)
             }
             None => {
                 let snapshot = with_all_keys(site, now).await?;
@@ -239,9 +244,26 @@ impl Explain {
                     last.what = denial.detail.to_string();
                     explanation.verdict = Verdict::Denial(denial);
                 }
-                Ok(explanation)
+                (snapshot, explanation)
+            }
+        };
+        if let Verdict::Permit(permit) = &explanation.verdict {
+            let asked =
+                limits::ask(site, &snapshot, &request, permit, bytes.as_deref(), now).await?;
+            if !asked.headers.is_empty() || asked.denial.is_some() {
+                found.notes.push(
+                    "limits are as they were last saved; what a running gateway counted in the last second, and in the \
+                     windows of its rates, is not among it"
+                        .to_owned(),
+                );
+            }
+            explanation.steps.extend(asked.steps);
+            found.limits = asked.headers;
+            if let Some(denial) = asked.denial {
+                explanation.verdict = Verdict::Denial(denial);
             }
         }
+        Ok(explanation)
     }
 
     fn read_body(&self) -> anyhow::Result<Option<Vec<u8>>> {
@@ -320,6 +342,7 @@ impl Explain {
         );
         let mut headers: Vec<_> =
             rendered.headers.into_iter().map(|(name, value)| HeaderView { name, value }).collect();
+        headers.extend(found.limits);
         headers.push(HeaderView { name: profile.request_id.header.to_string(), value: request_id });
         ExplanationView {
             steps: found.steps,
@@ -411,6 +434,8 @@ async fn with_one_key(
     let policy = Arc::new(plan(site).policy(&Credentials::new())?);
     let mut builder = Directory::builder(policy.clone(), record.secrets.len());
     builder.organization(organization);
+    builder.plans(store.plans().await?.into_iter().map(|record| record.plan).collect());
+    builder.prices(store.prices().await?.into_iter().map(|record| record.price).collect());
     // As gateways have it: no better than its owner's role lets it be.
     let key = propagation::in_force(&policy, &record);
     if *key != record.key {

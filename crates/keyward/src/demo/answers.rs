@@ -4,7 +4,7 @@ use keyward_core::{
     metering::Metered,
     permission::PermissionSet,
     profile::{Demo, DemoAnswer},
-    route::{Method, ParamName, PathPattern, Route, RouteMatch, Routes},
+    route::{LimitsTold, Method, ParamName, PathPattern, Route, RouteMatch, Routes},
     time::Timestamp,
 };
 use serde_json::Value;
@@ -73,6 +73,7 @@ impl Answers {
                 bindings: vec![],
                 body_limit: None,
                 metered: Metered::No,
+                limits_told: LimitsTold::Ours,
             })
         };
         let routes = demo.answers.iter().filter_map(route).collect();

@@ -29,6 +29,7 @@ fn a_request_that_would_pass_is_told_step_by_step() {
     ✓  route         POST /v1/run
     ✓  permission    it has `write`
     ✓  bindings      nothing foreign in model, organization
+    ✓  limits        none applies
 
     The request would be forwarded.
     ");
@@ -71,6 +72,49 @@ fn a_refusal_is_shown_as_its_client_would_see_it() {
 }
 
 #[test]
+fn limits_that_apply_are_shown_as_they_stand_and_what_has_no_room_is_refused() {
+    let place = Place::with_organization();
+    let (id, _) = place.key("k");
+    place.done(&format!("keys update {id} --limit requests=100/60s --limit gift=0"));
+    let models = format!("explain --url http://api.test/v1/models --key-id {id}");
+    let said = same(&place.done(&models));
+    let (_, limits) = said.split_once("bindings").unwrap();
+    assert_snapshot!(limits, @r#"
+          the route has none
+    ✓  limits        `requests`: 100 left of 100 requests in 60 seconds
+    ✗  limits        The credit `gift` has no room for this request.
+
+    The request would be refused (credit_exhausted). Its client would see:
+
+    429 Too Many Requests
+    cache-control: no-store
+    x-should-retry: false
+    content-type: application/json
+    ratelimit-policy: "requests";q=100;w=60, "gift";q=0
+    ratelimit: "requests";r=100;t=61, "gift";r=0
+    x-request-id: req_00000000000000000000000000000000
+
+    {"error":{"type":"rate_limit_error","code":"credit_exhausted","message":"The credit gift is used up; ask the administrator of your organization.","param":null,"key_id":"key_xxxxxxxxxxxxxxxxxxxxxxxxxx","request_id":"req_00000000000000000000000000000000"}}
+
+    Note: decided for secret sec_xxxxxxxxxxxxxxxxxxxxxxxxxx (kw_xxxxxxx), without its plaintext: how it is sent was not checked.
+
+    Note: limits are as they were last saved; what a running gateway counted in the last second, and in the windows of its rates, is not among it.
+    "#);
+    // Nobody tells what calls of a model use here, and that is limited.
+    let tokens =
+        r#"{"limits":[{"name":"t","kind":"quota","unit":"tokens","amount":9,"period":"day"}]}"#;
+    place.write("limits.json", tokens);
+    let file = place.file("limits.json");
+    place.done(&format!("keys update {id} --limits-file {}", file.display()));
+    let body = r#"--header content-type:application/json --body {"model":"m"}"#;
+    let view = place.json(&format!("{RUN} --key-id {id} {body}"));
+    assert_eq!(view["refusal"]["reason"], "unknown_use", "{view}");
+    assert_eq!(view["steps"].as_array().unwrap().last().unwrap()["check"], "limits");
+    let view = place.json(&models);
+    assert_eq!(view["verdict"], "permit", "{view}");
+}
+
+#[test]
 fn every_stage_of_a_request_s_way_can_refuse() {
     let place = Place::with_organization();
     let (id, secret) = place.key("k");
@@ -92,7 +136,7 @@ fn every_stage_of_a_request_s_way_can_refuse() {
             &secret,
             "credential several_credentials",
         ),
-        ("--api main --path /v1/models", &secret, "bindings none"),
+        ("--api main --path /v1/models", &secret, "limits none"),
         ("--api main --path /v1/models --method DELETE", &secret, "route method_not_allowed"),
         ("--api main --path /nowhere", &secret, "route unknown_route"),
         ("--api main --path /v1/run --method POST", &secret, "bindings invalid_body"),
