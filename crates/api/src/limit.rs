@@ -108,7 +108,8 @@ pub struct LimitStateView {
     /// Where it stands: `api`, `plan`, `organization` or `key`.
     #[schema(example = "plan")]
     pub place: String,
-    /// What is used, requests in progress included; left out where routes or models are counted apart.
+    /// What is used, requests in progress included; left out where routes or models are counted apart, and where only a gateway that
+    /// runs elsewhere knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used: Option<AmountView>,
     /// What is left.

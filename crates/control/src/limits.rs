@@ -7,7 +7,7 @@ use keyward_api::{
 use keyward_core::{
     limit::{
         AmountSource, Bound, Dimension, Limit, LimitSource, Period, Price, RefillSource, Unit,
-        counters::{Moment, Need},
+        counters::Need,
     },
     money::Money,
     policy::{Api, Policy},
@@ -52,10 +52,16 @@ fn view(limit: &Limit) -> LimitView {
     }
 }
 
-/// How limits stand, as it is sent. `now` is when that is so.
-pub(crate) fn states(placed: &[Placed], counting: &Counting, now: Moment) -> Vec<LimitStateView> {
+/// How limits stand now, as it is sent: those of which it is known.
+pub(crate) fn states(
+    placed: &[Placed],
+    counting: &Counting,
+    is_known: impl Fn(&Bound) -> bool,
+) -> Vec<LimitStateView> {
+    let now = counting.now();
     let state = |one: &Placed| {
-        let standing = one.counter.map(|counter| {
+        let counter = one.counter.filter(|_| is_known(&one.limit.limit().bound));
+        let standing = counter.map(|counter| {
             let mut need = [Need::new(&one.limit, counter, 0)];
             counting.counters.look(&mut need, now);
             let [Need { standing, .. }] = need;
@@ -70,7 +76,7 @@ pub(crate) fn states(placed: &[Placed], counting: &Counting, now: Moment) -> Vec
         let whole_in = standing.and_then(|one| one.whole_in).filter(|_| is_filled);
         LimitStateView {
             limit: view(limit),
-            place: one.place.to_owned(),
+            place: one.limit.stands_at().to_owned(),
             used: standing.map(|one| amount(one.amount.saturating_sub(one.left))),
             left: standing.map(|one| amount(one.left)),
             whole_at: whole_in.map(|wait| now.wall.plus(wait).to_precise_text()),

@@ -247,8 +247,6 @@ pub fn price(snapshot: &Snapshot, model: &str) -> Option<Arc<Price>> {
 
 /// A limit that applies to requests of a key or an organization at an API, for who looks at it without a request.
 pub struct Placed {
-    /// Where it stands: `api`, `plan`, `organization` or `key`.
-    pub place: &'static str,
     /// The limit.
     pub limit: Applied,
     /// Where it counts; `None` where it counts routes or models apart, or each key.
@@ -277,12 +275,9 @@ pub fn limits_at(
         let told = !is_nobodys && !limit.limit().per.iter().any(apart);
         told.then(|| limit.counter(&facts))
     };
-    let placed = |place: &'static str| {
-        move |limit: Applied| Placed { place, counter: counter(&limit), limit }
-    };
-    let mut all = Vec::new();
+    let mut all: Vec<Applied> = Vec::new();
     if let Some(of_api) = policy.limits(api) {
-        all.extend(of_api.own.iter().cloned().map(placed("api")));
+        all.extend(of_api.own.iter().cloned());
         let plan = api.profile.limits.plan_of(organization.plan.as_ref(), plans);
         let of_plan = plan.map(|plan| {
             let name = plan.name.folded();
@@ -291,15 +286,14 @@ pub fn limits_at(
                 false => of_api.plan(&name).unwrap_or_default().into(),
             }
         });
-        all.extend(of_plan.unwrap_or_default().into_iter().map(placed("plan")));
+        all.extend(of_plan.unwrap_or_default());
     }
-    let own = Applied::all(&organization.limits, Place::Organization(&organization.id));
-    all.extend(own.into_iter().map(placed("organization")));
+    all.extend(Applied::all(&organization.limits, Place::Organization(&organization.id)));
     if let Some(key) = key {
-        all.extend(Applied::all(&key.limits, Place::Key(key.id)).into_iter().map(placed("key")));
+        all.extend(Applied::all(&key.limits, Place::Key(key.id)));
     }
-    all.retain(|one| one.limit.is_at(api.number));
-    all
+    all.retain(|limit| limit.is_at(api.number));
+    all.into_iter().map(|limit| Placed { counter: counter(&limit), limit }).collect()
 }
 
 type Needs<'n> = SmallVec<[Need<'n>; 4]>;

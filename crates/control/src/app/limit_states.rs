@@ -1,24 +1,19 @@
 //! How limits stand now: of a key, and of an organization. In a process with a gateway this is what counts; elsewhere, what was
-//! saved of it, some seconds ago.
+//! saved of it, some seconds ago. What gateways save only when they stop is not told while one runs elsewhere.
 
 use std::sync::Arc;
 
 use keyward_api::LimitStateView;
 use keyward_core::{
     id::{KeyId, OrganizationId},
-    limit::Plan,
+    limit::{Bound, Plan},
     member::Right,
     reserve,
 };
-use keyward_store::StoreError;
+use keyward_store::Revision;
 
 use super::Control;
-use crate::{
-    context::Context,
-    error::ControlError,
-    keeper::{self, Counting},
-    limits,
-};
+use crate::{context::Context, error::ControlError, keeper, limits};
 
 impl Control {
     /// Every limit that holds for a key's requests: those of its API, of its organization's plan, of its organization, and its own.
@@ -32,8 +27,7 @@ impl Control {
         let organization = self.existing_organization(&key.organization).await?;
         let plans = self.made_plans().await?;
         let placed = reserve::limits_at(&self.policy, api, &plans, &organization, Some(&key));
-        let counting = self.counting(context).await?;
-        Ok(limits::states(&placed, &counting, counting.now()))
+        self.states(context, &placed).await
     }
 
     /// The limits that hold for all keys of an organization together: of its plan and its own, at every API.
@@ -50,7 +44,7 @@ impl Control {
             let here = reserve::limits_at(&self.policy, api, &plans, &organization, None);
             for one in here {
                 // What everybody's use of an API is, is not one organization's to know.
-                let is_ours = one.place != "api" && !one.limit.is_of_a_key();
+                let is_ours = one.limit.stands_at() != "api" && !one.limit.is_of_a_key();
                 let is_known = |other: &reserve::Placed| {
                     other.counter == one.counter && other.limit.limit() == one.limit.limit()
                 };
@@ -59,21 +53,25 @@ impl Control {
                 }
             }
         }
-        let counting = self.counting(context).await?;
-        Ok(limits::states(&placed, &counting, counting.now()))
+        self.states(context, &placed).await
     }
 
     async fn made_plans(&self) -> Result<Vec<Plan>, ControlError> {
         Ok(self.store.plans().await?.into_iter().map(|record| record.plan).collect())
     }
 
-    async fn counting(&self, context: &Context) -> Result<Counting, StoreError> {
-        match &self.counting {
-            Some(counting) => Ok(counting.clone()),
-            None => {
-                let now = context.now;
-                keeper::saved(&*self.store, Arc::new(move || now)).await
-            }
+    async fn states(
+        &self,
+        context: &Context,
+        placed: &[reserve::Placed],
+    ) -> Result<Vec<LimitStateView>, ControlError> {
+        if let Some(counting) = &self.counting {
+            return Ok(limits::states(placed, counting, |_| true));
         }
+        let now = context.now;
+        let counting = keeper::saved(&*self.store, Arc::new(move || now)).await?;
+        let runs_elsewhere = !self.store.nodes(Revision::ZERO).await?.is_empty();
+        let is_saved = |bound: &Bound| matches!(bound, Bound::Quota { .. } | Bound::Credit { .. });
+        Ok(limits::states(placed, &counting, |bound| !runs_elsewhere || is_saved(bound)))
     }
 }

@@ -24,6 +24,17 @@ pub enum Place<'p> {
     Key(KeyId),
 }
 
+impl Place<'_> {
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Api(_) => "api",
+            Self::Plan(_) => "plan",
+            Self::Organization(_) => "organization",
+            Self::Key(_) => "key",
+        }
+    }
+}
+
 /// The number by which counts are found, in memory and in the store. It says what the limit is called, where it stands and what it
 /// counts, and whose use; not what it allows, nor in which time: an edit of these keeps the counts.
 ///
@@ -93,6 +104,7 @@ pub struct Facts<'f> {
 #[derive(Clone, Debug)]
 pub struct Applied {
     limit: Limit,
+    stands_at: &'static str,
     /// What tells its counters from those of other limits.
     number: u64,
     of: Of,
@@ -137,6 +149,7 @@ impl Applied {
             _ => Duration::from_secs(1),
         };
         Self {
+            stands_at: place.word(),
             number: number(limit, place, of),
             of,
             apart,
@@ -170,6 +183,11 @@ impl Applied {
     /// Whether it counts one key's use.
     pub fn is_of_a_key(&self) -> bool {
         self.of == Of::Key
+    }
+
+    /// Where it stands: `api`, `plan`, `organization` or `key`.
+    pub const fn stands_at(&self) -> &'static str {
+        self.stands_at
     }
 
     /// What headers say of it whatever it counted.
@@ -248,14 +266,13 @@ impl Applied {
 
 /// What tells a limit's counters from those of other limits: its name, where it stands, and what it counts.
 fn number(limit: &Limit, place: Place<'_>, of: Of) -> u64 {
-    let (kind, at) = match place {
-        Place::Api(name) => ("api", name.as_str()),
+    let at = match place {
+        Place::Api(name) => name.as_str(),
         // Who goes on to another plan takes along what a limit of the same name counted.
-        Place::Plan(_) if of != Of::Everybody => ("plan", ""),
-        Place::Plan(name) => ("plan", name),
+        Place::Plan(_) if of != Of::Everybody => "",
+        Place::Plan(name) => name,
         // Whose they are is told apart already.
-        Place::Organization(_) => ("organization", ""),
-        Place::Key(_) => ("key", ""),
+        Place::Organization(_) | Place::Key(_) => "",
     };
     let what = match limit.bound {
         Bound::Rate { .. } => "rate",
@@ -264,7 +281,7 @@ fn number(limit: &Limit, place: Place<'_>, of: Of) -> u64 {
         Bound::Credit { .. } => "credit",
     };
     let mut digest = Sha256::new();
-    for part in [kind, at, limit.name.as_str(), what, limit.unit.as_str()] {
+    for part in [place.word(), at, limit.name.as_str(), what, limit.unit.as_str()] {
         digest.update(part.as_bytes());
         digest.update([0]);
     }

@@ -41,7 +41,7 @@ pub fn write<'t>(
     if let (Some(names), Some(told)) = (&form.tokens, narrowest(all.clone().filter(of_tokens))) {
         own(out, names, told, form_of, now);
     }
-    standard(out, all.filter(|(limit, _)| limit.limit().unit != Unit::Cost));
+    standard(out, &all.filter(|(limit, _)| limit.limit().unit != Unit::Cost));
 }
 
 /// The one that clients meet first: which refuses, or has least left; of several, the one that takes longest to recover.
@@ -86,21 +86,22 @@ fn digits(out: &mut Vec<u8>, value: u64) {
 }
 
 /// `RateLimit-Policy: "requests";q=100;w=60` and `RateLimit: "requests";r=99;t=60`.
-fn standard<'t>(out: &mut Vec<u8>, all: impl Iterator<Item = Told<'t>> + Clone) {
+fn standard<'t>(out: &mut Vec<u8>, all: &(impl Iterator<Item = Told<'t>> + Clone)) {
     let mut before: &[u8] = b"ratelimit-policy: ";
-    for (limit, _) in all.clone() {
+    for (at, (limit, _)) in all.clone().enumerate() {
         out.extend_from_slice(before);
+        name(out, limit, all.clone().take(at));
         out.extend_from_slice(limit.policy().as_bytes());
         before = b", ";
     }
     if before != b", " {
         return;
     }
-    before = b"\r\nratelimit: \"";
-    for (limit, standing) in all {
+    before = b"\r\nratelimit: ";
+    for (at, (limit, standing)) in all.clone().enumerate() {
         out.extend_from_slice(before);
-        out.extend_from_slice(limit.limit().name.as_str().as_bytes());
-        out.extend_from_slice(b"\";r=");
+        name(out, limit, all.clone().take(at));
+        out.extend_from_slice(b";r=");
         digits(out, standing.left);
         let until = match standing.refused {
             Some(Wait::For(wait)) => Some(wait),
@@ -111,14 +112,27 @@ fn standard<'t>(out: &mut Vec<u8>, all: impl Iterator<Item = Told<'t>> + Clone) 
             out.extend_from_slice(b";t=");
             digits(out, whole_seconds(until));
         }
-        before = b", \"";
+        before = b", ";
     }
     out.extend_from_slice(b"\r\n");
 }
 
-/// What is told of a limit whatever it counted: `"requests";q=100;w=60`.
+/// Clients find what is left of a policy by its name: where one before it is called the same, it is told where it stands,
+/// `"requests.key"`.
+fn name<'t>(out: &mut Vec<u8>, limit: &Applied, mut before: impl Iterator<Item = Told<'t>>) {
+    let name = &limit.limit().name;
+    out.push(b'"');
+    out.extend_from_slice(name.as_str().as_bytes());
+    if before.any(|(other, _)| other.limit().name == *name) {
+        out.push(b'.');
+        out.extend_from_slice(limit.stands_at().as_bytes());
+    }
+    out.push(b'"');
+}
+
+/// What is told of a limit behind its name whatever it counted: `;q=100;w=60`.
 pub(super) fn policy(limit: &Limit) -> String {
-    let mut policy = format!("\"{}\";q={}", limit.name, limit.bound.amount());
+    let mut policy = format!(";q={}", limit.bound.amount());
     if let Some(unit) = quota_unit(limit) {
         policy = format!("{policy};qu=\"{unit}\"");
     }
@@ -176,7 +190,7 @@ impl std::fmt::Display for Spelled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limit::applied::Place;
+    use crate::{id::KeyId, limit::applied::Place};
 
     fn limit(json: &str) -> Limit {
         serde_json::from_str(json).unwrap()
@@ -190,6 +204,19 @@ mod tests {
             refused: None,
             is_newly_half_used: false,
         }
+    }
+
+    #[test]
+    fn limits_of_one_name_are_told_apart_by_where_they_stand() {
+        let limit = limit(r#"{"name":"requests","kind":"quota","amount":9}"#);
+        let key = KeyId::from_bits([1; 16]);
+        let all =
+            [Place::Plan("standard"), Place::Key(key)].map(|place| Applied::new(&limit, place));
+        let (mut out, standing) = (Vec::new(), Standing { whole_in: None, ..standing(9, 8, 0) });
+        standard(&mut out, &all.iter().map(|limit| (limit, &standing)));
+        let told = "ratelimit-policy: \"requests\";q=9, \"requests.key\";q=9\r\n\
+            ratelimit: \"requests\";r=8, \"requests.key\";r=8\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), told);
     }
 
     fn written(form: &str, all: &[(Limit, Standing)]) -> String {

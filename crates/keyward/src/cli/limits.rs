@@ -151,8 +151,19 @@ pub(super) fn states(states: &[LimitStateView]) -> String {
         ]
     };
     let heading = ["limit", "stands at", "used", "left", "whole again"];
-    table(&heading, states.iter().map(row).collect(), "No limit holds.")
+    let mut told = table(&heading, states.iter().map(row).collect(), "No limit holds.");
+    let is_of_gateway = |state: &LimitStateView| {
+        let kind = state.limit.kind;
+        state.used.is_none() && matches!(kind, LimitKindView::Rate | LimitKindView::Concurrency)
+    };
+    if states.iter().any(is_of_gateway) {
+        told.push_str(OF_GATEWAY);
+    }
+    told
 }
+
+const OF_GATEWAY: &str = "\n-: counted for each route or model, or by a gateway that runs and has not saved it: ask its server \
+    (keyward login).";
 
 fn amount_text(amount: &AmountView) -> String {
     match amount {

@@ -16,10 +16,13 @@ fn key(cli: &Cli, limits: &str) -> (String, String) {
     cli.create_key(&format!("{key} {limits}"))
 }
 
-/// What is used of the first limit on a key.
+/// What is used of the first limit on a key, where that is known.
+fn known(cli: &Cli, key: &str) -> Option<u64> {
+    cli.json(&format!("keys limits {key}"))["items"][0]["used"].as_u64()
+}
+
 fn used(cli: &Cli, key: &str) -> u64 {
-    let states = cli.json(&format!("keys limits {key}"));
-    states["items"][0]["used"].as_u64().unwrap()
+    known(cli, key).unwrap()
 }
 
 fn get(keyward: &Keyward, secret: &str) -> u16 {
@@ -35,6 +38,7 @@ fn a_stop_loses_nothing_and_neither_do_windows() {
     let (id, secret) = key(&keyward.cli, "--limit requests=3/1h");
     accepted(&keyward, &secret);
     assert_eq!(get(&keyward, &secret), 200);
+    assert_eq!(known(&keyward.cli, &id), None, "only the gateway knows");
     let (_, stopped) = keyward.terminate();
     assert_eq!(used(&stopped.cli, &id), 2);
     let keyward = stopped.start();
