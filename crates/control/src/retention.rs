@@ -1,6 +1,6 @@
 //! Usage is kept for as long as the operator chose: what is older goes, off everybody's way.
 //!
-//! A thread of its own looks soon after the start and then every ten minutes. It removes a thousand rows or so at a time, and rests ten
+//! A thread of its own looks soon after the start and then every ten minutes. It removes a thousand rows at a time, and rests ten
 //! times as long as that took: no change and no request waits for it. Of several servers on one data folder each does it; what is gone
 //! is gone.
 

@@ -113,7 +113,7 @@ pub trait AlertStore: Send + Sync {
         organization: Option<&OrganizationId>,
     ) -> Result<Vec<AlertRuleRecord>, StoreError>;
 
-    /// Every rule that is to be looked at.
+    /// Every rule that is to be looked at. One that is damaged is left out, and the log says so.
     async fn every_alert_rule(&self) -> Result<Vec<AlertRule>, StoreError>;
 
     /// Alerts, newest first.

@@ -73,10 +73,18 @@ pub(super) fn rules_of(
     all(connection, &sql, [organization.map(OrganizationId::as_str)], rule)
 }
 
-/// Every rule that is to be looked at.
+/// Every rule that is to be looked at. One that is damaged is left out: an error would keep all others from being looked at.
 pub(super) fn every_rule(connection: &Connection) -> Result<Vec<AlertRule>, StoreError> {
     let sql = format!("SELECT {RULE} FROM alert_rules WHERE state = 'enabled' ORDER BY rowid");
-    all(connection, &sql, [], |row| rule(row).map(|record| record.rule))
+    let rules = all(connection, &sql, [], |row| match rule(row) {
+        Ok(record) => Ok(Some(record.rule)),
+        Err(damage @ StoreError::Corrupt { .. }) => {
+            tracing::error!(%damage, "an alert rule is damaged, and is not looked at: make it anew");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    })?;
+    Ok(rules.into_iter().flatten().collect())
 }
 
 fn insert(

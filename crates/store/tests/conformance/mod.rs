@@ -181,6 +181,8 @@ macro_rules! every_promise {
                 usage_is_told_apart_by_whatever_is_asked,
                 pages_of_usage_make_up_the_whole,
                 old_usage_is_cleared_grain_by_grain,
+                a_time_of_many_rows_is_cleared_in_pieces,
+                what_is_made_of_too_many_rows_is_refused,
                 last_uses_go_forward_only,
                 requests_of_a_replaced_secret_are_told_apart,
                 what_is_recorded_makes_no_revision,
