@@ -10,7 +10,7 @@ use keyward_core::{
     },
 };
 
-use super::Writing;
+use super::{Writing, models::Models};
 
 /// So many sums are told apart in memory. Beyond, requests are counted more coarsely.
 pub(super) const MOST_SCOPES: usize = 200_000;
@@ -25,6 +25,7 @@ pub(super) struct Pending {
     last_uses: HashMap<SecretId, LastUse>,
     exposures: HashMap<KeyId, Exposure>,
     upgrades: HashMap<SecretId, Upgrade>,
+    models: Models,
     /// Requests that were counted more coarsely than they were told, for want of room.
     coarsened: u64,
     /// When the first of the usage was told.
@@ -54,7 +55,9 @@ impl Pending {
         if !batch.rows.is_empty() {
             self.told_at.get_or_insert(now);
         }
+        batch.rows.iter().for_each(|row| self.models.learn(&row.scope));
         for UsageRow { scope, sums, latencies } in batch.rows {
+            let scope = UsageScope { model: self.models.told(&scope), ..scope };
             let scope = self.with_room(scope, sums.requests);
             let (known, slow) = self.rows.entry(scope).or_default();
             known.add(&sums);
