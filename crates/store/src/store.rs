@@ -209,6 +209,9 @@ pub trait Store: WebhookStore + AlertStore + Send + Sync {
     /// Whether somebody runs this Keyward already.
     async fn has_operator(&self) -> Result<bool, StoreError>;
 
+    /// Who runs this Keyward, in the order they became known.
+    async fn operators(&self) -> Result<Vec<User>, StoreError>;
+
     /// A session by its token, with its person. Whether its time is over is the caller's to see.
     async fn session(
         &self,

@@ -43,6 +43,34 @@ impl AlertStore for SqliteStore {
         self.readers.ask(move |connection| alerts::alerts(connection, &filter, &page)).await
     }
 
+    async fn raised_alerts(
+        &self,
+        organization: Option<&OrganizationId>,
+    ) -> Result<Vec<Alert>, StoreError> {
+        let organization = organization.cloned();
+        self.readers.ask(move |connection| alerts::raised(connection, organization.as_ref())).await
+    }
+
+    async fn take_turn(
+        &self,
+        holder: [u8; 16],
+        at: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let work = move |connection: &_| alerts::take_turn(connection, holder, at, until);
+        self.writer.run(Tell::Nobody, work).await
+    }
+
+    async fn forget_alerts(
+        &self,
+        at: Timestamp,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let work = move |connection: &_| alerts::forget(connection, at, before, limit);
+        self.writer.run(Tell::Nobody, work).await
+    }
+
     async fn raise_alert(&self, alert: Alert) -> Result<bool, StoreError> {
         self.writer.run(Tell::Nobody, move |connection| alerts::raise(connection, &alert)).await
     }

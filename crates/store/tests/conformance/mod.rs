@@ -191,6 +191,10 @@ macro_rules! every_promise {
                 a_rule_reads_back_and_is_changed_and_removed,
                 a_thing_is_raised_once_and_quiet_after,
                 who_may_see_to_alert_rules,
+                a_rule_that_is_not_looked_at_has_raised_nothing,
+                an_organization_sees_what_its_own_rules_raised,
+                one_at_a_time_has_the_turn_to_look,
+                what_is_long_over_is_forgotten_behind_its_quiet_time,
                 a_key_is_known_by_its_newest_networks;
             webhooks:
                 a_webhook_reads_back_and_is_changed_and_removed,
