@@ -131,7 +131,7 @@ pub trait AlertStore: Send + Sync {
         page: Page<AlertId>,
     ) -> Result<Vec<Alert>, StoreError>;
 
-    /// What is raised now by an organization's rules, or without one by those of who runs this Keyward.
+    /// What is raised now by an organization's rules, or without one by those of who runs this Keyward; of what is damaged the log tells.
     async fn raised_alerts(
         &self,
         organization: Option<&OrganizationId>,

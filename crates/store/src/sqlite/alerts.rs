@@ -9,7 +9,7 @@ use keyward_core::{
     network::canonical,
     time::Timestamp,
 };
-use rusqlite::{Connection, Row, params, types::Value};
+use rusqlite::{Connection, Params, Row, params, types::Value};
 use serde_json::json;
 
 use super::{
@@ -76,15 +76,24 @@ pub(super) fn rules_of(
 /// Every rule that is to be looked at. One that is damaged is left out: an error would keep all others from being looked at.
 pub(super) fn every_rule(connection: &Connection) -> Result<Vec<AlertRule>, StoreError> {
     let sql = format!("SELECT {RULE} FROM alert_rules WHERE state = 'enabled' ORDER BY rowid");
-    let rules = all(connection, &sql, [], |row| match rule(row) {
-        Ok(record) => Ok(Some(record.rule)),
+    undamaged(connection, &sql, [], |row| rule(row).map(|record| record.rule))
+}
+
+/// Rows, but for those that are damaged: of them the log tells.
+fn undamaged<T>(
+    connection: &Connection,
+    sql: &str,
+    asked: impl Params,
+    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let rows = all(connection, sql, asked, |row| match read(row) {
         Err(damage @ StoreError::Corrupt { .. }) => {
-            tracing::error!(%damage, "an alert rule is damaged, and is not looked at: make it anew");
+            tracing::error!(%damage, "a rule or an alert is damaged, and is left out");
             Ok(None)
         }
-        Err(error) => Err(error),
+        read => read.map(Some),
     })?;
-    Ok(rules.into_iter().flatten().collect())
+    Ok(rows.into_iter().flatten().collect())
 }
 
 fn insert(
@@ -273,7 +282,7 @@ pub(super) fn raised(
         "SELECT {ALERT} FROM alerts WHERE resolved_at IS NULL AND rule IN \
          (SELECT id FROM alert_rules WHERE organization IS ?1 AND state <> 'removed')"
     );
-    all(connection, &sql, [organization.map(OrganizationId::as_str)], alert)
+    undamaged(connection, &sql, [organization.map(OrganizationId::as_str)], alert)
 }
 
 /// Takes the turn to look at rules.
