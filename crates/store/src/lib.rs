@@ -63,7 +63,8 @@ pub use sqlite::{Chaining, Opening, SqliteStore, copy::Beyond};
 pub use store::{MaterialCheck, MaterialKind, Store};
 pub use usage::{UsageBy, UsageFilter, UsageGrain, UsageGroup, UsageTotal};
 pub use webhooks::{
-    AfterAttempt, Attempt, Delivery, DeliveryFilter, DeliveryState, Webhook, WebhookChange,
-    WebhookRecord, WebhookSecret, WebhookStore, WebhookUpdate,
+    AfterAttempt, Attempt, Delivery, DeliveryFilter, DeliveryState, Due, DueDelivery, DueFilter,
+    Failing, Forget, Webhook, WebhookChange, WebhookRecord, WebhookSecret, WebhookStore,
+    WebhookUpdate,
 };
 pub use words::Word;

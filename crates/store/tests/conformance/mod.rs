@@ -197,6 +197,10 @@ macro_rules! every_promise {
                 what_is_long_over_is_forgotten_behind_its_quiet_time,
                 a_key_is_known_by_its_newest_networks;
             webhooks:
+                of_many_that_are_over_the_oldest_are_forgotten_in_pieces,
+                what_is_due_is_told_webhook_by_webhook,
+                what_is_somewhere_else_has_not_failed,
+                no_secret_that_is_good_is_dropped_by_rotations,
                 a_webhook_reads_back_and_is_changed_and_removed,
                 a_webhook_that_contradicts_itself_is_refused,
                 a_change_is_told_to_who_wants_to_hear_of_it,

@@ -99,7 +99,7 @@ impl Control {
             webhook: webhook.clone(),
             revision: Revision::ZERO,
             secrets: vec![secret.clone()],
-            failing_since: None,
+            failing: None,
         };
         let change = WebhookChange::Create { webhook, secret };
         self.issue(context, change, record, plaintext).await

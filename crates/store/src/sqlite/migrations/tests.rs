@@ -172,6 +172,9 @@ const ROWS_OF_WEBHOOKS: &str = "
 /// From the step of turns on: who looks at alert rules.
 const ROWS_OF_TURNS: &str = "INSERT INTO turns VALUES ('alerts', zeroblob(16), 28);";
 
+/// From the step of failures on: a webhook that takes nothing.
+const ROWS_OF_FAILURES: &str = "UPDATE webhooks SET failing_since = 29, failures = 2;";
+
 /// The rows of each step behind the chain; a new step has its own here.
 const ROWS: [&str; LATER.len()] = [
     ROWS_OF_STEP_3,
@@ -185,6 +188,7 @@ const ROWS: [&str; LATER.len()] = [
     ROWS_OF_WEBHOOKS,
     ROWS_OF_COUNTERS,
     ROWS_OF_TURNS,
+    ROWS_OF_FAILURES,
 ];
 
 /// A change was done at a step: its entry, its line in the feed, its revision.
