@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use keyward_api::{AlertConditionView, AlertRuleInput, AlertRuleView};
+use keyward_api::{AlertConditionView, AlertEventData, AlertRuleInput, AlertRuleView, EventView};
 use keyward_core::{
     event::EventKind,
     id::{InvitationId, SecretId, UserId},
@@ -293,6 +293,8 @@ async fn each_kind_is_raised_once_and_its_webhook_verifies_after_two_failures() 
         let [first, .., last] = bodies.as_slice() else { panic!("three bodies") };
         assert_eq!(first, last);
         assert_eq!(last["type"], "alert.raised");
+        let event: EventView<AlertEventData> = serde_json::from_value(last.clone()).unwrap();
+        assert_eq!(serde_json::to_value(event).unwrap(), *last, "it is as it is described");
         assert_eq!(last["data"]["rule"]["id"], world.rule.id);
         assert_eq!(last["data"]["rule"]["condition"]["kind"], condition["kind"]);
         assert_eq!(last["data"]["key_id"], world.key.to_string());

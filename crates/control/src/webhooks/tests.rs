@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use keyward_api::DeliveryView;
+use keyward_api::{ChangeEventData, DeliveryView, EventView, TestEventData};
 use keyward_core::{event::EventKind, id::WebhookId, time::Timestamp};
 use keyward_store::{DeliveryState, WebhookUpdate};
 
@@ -121,6 +121,8 @@ async fn what_fails_twice_is_taken_at_the_third_try_under_the_same_id_and_verifi
     let bodies = verified(webhook.secret.expose(), &received).unwrap();
     assert_eq!(bodies[0]["type"], "key.created");
     assert_eq!(bodies[0]["data"]["after"]["name"], "ci");
+    let told: EventView<ChangeEventData> = serde_json::from_value(bodies[0].clone()).unwrap();
+    assert_eq!(serde_json::to_value(told).unwrap(), bodies[0], "it is as it is described");
     let other = signature::mint_secret().unwrap();
     assert_eq!(verified(other.expose(), &received), None, "under another secret it is forged");
 }
@@ -354,6 +356,8 @@ async fn a_test_reaches_who_wants_to_hear_of_nothing_like_it() {
     assert_eq!(world.deliver().await, 1);
     let bodies = verified(webhook.secret.expose(), &receiver.received()).unwrap();
     assert_eq!(bodies[0]["type"], "webhook.test");
+    let told: EventView<TestEventData> = serde_json::from_value(bodies[0].clone()).unwrap();
+    assert_eq!(serde_json::to_value(told).unwrap(), bodies[0], "it is as it is described");
     let delivery = sent.id.parse().unwrap();
     let shown = world.control.show_delivery(&at(NOW), delivery).await.unwrap();
     assert_eq!(shown.payload, bodies[0]);
