@@ -69,7 +69,7 @@ impl Control {
     ) -> Result<DeliveryDetailsView, ControlError> {
         let (delivery, record) = self.seen_delivery(context, id, Right::ReadWebhooks).await?;
         let organization = record.webhook.organization.as_ref();
-        let reads_audit = Self::require_there(context, Right::ReadAudit, organization).is_ok();
+        let reads_audit = context.require_there(Right::ReadAudit, organization).is_ok();
         let payload = reads_audit.then(|| serde_json::from_str(&delivery.payload).ok());
         Ok(DeliveryDetailsView {
             delivery: shown::delivery(&delivery),

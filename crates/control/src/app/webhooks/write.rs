@@ -81,7 +81,7 @@ impl Control {
         context: &Context,
         new: NewWebhook,
     ) -> Result<IssuedWebhook, ControlError> {
-        Self::require_there(context, Right::WriteWebhooks, new.organization.as_ref())?;
+        context.require_there(Right::WriteWebhooks, new.organization.as_ref())?;
         self.repeat(context)?;
         self.check_address(&new.url)?;
         let (plaintext, secret) = self.webhook_secret(context, new.organization.as_ref())?;
