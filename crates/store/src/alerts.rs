@@ -4,7 +4,7 @@
 //! again while it is raised, nor within its rule's quiet time. Of several servers one looks: who has the turn.
 //!
 //! What a key's networks are is read from the last uses that gateways tell: of each second, core, route and model the address of the last
-//! request, of which the recorder keeps the last of each secret when it writes. So what goes on for a while is seen; a few requests beside
+//! request, of which the recorder keeps some of each secret when it writes. So what goes on for a while is seen; a few requests beside
 //! many from elsewhere may not be.
 
 use async_trait::async_trait;

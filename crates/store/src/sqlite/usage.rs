@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use keyward_core::{
     id::KeyId,
     money::Money,
+    time::Timestamp,
     usage::{Latencies, Tokens, UsageRow, UsageScope, UsageSums},
     verdict::Reason,
 };
@@ -293,7 +294,8 @@ impl<'f> Totals<'f> {
     fn take(&mut self, row: &Row<'_>) -> Result<bool, StoreError> {
         self.read += 1;
         if self.read > self.filter.most_read {
-            return Err(too_much(self.filter));
+            let reached = Cells::of("usage_sums", row).number(1, "start").ok();
+            return Err(too_much(self.filter, reached));
         }
         match self.take_in(&Read::of(row)) {
             Err(damage @ StoreError::Corrupt { .. }) => {
@@ -349,19 +351,29 @@ impl<'f> Totals<'f> {
     }
 }
 
-/// The refusal of a question that would keep others waiting.
-fn too_much(filter: &UsageFilter) -> StoreError {
+/// The refusal of a question that would keep others waiting. `reached` is the minute that is too much.
+fn too_much(filter: &UsageFilter, reached: Option<u64>) -> StoreError {
+    // Of one organization it is read in the order of time.
+    let reached =
+        reached.filter(|minute| filter.organization.is_some() && *minute > filter.covered().0);
+    let shorter = reached.map_or_else(
+        || "a shorter range".to_owned(),
+        |minute| {
+            let until = Timestamp::from_secs(minute.saturating_mul(60));
+            format!("a range that ends at {until} or before")
+        },
+    );
     let narrower = match (filter.key, &filter.organization) {
-        (Some(_), _) => "ask for a shorter range",
-        (None, Some(_)) => "ask for a shorter range, or of one key",
-        (None, None) => "ask for a shorter range, or of one organization or key",
+        (Some(_), _) => "",
+        (None, Some(_)) => ", or of one key",
+        (None, None) => ", or of one organization or key",
     };
     StoreError::invalid(
         format!(
             "what is asked of usage is made of more than {} sums, which is too much at once",
             filter.most_read
         ),
-        format!("{narrower}; days are told of far more than minutes and hours are"),
+        format!("ask for {shorter}{narrower}"),
     )
 }
 

@@ -424,10 +424,14 @@ pub(crate) async fn what_is_made_of_too_many_rows_is_refused(bed: Bed) {
     let all = UsageFilter { limit: 1000, ..by_minutes };
     let refused = bed.store.usage(&all).await;
     let Err(StoreError::Invalid { what, remedy }) = refused else { panic!("{refused:?}") };
-    assert!(
-        what.contains("more than 100 sums") && remedy.contains("shorter range"),
-        "{what}: {remedy}"
-    );
+    let first_hundred = Timestamp::from_secs((DAY + 100) * 60);
+    assert!(what.contains("more than 100 sums"), "{what}");
+    assert!(remedy.contains(&format!("ends at {first_hundred} or before")), "{remedy}");
+    let until_minute = DAY + 100;
+    let fits = UsageFilter { until_minute, ..all.clone() };
+    assert_eq!(bed.store.usage(&fits).await.unwrap().len(), 100);
+    let of_all = bed.store.usage(&UsageFilter { organization: None, ..all.clone() }).await;
+    assert!(of_all.unwrap_err().to_string().contains("shorter range, or of one organization"));
     let days = UsageFilter { grain: Some(UsageGrain::Day), ..all };
     assert_eq!(bed.store.usage(&days).await.unwrap().len(), 2);
 }
