@@ -1,5 +1,6 @@
 //! Usage, and what was sent to webhooks, are kept for as long as the operator chose, and alerts that are over for ninety days: what is
-//! older goes, off everybody's way. Of each webhook no more than [`MOST_DELIVERIES`] are kept; what waits to be sent always is.
+//! older goes, off everybody's way. Of each webhook and of each alert rule the newest ten thousand are kept; what waits to be sent, and what is
+//! raised, always is.
 //!
 //! A thread of its own looks soon after the start and then every ten minutes. It removes a thousand rows at a time, and rests ten
 //! times as long as that took: no change and no request waits for it. Of several servers on one data folder each does it; what is gone
@@ -8,7 +9,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use keyward_core::time::Timestamp;
-use keyward_store::{Forget, Store, StoreError, UsageGrain};
+use keyward_store::{Forget, ForgetAlerts, Store, StoreError, UsageGrain};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
@@ -24,6 +25,8 @@ const EVERY: Duration = Duration::from_secs(600);
 const PIECE: u32 = 1_000;
 /// Deliveries that are kept of each webhook.
 const MOST_DELIVERIES: u32 = 10_000;
+/// Alerts that are kept of each rule.
+const MOST_ALERTS: u32 = 10_000;
 /// For how long alerts are kept that are over.
 const ALERTS: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How often as long as a piece took the store is left alone.
@@ -67,6 +70,11 @@ impl Retention {
     pub fn finish(self) {
         self.thread.finish();
     }
+}
+
+/// Of so many rows, what is removed at once.
+fn piece(most: u64) -> u32 {
+    u32::try_from(most).unwrap_or(u32::MAX).min(PIECE)
 }
 
 /// One time that what is old is removed.
@@ -121,8 +129,7 @@ impl Clearing<'_> {
     async fn forget(&mut self, which: Forget, mut most: u64) -> Result<(), StoreError> {
         loop {
             let began = Instant::now();
-            let piece = u32::try_from(most).unwrap_or(u32::MAX).min(PIECE);
-            let gone = self.store.forget_deliveries(which, piece).await?;
+            let gone = self.store.forget_deliveries(which, piece(most)).await?;
             most = most.saturating_sub(gone);
             if gone == 0 || most == 0 || !self.rests(began).await {
                 return Ok(());
@@ -131,11 +138,25 @@ impl Clearing<'_> {
     }
 
     async fn alerts(&mut self) -> Result<(), StoreError> {
-        let before = self.now.minus(ALERTS);
+        let before = ForgetAlerts::Before(self.now.minus(ALERTS));
+        self.forget_alerts(before, u64::MAX).await?;
+        for (rule, more) in self.store.crowded_rules(MOST_ALERTS).await? {
+            self.forget_alerts(ForgetAlerts::Of(rule), more).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets alerts, so many at most.
+    async fn forget_alerts(
+        &mut self,
+        which: ForgetAlerts,
+        mut most: u64,
+    ) -> Result<(), StoreError> {
         loop {
             let began = Instant::now();
-            let gone = self.store.forget_alerts(self.now, before, PIECE).await?;
-            if gone == 0 || !self.rests(began).await {
+            let gone = self.store.forget_alerts(self.now, which, piece(most)).await?;
+            most = most.saturating_sub(gone);
+            if gone == 0 || most == 0 || !self.rests(began).await {
                 return Ok(());
             }
         }

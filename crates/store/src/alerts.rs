@@ -92,6 +92,15 @@ pub struct AlertFilter {
     pub raised: Option<bool>,
 }
 
+/// Which alerts to forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForgetAlerts {
+    /// Those that were over before this moment.
+    Before(Timestamp),
+    /// The oldest of this rule.
+    Of(AlertRuleId),
+}
+
 /// A network that a key was used from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyNetwork {
@@ -146,12 +155,15 @@ pub trait AlertStore: Send + Sync {
         until: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Forgets alerts that were over before `before` and are not within their rule's quiet time at `at`, at most `limit` (1 to 10,000)
-    /// of them. Answers how many went.
+    /// The rules of which more than `most` alerts are kept, and how many more.
+    async fn crowded_rules(&self, most: u32) -> Result<Vec<(AlertRuleId, u64)>, StoreError>;
+
+    /// Forgets alerts that are over and not within their rule's quiet time at `at`, at most `limit` (1 to 10,000) of them. Answers how
+    /// many went.
     async fn forget_alerts(
         &self,
         at: Timestamp,
-        before: Timestamp,
+        which: ForgetAlerts,
         limit: u32,
     ) -> Result<u64, StoreError>;
 

@@ -32,7 +32,8 @@ pub mod webhooks;
 mod words;
 
 pub use alerts::{
-    Alert, AlertFilter, AlertRuleChange, AlertRuleRecord, AlertRuleUpdate, AlertStore, KeyNetwork,
+    Alert, AlertFilter, AlertRuleChange, AlertRuleRecord, AlertRuleUpdate, AlertStore,
+    ForgetAlerts, KeyNetwork,
 };
 pub use chain::{AuditBreak, AuditHash, AuditHead, AuditProof, ChainKeys, NotAHead};
 pub use change::{

@@ -9,7 +9,7 @@ use keyward_core::{
 
 use super::{SqliteStore, alerts, writer::Tell};
 use crate::{
-    alerts::{Alert, AlertFilter, AlertRuleRecord, AlertStore, KeyNetwork},
+    alerts::{Alert, AlertFilter, AlertRuleRecord, AlertStore, ForgetAlerts, KeyNetwork},
     error::StoreError,
     query::Page,
 };
@@ -61,13 +61,17 @@ impl AlertStore for SqliteStore {
         self.writer.run(Tell::Nobody, work).await
     }
 
+    async fn crowded_rules(&self, most: u32) -> Result<Vec<(AlertRuleId, u64)>, StoreError> {
+        self.adders.ask(move |connection| alerts::crowded(connection, most)).await
+    }
+
     async fn forget_alerts(
         &self,
         at: Timestamp,
-        before: Timestamp,
+        which: ForgetAlerts,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        let work = move |connection: &_| alerts::forget(connection, at, before, limit);
+        let work = move |connection: &_| alerts::forget(connection, at, which, limit);
         self.writer.run(Tell::Nobody, work).await
     }
 

@@ -20,7 +20,7 @@ use super::{
     rows::{self, Cells, millis},
 };
 use crate::{
-    alerts::{Alert, AlertFilter, AlertRuleChange, AlertRuleRecord, KeyNetwork},
+    alerts::{Alert, AlertFilter, AlertRuleChange, AlertRuleRecord, ForgetAlerts, KeyNetwork},
     change::Revision,
     error::StoreError,
     query::Page,
@@ -299,19 +299,41 @@ pub(super) fn take_turn(
         .map_err(fault)
 }
 
+/// The rules of which more alerts are kept.
+pub(super) fn crowded(
+    connection: &Connection,
+    most: u32,
+) -> Result<Vec<(AlertRuleId, u64)>, StoreError> {
+    let sql = "SELECT rule, count(*) - ?1 FROM alerts GROUP BY rule HAVING count(*) > ?1";
+    all(connection, sql, [most], |row| {
+        let cells = Cells::of("alerts", row);
+        Ok((AlertRuleId::from_bits(cells.bits(0, "rule")?), cells.number(1, "count")?))
+    })
+}
+
 /// Forgets what is over.
 pub(super) fn forget(
     connection: &Connection,
     at: Timestamp,
-    before: Timestamp,
+    which: ForgetAlerts,
     limit: u32,
 ) -> Result<u64, StoreError> {
-    // A quiet time is a year at most: with it over, nothing is asked of an alert any more.
-    let sql = "DELETE FROM alerts WHERE seq IN (SELECT seq FROM alerts WHERE resolved_at < ?2 \
-        AND told_at + 1000 * coalesce((SELECT quiet_seconds FROM alert_rules \
-            WHERE alert_rules.id = rule AND state <> 'removed'), 0) <= ?1 \
-        ORDER BY resolved_at LIMIT ?3)";
-    write(connection, sql, params![millis(at), millis(before), limit.clamp(1, 10_000)])
+    let (narrowed, asked) = match which {
+        ForgetAlerts::Before(before) => {
+            ("resolved_at < ?2 ORDER BY resolved_at", Value::Integer(millis(before)))
+        }
+        ForgetAlerts::Of(rule) => {
+            ("resolved_at NOT NULL AND rule = ?2 ORDER BY seq", Value::Blob(rule.bits().to_vec()))
+        }
+    };
+    // With a quiet time over, nothing is asked of an alert any more.
+    let sql = format!(
+        "DELETE FROM alerts WHERE seq IN (SELECT seq FROM alerts WHERE \
+         told_at + 1000 * coalesce((SELECT quiet_seconds FROM alert_rules \
+             WHERE alert_rules.id = rule AND state <> 'removed'), 0) <= ?1 \
+         AND {narrowed} LIMIT ?3)"
+    );
+    write(connection, &sql, params![millis(at), asked, limit.clamp(1, 10_000)])
         .map(|gone| u64::try_from(gone).unwrap_or(u64::MAX))
         .map_err(fault)
 }

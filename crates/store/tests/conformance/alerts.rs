@@ -9,8 +9,8 @@ use keyward_core::{
     usage::{LastUse, UsageBatch},
 };
 use keyward_store::{
-    Alert, AlertFilter, AlertRuleChange, AlertRuleUpdate, Change, DeliveryFilter, Page, StoreError,
-    WebhookChange,
+    Alert, AlertFilter, AlertRuleChange, AlertRuleUpdate, Change, DeliveryFilter, ForgetAlerts,
+    Page, StoreError, WebhookChange,
 };
 
 use super::{
@@ -255,7 +255,9 @@ pub(crate) async fn what_is_long_over_is_forgotten_behind_its_quiet_time(bed: Be
             bed.store.resolve_alert(AlertId::from_bits([number; 16]), later(10)).await.unwrap();
         }
     }
-    let forget = async |at, before, limit| bed.second.forget_alerts(at, before, limit).await;
+    let forget = async |at, before, limit| {
+        bed.second.forget_alerts(at, ForgetAlerts::Before(before), limit).await
+    };
     assert_eq!(forget(later(9000), later(10), 10).await, Ok(0), "it was not over by then");
     assert_eq!(forget(later(5000), later(4000), 10).await, Ok(0), "it is quiet");
     assert_eq!(forget(later(5001), later(4000), 10).await, Ok(1));
@@ -263,4 +265,16 @@ pub(crate) async fn what_is_long_over_is_forgotten_behind_its_quiet_time(bed: Be
     assert_eq!(forget(later(9000), later(4000), 10).await, Ok(1));
     let left = bed.store.alerts(&AlertFilter::default(), Page::first(10)).await.unwrap();
     assert_eq!(left.iter().map(|one| one.id.bits()[0]).collect::<Vec<_>>(), [4], "it is raised");
+    for number in 5..=9 {
+        let subject = number.to_string();
+        bed.store.raise_alert(alert(number, &subject, later(u64::from(number)))).await.unwrap();
+        bed.store.resolve_alert(AlertId::from_bits([number; 16]), later(20)).await.unwrap();
+    }
+    assert_eq!(bed.second.crowded_rules(6).await, Ok(vec![]));
+    assert_eq!(bed.second.crowded_rules(4).await, Ok(vec![(id(1), 2)]));
+    let of = async |at, limit| bed.second.forget_alerts(at, ForgetAlerts::Of(id(1)), limit).await;
+    assert_eq!(of(later(5006), 9).await, Ok(2), "the others are quiet");
+    assert_eq!(of(later(9000), 2).await, Ok(2));
+    let left = bed.store.alerts(&AlertFilter::default(), Page::first(10)).await.unwrap();
+    assert_eq!(left.iter().map(|one| one.id.bits()[0]).collect::<Vec<_>>(), [9, 4]);
 }

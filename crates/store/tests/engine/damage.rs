@@ -3,12 +3,15 @@
 use std::{fs, path::Path, sync::Arc};
 
 use crate::conformance::{
-    NOW, commit, creation, key_id, later, organization_id, secret_of, with_organization,
+    NOW, commit, creation, key_id, later, organization_id, secret_of, webhooks, with_organization,
 };
-use keyward_core::usage::{LastUse, Latencies, UsageBatch, UsageRow, UsageScope, UsageSums};
+use keyward_core::{
+    id::AlertId,
+    usage::{LastUse, Latencies, UsageBatch, UsageRow, UsageScope, UsageSums},
+};
 use keyward_store::{
-    AuditFilter, Change, KeyFilter, Page, Revision, SealedBytes, Store, StoreError, UsageFilter,
-    UsageGrain,
+    Alert, AuditFilter, Change, DueFilter, KeyFilter, Page, Revision, SealedBytes, Store,
+    StoreError, UsageFilter, UsageGrain,
 };
 
 /// A store in which every table has rows.
@@ -205,6 +208,51 @@ async fn a_damaged_alert_rule_keeps_no_other_from_being_looked_at() {
         let (_folder, store) = damaged(whole.path(), &sql);
         let rules = store.every_alert_rule().await.unwrap();
         assert_eq!(rules.len(), keyward_core::alert::defaults().len() - 1, "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_delivery_or_alert_holds_up_no_other() {
+    let whole = tempfile::tempdir().unwrap();
+    fill(whole.path()).await;
+    let org = organization_id("org");
+    {
+        let store: Arc<dyn Store> = crate::open(whole.path());
+        commit(&store, webhooks::make(webhooks::webhook(1))).await.unwrap();
+        let rule = store.alert_rules(Some(&org)).await.unwrap()[0].rule.id;
+        for number in [1, 2] {
+            let alert = Alert {
+                id: AlertId::from_bits([number; 16]),
+                rule,
+                organization: Some(org.clone()),
+                subject: number.to_string(),
+                key: None,
+                message: "many".to_owned(),
+                raised_at: NOW,
+                resolved_at: None,
+            };
+            assert_eq!(store.raise_alert(alert).await, Ok(true));
+        }
+    }
+    let due = DueFilter { at: later(1), each: 10, limit: 10, ..DueFilter::default() };
+    for damage in ["kind = 'none'", "payload = CAST(x'ff' AS TEXT)", "at = -1"] {
+        let sql = format!("UPDATE events SET {damage} WHERE seq = 1");
+        let (_folder, store) = damaged(whole.path(), &sql);
+        let due = store.due_deliveries(&due).await.unwrap().deliveries;
+        let [first, second] = due.as_slice() else { panic!("{due:?}") };
+        let damaged = store.delivery(first.id).await;
+        assert!(matches!(damaged, Err(StoreError::Corrupt { .. })), "{damage}: {damaged:?}");
+        assert!(store.delivery(second.id).await.unwrap().is_some());
+    }
+    for damage in ["raised_at = -1", "key = x'00'", "message = CAST(x'ff' AS TEXT)"] {
+        let sql = format!("UPDATE alerts SET {damage} WHERE seq = 1");
+        let (_folder, store) = damaged(whole.path(), &sql);
+        let raised = store.raised_alerts(Some(&org)).await.unwrap();
+        assert_eq!(
+            raised.iter().map(|one| one.subject.as_str()).collect::<Vec<_>>(),
+            ["2"],
+            "{damage}"
+        );
     }
 }
 
