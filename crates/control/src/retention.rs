@@ -117,8 +117,9 @@ impl Clearing<'_> {
     }
 
     async fn deliveries(&mut self, keep: Duration) -> Result<(), StoreError> {
-        let before = Forget::Before(self.now.minus(keep));
-        self.forget(before, u64::MAX).await?;
+        for which in [Forget::ToNobody, Forget::Before(self.now.minus(keep))] {
+            self.forget(which, u64::MAX).await?;
+        }
         for (webhook, more) in self.store.crowded_webhooks(MOST_DELIVERIES).await? {
             self.forget(Forget::To(webhook), more).await?;
         }

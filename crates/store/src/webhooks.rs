@@ -104,7 +104,7 @@ pub enum WebhookChange {
         /// The state of it that was seen; another than the present one is refused. `None` takes any.
         seen: Option<Revision>,
     },
-    /// It is told nothing more, and is gone with all that was on its way to it.
+    /// It is told nothing more, and is gone with what was on its way to it: with a thousand deliveries at once, and the rest soon.
     Delete(WebhookId),
     /// A new secret; the old ones end at `old_expires_at`, or earlier where they ended earlier. Refused where ten are good.
     Rotate {
@@ -250,13 +250,15 @@ pub struct Due {
     pub next: Option<WebhookId>,
 }
 
-/// Which deliveries to forget. What waits is never forgotten.
+/// Which deliveries to forget. What waits for a webhook that is enabled is never forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forget {
     /// Those of events from before this moment, and such events.
     Before(Timestamp),
     /// The oldest to this webhook.
     To(WebhookId),
+    /// What changes left of webhooks that were removed; and what still waits for one that is disabled is given up.
+    ToNobody,
 }
 
 /// Which deliveries to list; what is `None` does not narrow.
@@ -290,7 +292,7 @@ pub trait WebhookStore: Send + Sync {
         page: Page<DeliveryId>,
     ) -> Result<Vec<Delivery>, StoreError>;
 
-    /// What is due. It costs as much as there are webhooks to look at, a thousand at most, however much is due to each.
+    /// What is due to webhooks that are enabled. It costs as much as there are webhooks to look at, a thousand at most, however much is due to each.
     async fn due_deliveries(&self, filter: &DueFilter) -> Result<Due, StoreError>;
 
     /// Takes a delivery that is due, so that nobody else does before `until`. Answers whether it could be had.

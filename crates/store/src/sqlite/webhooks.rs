@@ -174,11 +174,12 @@ pub(super) fn due(connection: &Connection, filter: &DueFilter) -> Result<Due, St
     let most = usize::try_from(filter.limit.clamp(1, 1000)).unwrap_or(1);
     let mut due = Due { deliveries: Vec::new(), next: filter.after };
     for _ in 0..LOOKED_AT {
-        let Some((webhook, owner)) = next_waiting(connection, due.next)? else {
+        let Some((webhook, owner, is_enabled)) = next_waiting(connection, due.next)? else {
             return Ok(Due { next: None, ..due });
         };
         due.next = Some(webhook);
-        if filter.busy.contains(&webhook) || filter.busy_owners.contains(&owner) {
+        let is_busy = filter.busy.contains(&webhook) || filter.busy_owners.contains(&owner);
+        if is_busy || !is_enabled {
             continue;
         }
         let sql = "SELECT id FROM deliveries WHERE state = 'waiting' AND webhook = ?1 \
@@ -197,20 +198,22 @@ pub(super) fn due(connection: &Connection, filter: &DueFilter) -> Result<Due, St
     Ok(due)
 }
 
-/// The next webhook for which something waits, and whose it is.
+/// The next webhook for which something waits, whose it is, and whether it is enabled.
 fn next_waiting(
     connection: &Connection,
     after: Option<WebhookId>,
-) -> Result<Option<(WebhookId, Option<OrganizationId>)>, StoreError> {
-    let sql = "SELECT webhook, (SELECT organization FROM webhooks WHERE id = webhook) \
-        FROM deliveries WHERE state = 'waiting' AND webhook > ?1 ORDER BY webhook LIMIT 1";
+) -> Result<Option<(WebhookId, Option<OrganizationId>, bool)>, StoreError> {
+    let sql = "SELECT webhook, organization, webhooks.state = 'enabled' \
+        FROM deliveries JOIN webhooks ON webhooks.id = webhook \
+        WHERE deliveries.state = 'waiting' AND webhook > ?1 ORDER BY webhook LIMIT 1";
     let after = after.map(WebhookId::bits);
     let after: &[u8] = after.as_ref().map_or(&[], |bits| bits);
     first(connection, sql, [after], |row| {
         let cells = Cells::of("deliveries", row);
         // Whose it is only says who waits for whom: where it is damaged, it is nobody's.
         let owner = cells.parsed(1, "organization").ok();
-        Ok((WebhookId::from_bits(cells.bits(0, "webhook")?), owner))
+        let is_enabled = cells.integer(2, "state")? == 1;
+        Ok((WebhookId::from_bits(cells.bits(0, "webhook")?), owner, is_enabled))
     })
 }
 
@@ -308,6 +311,7 @@ pub(super) fn forget(
                 WHERE webhook = ?1 AND state <> 'waiting' ORDER BY seq LIMIT ?2)";
             write(connection, sql, params![webhook.bits(), limit]).map_err(fault)?
         }
+        Forget::ToNobody => outbox::give_up_on_the_rest(connection, limit).map_err(fault)?,
     };
     Ok(u64::try_from(gone).unwrap_or(u64::MAX))
 }
@@ -455,9 +459,9 @@ fn change_it(
 
 fn remove(connection: &Connection, id: WebhookId) -> Result<Entry, StoreError> {
     let entry = rules::removal(&held(connection, id)?.webhook);
+    outbox::remove_all(connection, id).map_err(fault)?;
     for sql in [
         "DELETE FROM webhook_secrets WHERE webhook = ?1",
-        "DELETE FROM deliveries WHERE webhook = ?1",
         "UPDATE webhooks SET state = 'removed', url = '' WHERE id = ?1",
     ] {
         write(connection, sql, [id.bits()]).map_err(fault)?;
