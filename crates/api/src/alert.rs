@@ -64,7 +64,8 @@ pub enum AlertConditionView {
         #[schema(example = 24, minimum = 1, maximum = 8784)]
         hours: u16,
     },
-    /// A key is used from a network (IPv4: /24, IPv6: /48) that it was not used from before.
+    /// A key is used from a network (IPv4: /24, IPv6: /48) that it was not used from before. Use that goes on for a while is seen; a
+    /// few requests beside many from elsewhere may not be. A key that is known from 64 networks is used from everywhere: nothing is told.
     NewNetwork {
         /// Of the networks in its first days nothing is told.
         #[schema(example = 14, maximum = 366)]
@@ -88,7 +89,7 @@ pub enum AlertConditionView {
         #[schema(example = 10, minimum = 1, maximum = 1440)]
         window_minutes: u16,
     },
-    /// A key was shown after it was revoked.
+    /// A key was shown after it was revoked, within the last hour.
     RevokedKeyUsed,
 }
 
@@ -114,9 +115,9 @@ pub enum AlertScopeView {
 pub enum AlertMailView {
     /// Nobody.
     Nobody,
-    /// Owners and administrators.
+    /// Owners and administrators; of a rule of who runs this Keyward, those who do.
     Administrators,
-    /// These, as long as they are members.
+    /// These, as long as they are members, or run this Keyward where the rule is of those.
     Members(Vec<String>),
 }
 

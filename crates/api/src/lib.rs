@@ -7,6 +7,7 @@
 mod alert;
 mod audit;
 mod error;
+mod event;
 mod explanation;
 mod import;
 mod input;
@@ -26,6 +27,9 @@ pub use alert::{
 };
 pub use audit::{ActorView, AuditEntryView, AuditProofView, SubjectView};
 pub use error::{ErrorCode, ErrorView, Problem};
+pub use event::{
+    AlertEventData, AlertEventRuleView, ChangeEventData, EventActorView, EventView, TestEventData,
+};
 pub use explanation::{ExplanationView, HeaderView, RefusalView, StepView, VerdictView};
 pub use import::{ExportKeysQuery, ImportKeysQuery, ImportReport, RowFormat, RowNote};
 pub use input::{

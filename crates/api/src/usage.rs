@@ -201,7 +201,8 @@ pub struct UsageSumView {
     /// The route's pattern; empty where none matched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
-    /// The model; empty where none was named, `other` where there were too many.
+    /// The model; empty where none was named, `other` for names that the upstream never answered a request for, and where an
+    /// organization has too many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The status that was answered (499 where the client left before an answer).

@@ -110,7 +110,7 @@ pub struct DeliveryDetailsView {
     /// The delivery.
     #[serde(flatten)]
     pub delivery: DeliveryView,
-    /// The body: `type`, `timestamp` and `data`.
+    /// The body: `type`, `timestamp` and `data`. Null for who may not read the audit log (`audit:read`).
     pub payload: serde_json::Value,
 }
 

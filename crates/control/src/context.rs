@@ -186,6 +186,36 @@ impl Context {
         }
     }
 
+    /// Whether the caller has the right where something is to be: in an organization, or without one, where who runs this Keyward is.
+    pub(crate) fn require_there(
+        &self,
+        right: Right,
+        organization: Option<&OrganizationId>,
+    ) -> Result<(), ControlError> {
+        match organization {
+            Some(organization) => self.require(right, organization),
+            None => self.require_operator(),
+        }
+    }
+
+    /// Whether the caller has the right to something that there is. Who has no place where it is gets the answer for what is `missing`.
+    pub(crate) fn require_seen(
+        &self,
+        right: Right,
+        organization: Option<&OrganizationId>,
+        missing: impl Fn() -> ControlError,
+    ) -> Result<(), ControlError> {
+        let rights = match organization {
+            Some(organization) => self.rights_in(organization).ok_or_else(missing)?,
+            None if self.operates() => return Ok(()),
+            None => return Err(missing()),
+        };
+        match rights.has(right) {
+            true => Ok(()),
+            false => Err(ControlError::Forbidden(right)),
+        }
+    }
+
     /// Whether the caller may make this key, get a secret of it, or wake it: a management key gives nobody what they do not have.
     pub(crate) fn require_within(&self, made: &Key) -> Result<(), ControlError> {
         if made.api.as_str() != MANAGEMENT {

@@ -6,12 +6,14 @@
 //! so long at once that requests notice.
 //!
 //! Nothing that was told is dropped. What cannot be written stays and is tried again; where more is told apart than memory is for,
-//! requests are counted without their route, then without their key, and stay counted ([`pending`]).
+//! requests are counted without their route, then without their key, and stay counted ([`pending`]). Models that nobody answered for
+//! are not told apart ([`models`]).
 //!
 //! What a kill -9 loses is what was not yet written: cores tell once a second, so that is [`ORDINARY_LOSS`] where a round of
 //! writing takes 50 ms at most (about a thousand sums), and where it takes longer 4.1 s and three times the round. Rejected:
 //! a journal beside the database, which would bound that at any load, for a second format that must be whole after a crash.
 
+mod models;
 mod pending;
 #[cfg(test)]
 mod tests;

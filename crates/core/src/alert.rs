@@ -60,7 +60,7 @@ pub enum Condition {
         /// 1 to 8,784.
         hours: u16,
     },
-    /// A key is used from a network (IPv4: /24, IPv6: /48) that it was not used from before.
+    /// A key is used from a network (IPv4: /24, IPv6: /48) that it was not used from before, as far as that is seen and remembered.
     NewNetwork {
         /// So many days after its first use, every network is as good as known; 0 to 366.
         learning_days: u16,
@@ -151,9 +151,9 @@ pub enum Scope {
 pub enum MailTo {
     /// Nobody.
     Nobody,
-    /// Owners and administrators.
+    /// Owners and administrators; of a rule of who runs this Keyward, those who do.
     Administrators,
-    /// These, as long as they are members.
+    /// These, as long as they are members, or run this Keyward where the rule is of those.
     Members(Vec<UserId>),
 }
 

@@ -136,9 +136,9 @@ pub enum Right {
     ReadUsage,
     /// Read the organization's audit log.
     ReadAudit,
-    /// See webhooks, and what was delivered to them.
+    /// See webhooks, and what became of deliveries to them.
     ReadWebhooks,
-    /// Make, change, rotate and remove webhooks, and send to them again.
+    /// Make, change, rotate and remove webhooks, and send to them again. What they are told is what the audit log says.
     WriteWebhooks,
     /// See alert rules, and what they raised.
     ReadAlerts,

@@ -73,10 +73,12 @@ impl Site {
         Ok(Some(started.context("people cannot be reminded of their keys")?))
     }
 
-    /// From now on, usage that is too old is removed.
+    /// From now on, what is kept for too long is removed: usage, what was sent to webhooks, alerts.
     pub fn start_retention(&self) -> anyhow::Result<Retention> {
         let (store, keep) = (self.folder.store(), self.config.usage.keep);
-        Retention::start(store, keep, Arc::new(clock::now)).context("old usage cannot be removed")
+        let deliveries = self.config.webhooks.keep;
+        Retention::start(store, keep, deliveries, Arc::new(clock::now))
+            .context("what is old cannot be removed")
     }
 
     /// From now on, what is told to webhooks is delivered.

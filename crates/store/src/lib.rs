@@ -32,7 +32,8 @@ pub mod webhooks;
 mod words;
 
 pub use alerts::{
-    Alert, AlertFilter, AlertRuleChange, AlertRuleRecord, AlertRuleUpdate, AlertStore, KeyNetwork,
+    Alert, AlertFilter, AlertRuleChange, AlertRuleRecord, AlertRuleUpdate, AlertStore,
+    ForgetAlerts, KeyNetwork,
 };
 pub use chain::{AuditBreak, AuditHash, AuditHead, AuditProof, ChainKeys, NotAHead};
 pub use change::{
@@ -63,7 +64,8 @@ pub use sqlite::{Chaining, Opening, SqliteStore, copy::Beyond};
 pub use store::{MaterialCheck, MaterialKind, Store};
 pub use usage::{UsageBy, UsageFilter, UsageGrain, UsageGroup, UsageTotal};
 pub use webhooks::{
-    AfterAttempt, Attempt, Delivery, DeliveryFilter, DeliveryState, Webhook, WebhookChange,
-    WebhookRecord, WebhookSecret, WebhookStore, WebhookUpdate,
+    AfterAttempt, Attempt, Delivery, DeliveryFilter, DeliveryState, Due, DueDelivery, DueFilter,
+    Failing, Forget, Webhook, WebhookChange, WebhookRecord, WebhookSecret, WebhookStore,
+    WebhookUpdate,
 };
 pub use words::Word;

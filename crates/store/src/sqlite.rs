@@ -301,6 +301,10 @@ impl Store for SqliteStore {
         self.readers.ask(people::has_operator).await
     }
 
+    async fn operators(&self) -> Result<Vec<User>, StoreError> {
+        self.readers.ask(people::operators).await
+    }
+
     async fn session(
         &self,
         token: &TokenDigest,

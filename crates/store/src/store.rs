@@ -164,11 +164,12 @@ pub trait Store: WebhookStore + AlertStore + Send + Sync {
     /// while changes go on. A log that is broken is an answer, not an error.
     async fn verify_audit(&self, noted: Option<AuditHead>) -> Result<AuditProof, StoreError>;
 
-    /// Totals over a range of minutes, by whatever the filter tells them apart by, in the order of their groups.
+    /// Totals over a range of minutes, by whatever the filter tells them apart by, in the order of their groups. A row that is damaged
+    /// is left out, and the log says so.
     async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageTotal>, StoreError>;
 
-    /// Forgets some of the oldest usage of a grain from before the minute `before`, of organizations from `from` on, so that nobody waits
-    /// long. Answers how many rows went, and the organization to go on with; `None` behind the last.
+    /// Forgets a thousand rows at most of the oldest usage of a grain from before the minute `before`, of organizations from `from` on, so
+    /// that nobody waits long. Answers how many rows went, and the organization to go on with; `None` behind the last.
     async fn clear_usage(
         &self,
         grain: UsageGrain,
@@ -207,6 +208,9 @@ pub trait Store: WebhookStore + AlertStore + Send + Sync {
 
     /// Whether somebody runs this Keyward already.
     async fn has_operator(&self) -> Result<bool, StoreError>;
+
+    /// Who runs this Keyward, in the order they became known.
+    async fn operators(&self) -> Result<Vec<User>, StoreError>;
 
     /// A session by its token, with its person. Whether its time is over is the caller's to see.
     async fn session(

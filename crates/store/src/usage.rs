@@ -102,6 +102,8 @@ pub struct UsageFilter {
     pub after: Option<UsageGroup>,
     /// At most so many totals, 1 to 100,000.
     pub limit: u32,
+    /// What is made of more rows than this is refused.
+    pub most_read: u64,
 }
 
 impl UsageFilter {
@@ -122,6 +124,7 @@ impl UsageFilter {
             grain: None,
             after: None,
             limit: 100_000,
+            most_read: u64::MAX,
         }
     }
 

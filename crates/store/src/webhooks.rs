@@ -59,8 +59,17 @@ pub struct WebhookRecord {
     pub revision: Revision,
     /// Its secrets, the newest first.
     pub secrets: Vec<WebhookSecret>,
-    /// Since when every try has failed; `None` where the last one did not.
-    pub failing_since: Option<Timestamp>,
+    /// That every try fails; `None` where the last one did not.
+    pub failing: Option<Failing>,
+}
+
+/// That every try to a webhook fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// Since when.
+    pub since: Timestamp,
+    /// How often.
+    pub tries: u32,
 }
 
 /// What of a webhook shall be different; what is `None` stays.
@@ -95,9 +104,9 @@ pub enum WebhookChange {
         /// The state of it that was seen; another than the present one is refused. `None` takes any.
         seen: Option<Revision>,
     },
-    /// It is told nothing more, and is gone with all that was on its way to it.
+    /// It is told nothing more, and is gone with what was on its way to it: with a thousand deliveries at once, and the rest soon.
     Delete(WebhookId),
-    /// A new secret; the old ones end at `old_expires_at`, or earlier where they ended earlier.
+    /// A new secret; the old ones end at `old_expires_at`, or earlier where they ended earlier. Refused where ten are good.
     Rotate {
         /// Which webhook.
         webhook: WebhookId,
@@ -204,6 +213,54 @@ pub struct Delivery {
     pub last: Option<Attempt>,
 }
 
+/// Of what is due, which to tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DueFilter {
+    /// What is due at this moment.
+    pub at: Timestamp,
+    /// To webhooks behind this one, in the order of their ids.
+    pub after: Option<WebhookId>,
+    /// Nothing to these.
+    pub busy: Vec<WebhookId>,
+    /// Nothing to webhooks of these organizations; `None` is who runs this Keyward.
+    pub busy_owners: Vec<Option<OrganizationId>>,
+    /// To each webhook at most so many.
+    pub each: u32,
+    /// In all at most so many, 1 to 1,000.
+    pub limit: u32,
+}
+
+/// A delivery that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueDelivery {
+    /// Which.
+    pub id: DeliveryId,
+    /// Where to.
+    pub webhook: WebhookId,
+    /// Whose webhook it is; `None` for one of who runs this Keyward.
+    pub owner: Option<OrganizationId>,
+}
+
+/// What is due, webhook by webhook, to each the longest due first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// The deliveries.
+    pub deliveries: Vec<DueDelivery>,
+    /// The webhook behind which to look on; `None` behind the last.
+    pub next: Option<WebhookId>,
+}
+
+/// Which deliveries to forget. What waits for a webhook that is enabled is never forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forget {
+    /// Those of events from before this moment, and such events.
+    Before(Timestamp),
+    /// The oldest to this webhook.
+    To(WebhookId),
+    /// What changes left of webhooks that were removed; and what still waits for one that is disabled is given up.
+    ToNobody,
+}
+
 /// Which deliveries to list; what is `None` does not narrow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
@@ -235,13 +292,8 @@ pub trait WebhookStore: Send + Sync {
         page: Page<DeliveryId>,
     ) -> Result<Vec<Delivery>, StoreError>;
 
-    /// What is due at `at`, the longest due first, but nothing to those in `busy`; at most `limit` (1 to 1,000).
-    async fn due_deliveries(
-        &self,
-        at: Timestamp,
-        busy: &[WebhookId],
-        limit: u32,
-    ) -> Result<Vec<Delivery>, StoreError>;
+    /// What is due to webhooks that are enabled. It costs as much as there are webhooks to look at, a thousand at most, however much is due to each.
+    async fn due_deliveries(&self, filter: &DueFilter) -> Result<Due, StoreError>;
 
     /// Takes a delivery that is due, so that nobody else does before `until`. Answers whether it could be had.
     async fn lease_delivery(
@@ -251,15 +303,17 @@ pub trait WebhookStore: Send + Sync {
         until: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Notes a try, without revision or audit entry. Answers since when every try to the webhook has failed.
+    /// Notes a try, without revision or audit entry. Answers whether every try to the webhook fails.
     async fn note_attempt(
         &self,
         id: DeliveryId,
         attempt: Attempt,
         after: AfterAttempt,
-    ) -> Result<Option<Timestamp>, StoreError>;
+    ) -> Result<Option<Failing>, StoreError>;
 
-    /// Forgets deliveries of events from before `before` that do not wait, at most `limit` (1 to 10,000) of them. Answers how many
-    /// went.
-    async fn forget_deliveries(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
+    /// The webhooks for which more than `most` deliveries are kept, and how many more.
+    async fn crowded_webhooks(&self, most: u32) -> Result<Vec<(WebhookId, u64)>, StoreError>;
+
+    /// Forgets deliveries, at most `limit` (1 to 10,000) of them, and as many events. Answers how many of both went.
+    async fn forget_deliveries(&self, which: Forget, limit: u32) -> Result<u64, StoreError>;
 }

@@ -1,14 +1,19 @@
 //! Alerts: rules are looked at every minute, and who is to be told is told by mail and webhooks.
 //!
-//! A thread of its own holds every rule against keys and figures ([`figures`]), and raises what holds: the store tells webhooks in the
-//! same transaction, and says whether it is told for the first time, so that of several servers one sends the mails. What
+//! A thread of its own holds the rules against keys and figures ([`figures`]), organization by organization: a rule reads what is its
+//! organization's, once for all rules that ask the same, and one that cannot be looked at keeps no other from it. What holds is raised: the
+//! store tells webhooks in the same transaction, and whoever is told by mail hears of all of a look in one ([`letters`]). What
 //! held and does no longer is resolved. What only changes by the day (keys that rest, end, or have an old secret in use) is looked at every
 //! hour, since that reads keys one by one.
+//!
+//! Each minute is in some window that a rule over minutes is held against, however late a look comes, up to [`LATEST`]. Of several servers
+//! on one data folder one looks, who has the turn; how far limits are used it sees as it counts them itself.
 //!
 //! Rejected: alerts raised by the data plane as requests come. A rule over a window has to be asked again when nothing comes.
 
 pub mod figures;
 mod holds;
+mod letters;
 
 #[cfg(test)]
 mod tests;
@@ -21,17 +26,20 @@ use std::{
 };
 
 use keyward_core::{
-    alert::{AlertRule, MailTo},
-    id::{AlertId, KeyId, OrganizationId},
-    member::{Email, Right},
+    alert::AlertRule,
+    id::{AlertId, AlertRuleId, KeyId, OrganizationId},
     time::Timestamp,
 };
-use keyward_store::{Alert, AlertFilter, Page, Store};
+use keyward_store::{Alert, Store, StoreError};
 
-use self::{figures::Figures, holds::Known};
+use self::{
+    figures::Figures,
+    holds::{Look, Shared},
+    letters::Letters,
+};
 use crate::{
     Clock, ControlError,
-    mail::{Mail, Mailer},
+    mail::Mailer,
     mint,
     thread::{Stopping, Thread},
 };
@@ -41,12 +49,15 @@ const FIRST: Duration = Duration::from_secs(5);
 const EVERY: Duration = Duration::from_secs(60);
 /// What is read key by key is looked at so often.
 const SCAN_EVERY: Duration = Duration::from_secs(3600);
+/// Who looks has the turn for so long: longer than a look takes and the next one waits for.
+const TURN: Duration = Duration::from_secs(180);
+/// What came before is not looked at any more, however late a look comes; and where none came before, as after a start.
+const LATEST: Duration = Duration::from_secs(3600);
+const LATEST_AT_FIRST: Duration = Duration::from_secs(600);
+/// What a look tells may be recorded so late.
+const RECORDED_WITHIN: Duration = Duration::from_secs(60);
 /// What a rule raises at once, and how far keys are read for it.
 const MOST_FOUND: usize = 1_000;
-/// Of one rule and thing, so many people are told.
-const MOST_TOLD: usize = 20;
-/// Alerts that are read at once.
-const PAGE: u32 = 1_000;
 
 /// That a rule holds of something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +66,8 @@ struct Finding {
     subject: String,
     key: Option<KeyId>,
     message: String,
+    /// Whether it still holds, and did not only since the last look.
+    still: bool,
 }
 
 /// Looks at the rules. See the module.
@@ -70,7 +83,8 @@ impl Alerts {
         mailer: Mailer,
         clock: Clock,
     ) -> io::Result<Self> {
-        let mut looker = Looker::new(store, figures, mailer);
+        let mut looker = Looker::new(store, figures, mailer)
+            .map_err(|error| io::Error::other(error.to_string()))?;
         let look = async move |mut stopping: Stopping| {
             let mut pause = FIRST;
             while !stopping.asked_within(pause).await {
@@ -79,6 +93,7 @@ impl Alerts {
                 }
                 pause = EVERY;
             }
+            looker.give_back_the_turn(clock()).await;
         };
         let thread = Thread::start("alerts", "looking at alert rules", look)?;
         Ok(Self { thread })
@@ -94,114 +109,133 @@ struct Looker {
     store: Arc<dyn Store>,
     figures: Arc<dyn Figures>,
     mailer: Mailer,
-    known: HashMap<KeyId, Known>,
+    /// By which the store knows who has the turn.
+    holder: [u8; 16],
+    looked_at: Option<Timestamp>,
     scanned_at: Option<Timestamp>,
 }
 
 impl Looker {
-    fn new(store: Arc<dyn Store>, figures: Arc<dyn Figures>, mailer: Mailer) -> Self {
-        Self { store, figures, mailer, known: HashMap::new(), scanned_at: None }
+    fn new(
+        store: Arc<dyn Store>,
+        figures: Arc<dyn Figures>,
+        mailer: Mailer,
+    ) -> Result<Self, ControlError> {
+        let holder = mint::random()?;
+        Ok(Self { store, figures, mailer, holder, looked_at: None, scanned_at: None })
     }
 
-    /// Looks at every rule. Answers how many alerts were raised.
+    /// Looks at every rule, if it is this server's turn. Answers how many alerts were raised.
     async fn look(&mut self, now: Timestamp) -> Result<usize, ControlError> {
-        let scans = self.scanned_at.is_none_or(|last| now.since(last) >= SCAN_EVERY);
-        let mut counted = HashMap::new();
-        let mut raised = 0;
-        for rule in self.store.every_alert_rule().await? {
-            if holds::is_scan(&rule.condition) && !scans {
-                continue;
-            }
-            let found = self.findings(&rule, now, &mut counted).await?;
-            let open = self.resolve(&rule, &found, now).await?;
-            for finding in found.into_iter().take(MOST_FOUND) {
-                if !open.contains(&finding.subject) && self.raise(&rule, finding, now).await? {
-                    raised += 1;
-                }
-            }
+        if !self.store.take_turn(self.holder, now, now.plus(TURN)).await? {
+            return Ok(0);
         }
+        let scans = self.scanned_at.is_none_or(|last| now.since(last) >= SCAN_EVERY);
+        let mut letters = Letters::default();
+        let looked = self.look_at_all(now, scans, &mut letters).await;
+        // What was raised is told, whatever else could not be looked at.
+        letters.send(&self.mailer, now);
+        let raised = looked?;
+        self.looked_at = Some(now);
         if scans {
             self.scanned_at = Some(now);
         }
         Ok(raised)
     }
 
-    /// Resolves what does not hold any more. Answers what is raised still.
-    async fn resolve(
+    /// Another server need not wait.
+    async fn give_back_the_turn(&self, now: Timestamp) {
+        if let Err(error) = self.store.take_turn(self.holder, now, now).await {
+            tracing::warn!(%error, "others look at alert rules only in some minutes");
+        }
+    }
+
+    async fn look_at_all(
         &self,
-        rule: &AlertRule,
-        found: &[Finding],
         now: Timestamp,
-    ) -> Result<HashSet<String>, ControlError> {
-        let holding: HashSet<&str> = found.iter().map(|one| one.subject.as_str()).collect();
-        let filter = AlertFilter { rule: Some(rule.id), raised: Some(true), organization: None };
-        let mut open = HashSet::new();
-        for alert in self.store.alerts(&filter, Page::first(PAGE)).await? {
-            if holding.contains(alert.subject.as_str()) {
-                open.insert(alert.subject);
-            } else if self.store.resolve_alert(alert.id, now).await? {
-                let message = alert.message.clone();
-                self.mail(rule, alert.organization.as_ref(), message, true, now).await?;
+        scans: bool,
+        letters: &mut Letters,
+    ) -> Result<usize, ControlError> {
+        let mut rules: HashMap<Option<OrganizationId>, Vec<AlertRule>> = HashMap::new();
+        for rule in self.store.every_alert_rule().await? {
+            if scans || !holds::is_scan(&rule.condition) {
+                rules.entry(rule.organization.clone()).or_default().push(rule);
             }
         }
-        Ok(open)
+        let since = self.looked_at.unwrap_or_else(|| now.minus(LATEST_AT_FIRST));
+        let since = since.max(now.minus(LATEST)).minus(RECORDED_WITHIN);
+        let (mut shared, mut raised) = (Shared::default(), 0);
+        for (owner, rules) in rules {
+            let open = self.store.raised_alerts(owner.as_ref()).await?;
+            let mut open_of: HashMap<AlertRuleId, Vec<Alert>> = HashMap::new();
+            open.into_iter().for_each(|one| open_of.entry(one.rule).or_default().push(one));
+            let (store, figures) = (&*self.store, &*self.figures);
+            let mut look = Look::new(store, figures, owner.as_ref(), (since, now), &mut shared);
+            for rule in &rules {
+                let open = open_of.remove(&rule.id).unwrap_or_default();
+                match self.look_at(rule, open, &mut look, letters).await {
+                    Ok(more) => raised += more,
+                    // With the store away, none can be looked at.
+                    Err(ControlError::Store(error @ StoreError::Unavailable { .. })) => {
+                        return Err(error.into());
+                    }
+                    Err(error) => {
+                        tracing::error!(rule = %rule.id, %error, "an alert rule cannot be looked at");
+                    }
+                }
+            }
+        }
+        Ok(raised)
+    }
+
+    /// Raises what holds, and resolves what is `open` and does not. Answers how many were raised.
+    async fn look_at(
+        &self,
+        rule: &AlertRule,
+        open: Vec<Alert>,
+        look: &mut Look<'_>,
+        letters: &mut Letters,
+    ) -> Result<usize, ControlError> {
+        let mut found = look.findings(rule).await?;
+        found.truncate(MOST_FOUND);
+        let still = found.iter().filter(|one| one.still);
+        let still: HashSet<&str> = still.map(|one| one.subject.as_str()).collect();
+        for alert in open.iter().filter(|alert| !still.contains(alert.subject.as_str())) {
+            if self.store.resolve_alert(alert.id, look.now).await?
+                && let Some(organization) = &alert.organization
+            {
+                let told = (alert.message.as_str(), true);
+                letters.tell(&*self.store, rule, organization, told).await?;
+            }
+        }
+        let told: HashSet<&str> = open.iter().map(|alert| alert.subject.as_str()).collect();
+        let mut raised = 0;
+        for finding in found.iter().filter(|finding| !told.contains(finding.subject.as_str())) {
+            if self.raise(rule, finding, look.now).await? {
+                raised += 1;
+                let told = (finding.message.as_str(), false);
+                letters.tell(&*self.store, rule, &finding.organization, told).await?;
+            }
+        }
+        Ok(raised)
     }
 
     async fn raise(
         &self,
         rule: &AlertRule,
-        finding: Finding,
+        finding: &Finding,
         now: Timestamp,
     ) -> Result<bool, ControlError> {
-        let Finding { organization, subject, key, message } = finding;
         let alert = Alert {
             id: AlertId::from_bits(mint::random()?),
             rule: rule.id,
-            organization: Some(organization.clone()),
-            subject,
-            key,
-            message: message.clone(),
+            organization: Some(finding.organization.clone()),
+            subject: finding.subject.clone(),
+            key: finding.key,
+            message: finding.message.clone(),
             raised_at: now,
             resolved_at: None,
         };
-        let raised = self.store.raise_alert(alert).await?;
-        if raised {
-            self.mail(rule, Some(&organization), message, false, now).await?;
-        }
-        Ok(raised)
-    }
-
-    /// Tells people of it.
-    async fn mail(
-        &self,
-        rule: &AlertRule,
-        organization: Option<&OrganizationId>,
-        message: String,
-        over: bool,
-        now: Timestamp,
-    ) -> Result<(), ControlError> {
-        // Those of who runs this Keyward are told by webhooks.
-        let Some(organization) = organization.filter(|_| rule.organization.is_some()) else {
-            return Ok(());
-        };
-        if rule.channel.mail == MailTo::Nobody {
-            return Ok(());
-        }
-        let members = self.store.members(organization).await?;
-        let told = members.into_iter().filter(|(user, place)| match &rule.channel.mail {
-            MailTo::Nobody => false,
-            MailTo::Administrators => place.role.has(Right::WriteAlerts),
-            MailTo::Members(named) => named.contains(&user.id),
-        });
-        let told: Vec<Email> = told.map(|(user, _)| user.email).take(MOST_TOLD).collect();
-        let name = self.store.organization(organization).await?.map(|one| one.name);
-        let mail = Mail::Alert {
-            rule: rule.name.clone(),
-            organization: name.unwrap_or_default(),
-            message,
-            over,
-        };
-        told.iter().for_each(|to| self.mailer.send(to, &mail, now));
-        Ok(())
+        Ok(self.store.raise_alert(alert).await?)
     }
 }

@@ -65,15 +65,8 @@ impl Control {
     ) -> Result<AlertRuleRecord, ControlError> {
         let missing = || ControlError::from(StoreError::NoSuchAlertRule(id));
         let record = self.store.alert_rule(id).await?.ok_or_else(missing)?;
-        let rights = match &record.rule.organization {
-            Some(organization) => context.rights_in(organization).ok_or_else(missing)?,
-            None if context.operates() => return Ok(record),
-            None => return Err(missing()),
-        };
-        match rights.has(right) {
-            true => Ok(record),
-            false => Err(ControlError::Forbidden(right)),
-        }
+        context.require_seen(right, record.rule.organization.as_ref(), missing)?;
+        Ok(record)
     }
 
     /// A key that a rule names is the organization's.
@@ -97,7 +90,7 @@ impl Control {
         organization: Option<OrganizationId>,
         input: AlertRuleInput,
     ) -> Result<AlertRuleView, ControlError> {
-        Self::require_there(context, Right::WriteAlerts, organization.as_ref())?;
+        context.require_there(Right::WriteAlerts, organization.as_ref())?;
         self.repeat(context)?;
         let scope = match &input.scope {
             Some(scope) => same("scope", scope)?,
@@ -137,7 +130,7 @@ impl Control {
         context: &Context,
         organization: Option<&OrganizationId>,
     ) -> Result<Vec<AlertRuleView>, ControlError> {
-        Self::require_there(context, Right::ReadAlerts, organization)?;
+        context.require_there(Right::ReadAlerts, organization)?;
         if let Some(organization) = organization {
             self.existing_organization(organization).await?;
         }
@@ -203,7 +196,7 @@ impl Control {
         after: Option<AlertId>,
         limit: u32,
     ) -> Result<Page<AlertView>, ControlError> {
-        Self::require_there(context, Right::ReadAlerts, organization)?;
+        context.require_there(Right::ReadAlerts, organization)?;
         if let Some(organization) = organization {
             self.existing_organization(organization).await?;
         }

@@ -23,6 +23,8 @@ pub use cursor::{Cursor, NotACursor};
 const RANGE: Duration = Duration::from_secs(24 * 3600);
 /// Sums of a piece of an export.
 const PIECE: u32 = 1000;
+/// So many rows are read for a page or a piece at most: some seconds. Whoever asks for more is told how to ask for less.
+const MOST_READ: u64 = 4_000_000;
 const MILLIS_PER_MINUTE: u64 = 60_000;
 
 /// For how long usage is kept.
@@ -168,6 +170,7 @@ impl Control {
             grain: asked.grain,
             after: after.map(|Cursor(group)| group),
             limit,
+            most_read: MOST_READ,
             ..UsageFilter::minutes(from, until)
         })
     }

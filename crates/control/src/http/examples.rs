@@ -17,10 +17,14 @@ fn of_field(of: &str, name: &str) -> Option<Value> {
         ("KeyRequestView", "id") => json!("krq_4e6g8j0m2p4r6t8w0y2a4c6e8g"),
         ("NodeView", "id") => json!("nod_5f7h9k1m3n5p7r9t1v3x5z7b9d"),
         ("WebhookView", "id") | (_, "webhook_id") => json!("whk_8j0m2p4r6t8w0y2a4c6e8g0j2m"),
-        ("AlertRuleView", "id") | (_, "rule_id") => json!("alr_2q4s6t8v0w2x4z6a8c0e2g4j6m"),
-        ("AlertView", "id") => json!("alt_3r5t7v9x1z3b5d7f9h1k3n5q7s"),
-        ("AlertView", "subject") => json!("key_7j0z2k4m6n8p0q2r4s6t8v0w2x"),
-        ("AlertView", "message") => json!("the key \"ci\" ends at 2026-02-01T00:00:00Z"),
+        ("AlertRuleView" | "AlertEventRuleView", "id") | (_, "rule_id") => {
+            json!("alr_2q4s6t8v0w2x4z6a8c0e2g4j6m")
+        }
+        ("AlertView", "id") | (_, "alert_id") => json!("alt_3r5t7v9x1z3b5d7f9h1k3n5q7s"),
+        ("AlertView" | "AlertEventData", "subject") => json!("key_7j0z2k4m6n8p0q2r4s6t8v0w2x"),
+        ("AlertView" | "AlertEventData", "message") => {
+            json!("the key \"ci\" ends at 2026-02-01T00:00:00Z")
+        }
         (_, "quiet_seconds") => json!(86_400),
         ("AlertMailView", "members") => json!(["usr_6g8j0m2p4r6t8w0y2a4c6e8g0j"]),
         ("WebhookSecretView", "id") => json!("whs_9k1n3q5s7v9x1z3b5d7f9h1k3n"),
@@ -39,7 +43,7 @@ fn of_field(of: &str, name: &str) -> Option<Value> {
             "type": "key.revoked", "timestamp": "2026-01-31T12:00:00.000Z", "data": {},
         }),
         ("ModelIdView", "id") => json!("123456789x12345678"),
-        ("UserView" | "PersonView", "id") | (_, "user_id" | "owner_id") => {
+        ("UserView" | "PersonView" | "EventActorView", "id") | (_, "user_id" | "owner_id") => {
             json!("usr_6g8j0m2p4r6t8w0y2a4c6e8g0j")
         }
         (_, "key_id") => json!("key_7j0z2k4m6n8p0q2r4s6t8v0w2x"),
@@ -51,8 +55,8 @@ fn of_field(of: &str, name: &str) -> Option<Value> {
         (_, "metadata") => json!({ "team": "billing" }),
         (_, "model_ids") => json!(["123456789x12345678"]),
         (_, "notes" | "problems" | "warnings") => json!([]),
-        ("AuditEntryView", "before") => json!({ "state": "active" }),
-        ("AuditEntryView", "after") => json!({ "state": "revoked" }),
+        ("AuditEntryView" | "ChangeEventData", "before") => json!({ "state": "active" }),
+        ("AuditEntryView" | "ChangeEventData", "after") => json!({ "state": "revoked" }),
         (_, "action") => json!("key.revoke"),
         (_, "api") => json!("main"),
         (_, "environment") => json!("production"),

@@ -13,6 +13,7 @@ mod browser;
 mod caller;
 mod client;
 mod description;
+mod events;
 mod examples;
 mod exchange;
 mod input;
@@ -292,6 +293,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 fn described() -> (Router<Management>, utoipa::openapi::OpenApi) {
     let (router, mut document) = endpoints().split_for_parts();
     description::complete(&mut document);
+    events::describe(&mut document);
     examples::write(&mut document);
     (router, document)
 }

@@ -55,6 +55,19 @@ fn the_description_is_the_committed_one() {
 }
 
 #[test]
+fn every_event_is_described() {
+    let document = serde_json::to_value(openapi()).unwrap();
+    for kind in keyward_core::event::EventKind::ALL {
+        let body = "/post/requestBody/content/application~1json/schema/properties";
+        let properties = document["webhooks"][kind.as_str()].pointer(body).unwrap();
+        assert_eq!(properties["type"]["enum"], serde_json::json!([kind.as_str()]));
+        let data = properties["data"]["$ref"].as_str().unwrap();
+        let name = data.strip_prefix("#/components/schemas/").unwrap();
+        assert!(document["components"]["schemas"][name]["properties"].is_object(), "{name}");
+    }
+}
+
+#[test]
 fn every_endpoint_is_in_the_table() {
     let document = serde_json::to_value(openapi()).unwrap();
     let mut described = Vec::new();

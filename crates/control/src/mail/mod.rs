@@ -99,16 +99,12 @@ pub enum Mail {
         /// Whether the secret is refused from then on.
         ends: bool,
     },
-    /// An alert rule holds, or no longer: to those it names.
-    Alert {
-        /// What people call the rule.
-        rule: String,
-        /// The name of the organization it is about.
-        organization: String,
-        /// What there is, or was.
-        message: String,
-        /// Whether it is over.
-        over: bool,
+    /// Alert rules hold, or no longer: to those they name.
+    Alerts {
+        /// Of what; one at least.
+        told: Vec<AlertTold>,
+        /// Of how much more, which the mail has no room for.
+        more: usize,
     },
     /// Nothing is sent to a webhook any more: to the owners of its organization.
     WebhookDisabled {
@@ -121,6 +117,18 @@ pub enum Mail {
         /// What happened.
         why: String,
     },
+}
+
+/// That an alert rule holds of something, or no longer.
+pub struct AlertTold {
+    /// What people call the rule.
+    pub rule: String,
+    /// The name of the organization it is about.
+    pub organization: String,
+    /// What there is, or was.
+    pub message: String,
+    /// Whether it is over.
+    pub over: bool,
 }
 
 /// A key that somebody asked for.
@@ -149,7 +157,7 @@ impl Mail {
             Self::KeyDenied { .. } => "key denied",
             Self::KeyExpires { .. } => "key expires",
             Self::RotationDue { .. } => "rotation due",
-            Self::Alert { .. } => "alert",
+            Self::Alerts { .. } => "alerts",
             Self::WebhookDisabled { .. } => "webhook disabled",
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Mail, RequestedKey};
+use super::{AlertTold, Mail, RequestedKey};
 
 /// A mail's subject and text; `link` is where the management API is reached, if that is known.
 pub(super) fn of(mail: &Mail, link: Option<&str>) -> (String, String) {
@@ -88,18 +88,7 @@ pub(super) fn of(mail: &Mail, link: Option<&str>) -> (String, String) {
             );
             (format!("Rotation due: {name} ({api})"), text)
         }
-        Mail::Alert { rule, organization, message, over } => {
-            let (word, what) = match over {
-                true => ("Over", "This holds no longer"),
-                false => ("Alert", "This holds now"),
-            };
-            let text = format!(
-                "{what} in {organization} (\"{rule}\"):\n\n{}\n\
-                 All alerts, and the rules they come from:\n\n    GET {link}/v1/organizations/…/alerts\n",
-                quoted(message)
-            );
-            (format!("{word}: {rule} ({organization})"), text)
-        }
+        Mail::Alerts { told, more } => alerts(told, *more, link),
         Mail::WebhookDisabled { id, host, organization, why } => {
             let text = format!(
                 "Nothing is sent any more to the webhook of {organization} at {host}: {why}.\n\n\
@@ -109,6 +98,29 @@ pub(super) fn of(mail: &Mail, link: Option<&str>) -> (String, String) {
             (format!("Webhook disabled: {host}"), text)
         }
     }
+}
+
+fn alerts(told: &[AlertTold], more: usize, link: &str) -> (String, String) {
+    let over = told.iter().filter(|one| one.over).count();
+    let subject = match told {
+        [AlertTold { rule, organization, over, .. }] if more == 0 => {
+            format!("{}: {rule} ({organization})", if *over { "Over" } else { "Alert" })
+        }
+        _ => format!("Alerts: {} new, {over} over", told.len() - over),
+    };
+    let mut text = String::new();
+    for AlertTold { rule, organization, message, over } in told {
+        let what = if *over { "This holds no longer" } else { "This holds now" };
+        let _ = writeln!(text, "{what} in {organization} (\"{rule}\"):\n\n{}", quoted(message));
+    }
+    if more > 0 {
+        let _ = writeln!(text, "There are {more} more than this mail has room for.\n");
+    }
+    let _ = writeln!(
+        text,
+        "All alerts, and the rules they come from:\n\n    GET {link}/v1/organizations/…/alerts"
+    );
+    (subject, text)
 }
 
 fn facts(key: &RequestedKey) -> String {

@@ -10,21 +10,24 @@ use keyward_core::{
     },
 };
 
-use super::Writing;
+use super::{Writing, models::Models};
 
 /// So many sums are told apart in memory. Beyond, requests are counted more coarsely.
 pub(super) const MOST_SCOPES: usize = 200_000;
 /// Room beyond that for what has lost route and model, and again for what has lost its key as well.
 const ROOM: usize = MOST_SCOPES / 4;
+/// Addresses that are told of each secret, lest one that is rarely used from is lost beside others.
+const MOST_ADDRESSES: usize = 4;
 const MINUTES_PER_HOUR: u64 = 60;
 
 /// What waits to be written, merged.
 #[derive(Default)]
 pub(super) struct Pending {
     rows: HashMap<UsageScope, (UsageSums, Latencies)>,
-    last_uses: HashMap<SecretId, LastUse>,
+    last_uses: HashMap<SecretId, Vec<LastUse>>,
     exposures: HashMap<KeyId, Exposure>,
     upgrades: HashMap<SecretId, Upgrade>,
+    models: Models,
     /// Requests that were counted more coarsely than they were told, for want of room.
     coarsened: u64,
     /// When the first of the usage was told.
@@ -54,18 +57,26 @@ impl Pending {
         if !batch.rows.is_empty() {
             self.told_at.get_or_insert(now);
         }
+        batch.rows.iter().for_each(|row| self.models.learn(&row.scope));
         for UsageRow { scope, sums, latencies } in batch.rows {
+            let scope = UsageScope { model: self.models.told(&scope), ..scope };
             let scope = self.with_room(scope, sums.requests);
             let (known, slow) = self.rows.entry(scope).or_default();
             known.add(&sums);
             slow.merge(&latencies);
         }
         for last in batch.last_uses {
-            let known =
-                self.last_uses.entry(last.secret).or_insert(LastUse { requests: 0, ..last });
-            let requests = known.requests.saturating_add(last.requests);
-            let newest = if known.at <= last.at { last } else { *known };
-            *known = LastUse { requests, ..newest };
+            let known = self.last_uses.entry(last.secret).or_default();
+            let same = known.iter().position(|one| one.from == last.from);
+            let place = same.or((known.len() >= MOST_ADDRESSES).then_some(0));
+            match place.and_then(|place| known.get_mut(place)) {
+                Some(known) => {
+                    let requests = known.requests.saturating_add(last.requests);
+                    let newest = if known.at <= last.at { last } else { *known };
+                    *known = LastUse { requests, ..newest };
+                }
+                None => known.push(last),
+            }
         }
         for seen in batch.exposures {
             let known = self.exposures.entry(seen.key).or_insert(seen);
@@ -127,7 +138,7 @@ impl Pending {
                 let organizations = one.scope.organization.cmp(&other.scope.organization);
                 organizations.then_with(|| place(one).cmp(&place(other)))
             });
-            writing.last_uses.extend(self.last_uses.drain().map(|(_, last)| last));
+            writing.last_uses.extend(self.last_uses.drain().flat_map(|(_, last)| last));
         }
     }
 }
@@ -152,6 +163,31 @@ mod tests {
         latencies.add(100);
         let rows = vec![UsageRow { scope, sums, latencies }];
         UsageBatch { rows, ..UsageBatch::default() }
+    }
+
+    #[test]
+    fn an_address_beside_others_is_told_and_all_requests_are_counted_once() {
+        let mut pending = Pending::default();
+        let secret = SecretId::from_bits([1; 16]);
+        let told = |second: u64, last: u8| {
+            let (at, from) = (Timestamp::from_secs(second), [192, 0, 2, last].into());
+            let last_uses = vec![LastUse { secret, at, from, requests: 10 }];
+            UsageBatch { last_uses, ..UsageBatch::default() }
+        };
+        for second in 0..50 {
+            pending.add(told(second, 1), Timestamp::from_secs(1));
+        }
+        pending.add(told(25, 2), Timestamp::from_secs(1));
+        for address in 3..200 {
+            pending.add(told(100 + u64::from(address), address), Timestamp::from_secs(1));
+        }
+        let mut writing = Writing::default();
+        pending.hand_over(&mut writing);
+        let uses = &writing.last_uses;
+        assert_eq!(uses.len(), MOST_ADDRESSES);
+        assert!(uses.iter().any(|one| one.from == std::net::IpAddr::from([192, 0, 2, 2])));
+        assert_eq!(uses.iter().map(|one| one.requests).sum::<u64>(), 10 * (50 + 1 + 197));
+        assert_eq!(uses.iter().map(|one| one.at).max(), Some(Timestamp::from_secs(299)));
     }
 
     #[test]

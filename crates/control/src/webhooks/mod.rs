@@ -4,9 +4,9 @@
 //! sends it, each delivery a task. A lease makes it one sender's: of several servers one sends it, and after a kill it is sent again when
 //! the lease is over. So receivers hear of everything at least once, under the same `webhook-id` each time.
 //!
-//! A receiver that does not take it with a 2xx is tried again, for some 27 hours. One that answers 410, or has taken nothing for five days,
-//! is told nothing more, and the owners hear of that by mail. To one webhook a few are sent at once, so that a slow one holds up
-//! nobody else's. Where it leads to is guarded at every call ([`crate::outgoing::guard`]).
+//! A receiver that does not take it with a 2xx is tried again, for some 27 hours. One that answers 410, or has taken nothing for five days
+//! and in twenty tries, is told nothing more, and the owners hear of that by mail. Each webhook has its turn, and to one, and to one
+//! organization's, a few are sent at once, so that a slow one and one to which much is due hold up nobody else's. Where it leads to is guarded at every call ([`crate::outgoing::guard`]).
 //!
 //! Rejected: a queue in memory that is filled from the change feed. The feed says what changed, not what it was; and what waits for
 //! hours must outlast a restart.
@@ -19,15 +19,16 @@ pub(crate) mod tests;
 use std::{collections::HashMap, io, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::http::{HeaderName, HeaderValue, Method, header};
-use keyward_core::{id::WebhookId, member::Right, time::Timestamp};
+use keyward_core::{
+    id::{DeliveryId, OrganizationId, WebhookId},
+    member::Right,
+    time::Timestamp,
+};
 use keyward_store::{
-    Actor, AfterAttempt, Attempt, Change, Delivery, Interface, SealContext, Sealer, Store,
-    StoreError, Webhook, WebhookChange, WebhookRecord,
+    Actor, AfterAttempt, Attempt, Change, Delivery, Due, DueDelivery, DueFilter, Failing,
+    Interface, SealContext, Sealer, Store, StoreError, Webhook, WebhookChange, WebhookRecord,
 };
-use tokio::{
-    task::JoinSet,
-    time::{Instant, timeout},
-};
+use tokio::{task::JoinSet, time::timeout};
 
 pub use crate::outgoing::guard::{Guard, Refused};
 use crate::{
@@ -38,8 +39,9 @@ use crate::{
     thread::{Stopping, Thread},
 };
 
-/// Deliveries under way at once, and of them to one webhook.
-const AT_ONCE: usize = 32;
+/// Deliveries under way at once, of them to one organization's webhooks, and to one webhook.
+const AT_ONCE: usize = 64;
+const AT_ONCE_OWNER: usize = 16;
 const AT_ONCE_EACH: usize = 4;
 /// For one try, from the look-up of the name to the head of the answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -55,13 +57,12 @@ const PAUSES: [Duration; 7] = [
     Duration::from_secs(10 * 3600),
     Duration::from_secs(10 * 3600),
 ];
-/// A webhook that has taken nothing for so long is given up on.
+/// A webhook that has taken nothing for so long, and in so many tries, is given up on. A delivery is tried eight times: one that failed
+/// says nothing of a webhook that is rarely sent anything.
 const PATIENCE_WITH_ONE: Duration = Duration::from_secs(5 * 24 * 3600);
+const LEAST_TRIES: u32 = 20;
 /// At the latest so often it is looked for what is due.
 const EVERY: Duration = Duration::from_secs(1);
-/// How often, and how many at once, old deliveries are forgotten.
-const TIDY_EVERY: Duration = Duration::from_secs(600);
-const TIDY_AT_ONCE: u32 = 1_000;
 /// What is under way when Keyward ends may take so long.
 const LAST: Duration = Duration::from_secs(3);
 /// Of owners, so many are told.
@@ -121,10 +122,25 @@ struct Way {
 
 struct Deliverer {
     way: Arc<Way>,
-    keep: Duration,
-    running: JoinSet<WebhookId>,
+    running: JoinSet<DueDelivery>,
+    /// How many are under way to each webhook, and to each organization's.
     busy: HashMap<WebhookId, usize>,
+    busy_owners: HashMap<Option<OrganizationId>, usize>,
     is_away: bool,
+}
+
+/// One that was under way has ended.
+fn one_less<K: Eq + std::hash::Hash>(busy: &mut HashMap<K, usize>, of: &K) {
+    if let Some(count) = busy.get_mut(of) {
+        *count = count.saturating_sub(1);
+    }
+    busy.retain(|_, count| *count > 0);
+}
+
+/// Those of which no more can be under way.
+fn full<K: Clone>(busy: &HashMap<K, usize>, most: usize) -> Vec<K> {
+    let full = busy.iter().filter(|(_, count)| **count >= most);
+    full.map(|(of, _)| of.clone()).collect()
 }
 
 impl Deliverer {
@@ -135,21 +151,17 @@ impl Deliverer {
         settings: WebhookSettings,
         clock: Clock,
     ) -> Self {
-        let WebhookSettings { guard, ca, keep } = settings;
+        let WebhookSettings { guard, ca, .. } = settings;
         let outgoing = Outgoing::new(Reach::Guarded(guard), ca, PATIENCE, 0);
         let way = Arc::new(Way { store, sealer, mailer, outgoing, clock });
-        Self { way, keep, running: JoinSet::new(), busy: HashMap::new(), is_away: false }
+        let (busy, busy_owners) = (HashMap::new(), HashMap::new());
+        Self { way, running: JoinSet::new(), busy, busy_owners, is_away: false }
     }
 
     async fn run(&mut self, mut stopping: Stopping) {
-        let mut tidied = Instant::now();
         loop {
             let known = self.way.store.revision().await.unwrap_or_default();
             self.look().await;
-            if tidied.elapsed() >= TIDY_EVERY {
-                tidied = Instant::now();
-                self.forget().await;
-            }
             let store = self.way.store.clone();
             tokio::select! {
                 () = stopping.asked() => break,
@@ -162,18 +174,17 @@ impl Deliverer {
         let _ = timeout(LAST, last).await;
     }
 
-    fn free(&mut self, webhook: Option<WebhookId>) {
-        match webhook {
-            Some(webhook) => {
-                let left = self.busy.remove(&webhook).unwrap_or_default().saturating_sub(1);
-                if left > 0 {
-                    self.busy.insert(webhook, left);
-                }
+    fn free(&mut self, done: Option<DueDelivery>) {
+        match done {
+            Some(done) => {
+                one_less(&mut self.busy, &done.webhook);
+                one_less(&mut self.busy_owners, &done.owner);
             }
             // Which one is not known: none is taken for busy that may not be.
             None => {
                 tracing::error!("a delivery to a webhook ended by a panic, and is tried again");
                 self.busy.clear();
+                self.busy_owners.clear();
             }
         }
     }
@@ -195,52 +206,76 @@ impl Deliverer {
 
     /// Answers how many were begun.
     async fn begin(&mut self) -> Result<usize, StoreError> {
+        // By chance each webhook is the first: none waits for ever behind others to which more is due than there is room for.
+        let first = mint::random().map(WebhookId::from_bits).ok();
+        self.begin_behind(first).await
+    }
+
+    /// Begins what is due to webhooks behind this one, and then to the others.
+    async fn begin_behind(&mut self, first: Option<WebhookId>) -> Result<usize, StoreError> {
+        let mut begun = 0;
+        let mut after = first;
+        loop {
+            let (more, next) = self.begin_some(after).await?;
+            begun += more;
+            match (after, next) {
+                (Some(_), None) => after = None,
+                _ => return Ok(begun),
+            }
+        }
+    }
+
+    /// Answers how many were begun, and behind which webhook others are; `None` behind the last.
+    async fn begin_some(
+        &mut self,
+        after: Option<WebhookId>,
+    ) -> Result<(usize, Option<WebhookId>), StoreError> {
         let room = AT_ONCE.saturating_sub(self.running.len());
         if room == 0 {
-            return Ok(0);
+            return Ok((0, after));
         }
-        let full = self.busy.iter().filter(|(_, count)| **count >= AT_ONCE_EACH);
-        let full: Vec<_> = full.map(|(webhook, _)| *webhook).collect();
         let now = (self.way.clock)();
-        let room = u32::try_from(room).unwrap_or(1);
+        let filter = DueFilter {
+            at: now,
+            after,
+            busy: full(&self.busy, AT_ONCE_EACH),
+            busy_owners: full(&self.busy_owners, AT_ONCE_OWNER),
+            each: u32::try_from(AT_ONCE_EACH).unwrap_or(1),
+            limit: u32::try_from(room).unwrap_or(1),
+        };
+        let Due { deliveries, next } = self.way.store.due_deliveries(&filter).await?;
         let mut begun = 0;
-        for delivery in self.way.store.due_deliveries(now, &full, room).await? {
-            let count = self.busy.entry(delivery.webhook).or_default();
-            if *count >= AT_ONCE_EACH {
+        for due in deliveries {
+            let has_room = |of: Option<&usize>, most| of.is_none_or(|count| *count < most);
+            if !has_room(self.busy.get(&due.webhook), AT_ONCE_EACH)
+                || !has_room(self.busy_owners.get(&due.owner), AT_ONCE_OWNER)
+                || !self.way.store.lease_delivery(due.id, now, now.plus(LEASE)).await?
+            {
                 continue;
             }
-            if !self.way.store.lease_delivery(delivery.id, now, now.plus(LEASE)).await? {
-                continue;
-            }
-            *count += 1;
+            *self.busy.entry(due.webhook).or_default() += 1;
+            *self.busy_owners.entry(due.owner.clone()).or_default() += 1;
             begun += 1;
             let way = self.way.clone();
             self.running.spawn(async move {
-                let webhook = delivery.webhook;
-                way.deliver(delivery).await;
-                webhook
+                way.deliver(due.id).await;
+                due
             });
         }
-        self.busy.retain(|_, count| *count > 0);
-        Ok(begun)
-    }
-
-    async fn forget(&self) {
-        let before = (self.way.clock)().minus(self.keep);
-        if let Err(error) = self.way.store.forget_deliveries(before, TIDY_AT_ONCE).await {
-            tracing::warn!(%error, "old deliveries to webhooks are not forgotten now");
-        }
+        Ok((begun, next))
     }
 }
 
 impl Way {
-    async fn deliver(&self, delivery: Delivery) {
-        if let Err(error) = self.try_delivery(&delivery).await {
-            tracing::warn!(delivery = %delivery.id, %error, "a delivery to a webhook could not be worked on: it is tried again");
+    async fn deliver(&self, id: DeliveryId) {
+        if let Err(error) = self.try_delivery(id).await {
+            tracing::warn!(delivery = %id, %error, "a delivery to a webhook could not be worked on: it is tried again");
         }
     }
 
-    async fn try_delivery(&self, delivery: &Delivery) -> Result<(), StoreError> {
+    async fn try_delivery(&self, id: DeliveryId) -> Result<(), StoreError> {
+        let Some(delivery) = self.store.delivery(id).await? else { return Ok(()) };
+        let delivery = &delivery;
         let Some(record) = self.store.webhook(delivery.webhook).await? else { return Ok(()) };
         if !record.webhook.enabled {
             return Ok(());
@@ -263,8 +298,10 @@ impl Way {
             (Some(_), _) => AfterAttempt::GiveUp,
         };
         let attempt = Attempt { at, status, problem };
-        let failing_since = self.store.note_attempt(delivery.id, attempt, after).await?;
-        let long = failing_since.is_some_and(|since| at.since(since) >= PATIENCE_WITH_ONE);
+        let failing = self.store.note_attempt(delivery.id, attempt, after).await?;
+        let long = failing.is_some_and(|Failing { since, tries }| {
+            at.since(since) >= PATIENCE_WITH_ONE && tries >= LEAST_TRIES
+        });
         match (gone, long) {
             (true, _) => self.give_up(&record.webhook, "it answered 410 Gone", at).await,
             (_, true) => self.give_up(&record.webhook, "it took nothing for five days", at).await,

@@ -5,14 +5,17 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use keyward_api::DeliveryView;
+use keyward_api::{ChangeEventData, DeliveryView, EventView, TestEventData};
 use keyward_core::{event::EventKind, id::WebhookId, time::Timestamp};
 use keyward_store::{DeliveryState, WebhookUpdate};
 
 use super::*;
 use crate::{
     Control, ControlError,
-    app::webhooks::{DeliveryQuery, IssuedWebhook, NewWebhook},
+    app::{
+        keys::NewKey,
+        webhooks::{DeliveryQuery, IssuedWebhook, NewWebhook},
+    },
     fixture::{
         Fixture, NOW, at, new_key, organization,
         receiver::{Receiver, verified},
@@ -118,6 +121,8 @@ async fn what_fails_twice_is_taken_at_the_third_try_under_the_same_id_and_verifi
     let bodies = verified(webhook.secret.expose(), &received).unwrap();
     assert_eq!(bodies[0]["type"], "key.created");
     assert_eq!(bodies[0]["data"]["after"]["name"], "ci");
+    let told: EventView<ChangeEventData> = serde_json::from_value(bodies[0].clone()).unwrap();
+    assert_eq!(serde_json::to_value(told).unwrap(), bodies[0], "it is as it is described");
     let other = signature::mint_secret().unwrap();
     assert_eq!(verified(other.expose(), &received), None, "under another secret it is forged");
 }
@@ -224,11 +229,89 @@ async fn a_receiver_that_does_not_answer_holds_up_nobody_else() {
             break;
         }
         let done = world.deliverer.running.join_next().await.unwrap().unwrap();
-        assert_eq!(done, id(&second));
+        assert_eq!(done.webhook, id(&second));
         world.deliverer.free(Some(done));
     }
     assert_eq!(quick.received().len(), 50);
     assert!(slow.received().len() <= AT_ONCE_EACH);
+}
+
+#[tokio::test]
+async fn an_organization_of_many_that_do_not_answer_holds_up_no_other() {
+    let mut world = World::new().await;
+    let (slow, quick) = (Receiver::start().await, Receiver::start().await);
+    slow.hold();
+    for _ in 0..20 {
+        world.webhook(&slow.url).await;
+    }
+    let theirs = NewWebhook {
+        organization: Some(organization("other")),
+        url: quick.url.clone(),
+        description: String::new(),
+        events: None,
+    };
+    world.control.create_webhook(&at(NOW), theirs).await.unwrap();
+    for number in 0..10 {
+        world.key(&format!("{number}")).await;
+    }
+    for _ in 0..3 {
+        world.deliverer.begin().await.unwrap();
+    }
+    assert_eq!(world.deliverer.running.len(), AT_ONCE_OWNER);
+    let new = NewKey { organization: organization("other"), ..new_key("theirs") };
+    world.control.create_key(&at(NOW), new).await.unwrap();
+    assert_eq!(world.deliverer.begin().await.unwrap(), 1);
+    let done = world.deliverer.running.join_next().await.unwrap().unwrap();
+    assert_eq!(done.owner, Some(organization("other")));
+    assert_eq!(quick.received().len(), 1);
+}
+
+#[tokio::test]
+async fn whichever_webhook_is_the_first_to_it_is_sent() {
+    let mut world = World::new().await;
+    let receiver = Receiver::start().await;
+    let mut webhooks = Vec::new();
+    for _ in 0..8 {
+        webhooks.push(id(&world.webhook(&receiver.url).await));
+    }
+    webhooks.sort_unstable();
+    for number in 0..8 {
+        world.key(&format!("{number}")).await;
+    }
+    let reached = async |world: &mut World, first| {
+        assert_eq!(world.deliverer.begin_behind(first).await.unwrap(), AT_ONCE_OWNER);
+        let mut reached = std::collections::BTreeSet::new();
+        while let Some(done) = world.deliverer.running.join_next().await {
+            let done = done.unwrap();
+            reached.insert(done.webhook);
+            world.deliverer.free(Some(done));
+        }
+        reached.into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(reached(&mut world, Some(webhooks[1])).await, webhooks[2..6]);
+    let round = reached(&mut world, Some(webhooks[5])).await;
+    assert_eq!(round, [&webhooks[..2], &webhooks[6..]].concat(), "behind the last comes the first");
+}
+
+#[tokio::test]
+async fn one_that_is_rarely_told_anything_is_not_given_up_on_for_one_delivery() {
+    let mut world = World::new().await;
+    let receiver = Receiver::start().await;
+    let webhook = world.webhook(&receiver.url).await;
+    receiver.answer(&[500; 9]);
+    world.key("first").await;
+    for _ in 0..8 {
+        assert_eq!(world.deliver().await, 1);
+        world.wait(Duration::from_secs(12 * 3600));
+    }
+    world.wait(PATIENCE_WITH_ONE);
+    world.key("second").await;
+    assert_eq!(world.deliver().await, 1);
+    let shown = world.control.show_webhook(&at(world.now()), id(&webhook)).await.unwrap();
+    assert!(shown.enabled && shown.failing_since.is_some());
+    world.wait(Duration::from_secs(6));
+    assert_eq!(world.deliver().await, 1, "it is tried again");
+    assert_eq!(world.deliveries(&webhook).await[0].state.as_str(), "delivered");
 }
 
 #[tokio::test]
@@ -273,6 +356,8 @@ async fn a_test_reaches_who_wants_to_hear_of_nothing_like_it() {
     assert_eq!(world.deliver().await, 1);
     let bodies = verified(webhook.secret.expose(), &receiver.received()).unwrap();
     assert_eq!(bodies[0]["type"], "webhook.test");
+    let told: EventView<TestEventData> = serde_json::from_value(bodies[0].clone()).unwrap();
+    assert_eq!(serde_json::to_value(told).unwrap(), bodies[0], "it is as it is described");
     let delivery = sent.id.parse().unwrap();
     let shown = world.control.show_delivery(&at(NOW), delivery).await.unwrap();
     assert_eq!(shown.payload, bodies[0]);

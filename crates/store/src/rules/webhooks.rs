@@ -12,6 +12,8 @@ use crate::{
 
 /// An organization has at most so many: each is told of everything.
 pub(crate) const MOST: u32 = 20;
+/// So many secrets are good at a time: each is a signature on all that is sent.
+const MOST_SECRETS: usize = 10;
 const LONGEST_URL: usize = 2048;
 const LONGEST_DESCRIPTION: usize = 200;
 
@@ -114,10 +116,18 @@ pub(crate) fn removal(webhook: &Webhook) -> Entry {
 pub(crate) fn rotation(
     record: &WebhookRecord,
     new: &WebhookSecret,
+    at: Timestamp,
     old_expires_at: Timestamp,
-) -> Entry {
+) -> Result<Entry, StoreError> {
+    let good = record.secrets.iter().filter(|one| one.expires_at.is_none_or(|end| end > at));
+    if good.count() >= MOST_SECRETS {
+        return Err(StoreError::invalid(
+            format!("{MOST_SECRETS} secrets of the webhook are good, and cannot be more"),
+            "retire the old ones, or wait until they end",
+        ));
+    }
     let after = json!({ "secret": new.id, "old_expires_at": old_expires_at });
-    entry("webhook.rotate", &record.webhook, None, Some(after))
+    Ok(entry("webhook.rotate", &record.webhook, None, Some(after)))
 }
 
 /// Its old secrets end; `None` where it has none that are good.

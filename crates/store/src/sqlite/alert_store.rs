@@ -9,7 +9,7 @@ use keyward_core::{
 
 use super::{SqliteStore, alerts, writer::Tell};
 use crate::{
-    alerts::{Alert, AlertFilter, AlertRuleRecord, AlertStore, KeyNetwork},
+    alerts::{Alert, AlertFilter, AlertRuleRecord, AlertStore, ForgetAlerts, KeyNetwork},
     error::StoreError,
     query::Page,
 };
@@ -41,6 +41,38 @@ impl AlertStore for SqliteStore {
     ) -> Result<Vec<Alert>, StoreError> {
         let filter = filter.clone();
         self.readers.ask(move |connection| alerts::alerts(connection, &filter, &page)).await
+    }
+
+    async fn raised_alerts(
+        &self,
+        organization: Option<&OrganizationId>,
+    ) -> Result<Vec<Alert>, StoreError> {
+        let organization = organization.cloned();
+        self.readers.ask(move |connection| alerts::raised(connection, organization.as_ref())).await
+    }
+
+    async fn take_turn(
+        &self,
+        holder: [u8; 16],
+        at: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let work = move |connection: &_| alerts::take_turn(connection, holder, at, until);
+        self.writer.run(Tell::Nobody, work).await
+    }
+
+    async fn crowded_rules(&self, most: u32) -> Result<Vec<(AlertRuleId, u64)>, StoreError> {
+        self.adders.ask(move |connection| alerts::crowded(connection, most)).await
+    }
+
+    async fn forget_alerts(
+        &self,
+        at: Timestamp,
+        which: ForgetAlerts,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let work = move |connection: &_| alerts::forget(connection, at, which, limit);
+        self.writer.run(Tell::Nobody, work).await
     }
 
     async fn raise_alert(&self, alert: Alert) -> Result<bool, StoreError> {

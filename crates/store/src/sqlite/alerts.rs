@@ -9,7 +9,7 @@ use keyward_core::{
     network::canonical,
     time::Timestamp,
 };
-use rusqlite::{Connection, Row, params, types::Value};
+use rusqlite::{Connection, Params, Row, params, types::Value};
 use serde_json::json;
 
 use super::{
@@ -20,14 +20,14 @@ use super::{
     rows::{self, Cells, millis},
 };
 use crate::{
-    alerts::{Alert, AlertFilter, AlertRuleChange, AlertRuleRecord, KeyNetwork},
+    alerts::{Alert, AlertFilter, AlertRuleChange, AlertRuleRecord, ForgetAlerts, KeyNetwork},
     change::Revision,
     error::StoreError,
     query::Page,
     rules::{Entry, alerts as rules, updates},
 };
 
-/// Of a key, so many networks are remembered: the newest.
+/// Of a key, so many networks are remembered: the newest. One that has so many is used from everywhere.
 const MOST_NETWORKS: u32 = 64;
 
 const RULE: &str =
@@ -73,10 +73,27 @@ pub(super) fn rules_of(
     all(connection, &sql, [organization.map(OrganizationId::as_str)], rule)
 }
 
-/// Every rule that is to be looked at.
+/// Every rule that is to be looked at. One that is damaged is left out: an error would keep all others from being looked at.
 pub(super) fn every_rule(connection: &Connection) -> Result<Vec<AlertRule>, StoreError> {
     let sql = format!("SELECT {RULE} FROM alert_rules WHERE state = 'enabled' ORDER BY rowid");
-    all(connection, &sql, [], |row| rule(row).map(|record| record.rule))
+    undamaged(connection, &sql, [], |row| rule(row).map(|record| record.rule))
+}
+
+/// Rows, but for those that are damaged: of them the log tells.
+fn undamaged<T>(
+    connection: &Connection,
+    sql: &str,
+    asked: impl Params,
+    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let rows = all(connection, sql, asked, |row| match read(row) {
+        Err(damage @ StoreError::Corrupt { .. }) => {
+            tracing::error!(%damage, "a rule or an alert is damaged, and is left out");
+            Ok(None)
+        }
+        read => read.map(Some),
+    })?;
+    Ok(rows.into_iter().flatten().collect())
 }
 
 fn insert(
@@ -128,6 +145,24 @@ pub(super) fn insert_defaults(
     Ok(())
 }
 
+/// The same for those that have never had any.
+pub(super) fn give_defaults(connection: &Connection) -> Result<(), StoreError> {
+    let sql = "SELECT id, created_at FROM organizations \
+        WHERE id NOT IN (SELECT organization FROM alert_rules WHERE organization IS NOT NULL)";
+    let without = all(connection, sql, [], |row| {
+        let cells = Cells::of("organizations", row);
+        // What is damaged keeps nobody from starting.
+        Ok(cells.parsed(0, "id").ok().zip(cells.moment(1, "created_at").ok()))
+    })?;
+    without.iter().flatten().try_for_each(|(id, at)| insert_defaults(connection, id, *at))
+}
+
+/// What a rule raised is over.
+fn end(connection: &Connection, rule: AlertRuleId, at: Timestamp) -> Result<(), StoreError> {
+    let sql = "UPDATE alerts SET resolved_at = ?2 WHERE rule = ?1 AND resolved_at IS NULL";
+    write(connection, sql, params![rule.bits(), millis(at)]).map(|_| ()).map_err(fault)
+}
+
 /// Does a change to a rule.
 pub(super) fn apply(
     connection: &Connection,
@@ -166,14 +201,16 @@ pub(super) fn apply(
                 ],
             )
             .map_err(fault)?;
+            if !after.enabled {
+                end(connection, rule, at)?;
+            }
             Ok(Some(entry))
         }
         AlertRuleChange::Delete(id) => {
             let entry = rules::removal(&held(id)?.rule);
             let sql = "UPDATE alert_rules SET state = 'removed' WHERE id = ?1";
             write(connection, sql, [id.bits()]).map_err(fault)?;
-            let sql = "UPDATE alerts SET resolved_at = ?2 WHERE rule = ?1 AND resolved_at IS NULL";
-            write(connection, sql, params![id.bits(), millis(at)]).map_err(fault)?;
+            end(connection, id, at)?;
             Ok(Some(entry))
         }
     }
@@ -202,31 +239,103 @@ pub(super) fn alerts(
     filter: &AlertFilter,
     page: &Page<AlertId>,
 ) -> Result<Vec<Alert>, StoreError> {
-    let mut before = i64::MAX;
-    if let Some(id) = page.after {
-        let sql = "SELECT id, seq FROM alerts WHERE id = ?1";
-        let place =
-            first(connection, sql, [id.bits()], |row| Cells::of("alerts", row).integer(1, "seq"))?;
-        before = place.ok_or(StoreError::NoSuchAlert(id))?;
-    }
-    let mut sql = format!("SELECT {ALERT} FROM alerts WHERE seq < ?");
-    let mut asked = vec![Value::Integer(before)];
+    let (mut narrowed, mut asked) = (String::new(), Vec::new());
     if let Some(organization) = &filter.organization {
-        sql.push_str(" AND organization = ?");
+        // What rules of who runs this Keyward raised of it is not its business.
+        narrowed.push_str(
+            " AND organization = ? AND \
+             (SELECT organization FROM alert_rules WHERE alert_rules.id = rule) IS NOT NULL",
+        );
         asked.push(Value::Text(organization.to_string()));
     }
     if let Some(rule) = filter.rule {
-        sql.push_str(" AND rule = ?");
+        narrowed.push_str(" AND rule = ?");
         asked.push(Value::Blob(rule.bits().to_vec()));
     }
+    let mut before = i64::MAX;
+    if let Some(id) = page.after {
+        let sql = format!("SELECT id, seq FROM alerts WHERE id = ?{narrowed}");
+        let of = std::iter::once(Value::Blob(id.bits().to_vec())).chain(asked.clone());
+        let place = first(connection, &sql, rusqlite::params_from_iter(of), |row| {
+            Cells::of("alerts", row).integer(1, "seq")
+        })?;
+        before = place.ok_or(StoreError::NoSuchAlert(id))?;
+    }
     match filter.raised {
-        Some(true) => sql.push_str(" AND resolved_at IS NULL"),
-        Some(false) => sql.push_str(" AND resolved_at IS NOT NULL"),
+        Some(true) => narrowed.push_str(" AND resolved_at IS NULL"),
+        Some(false) => narrowed.push_str(" AND resolved_at IS NOT NULL"),
         None => {}
     }
-    sql.push_str(" ORDER BY seq DESC LIMIT ?");
-    asked.push(Value::Integer(page.rows()));
+    let sql =
+        format!("SELECT {ALERT} FROM alerts WHERE seq < ?{narrowed} ORDER BY seq DESC LIMIT ?");
+    let asked = std::iter::once(Value::Integer(before)).chain(asked);
+    let asked = asked.chain(std::iter::once(Value::Integer(page.rows())));
     all(connection, &sql, rusqlite::params_from_iter(asked), alert)
+}
+
+/// What is raised now by an organization's rules.
+pub(super) fn raised(
+    connection: &Connection,
+    organization: Option<&OrganizationId>,
+) -> Result<Vec<Alert>, StoreError> {
+    let sql = format!(
+        "SELECT {ALERT} FROM alerts WHERE resolved_at IS NULL AND rule IN \
+         (SELECT id FROM alert_rules WHERE organization IS ?1 AND state <> 'removed')"
+    );
+    undamaged(connection, &sql, [organization.map(OrganizationId::as_str)], alert)
+}
+
+/// Takes the turn to look at rules.
+pub(super) fn take_turn(
+    connection: &Connection,
+    holder: [u8; 16],
+    at: Timestamp,
+    until: Timestamp,
+) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO turns (what, holder, until) VALUES ('alerts', ?1, ?3) \
+        ON CONFLICT DO UPDATE SET holder = ?1, until = ?3 WHERE holder = ?1 OR until <= ?2";
+    write(connection, sql, params![holder, millis(at), millis(until)])
+        .map(|rows| rows > 0)
+        .map_err(fault)
+}
+
+/// The rules of which more alerts are kept.
+pub(super) fn crowded(
+    connection: &Connection,
+    most: u32,
+) -> Result<Vec<(AlertRuleId, u64)>, StoreError> {
+    let sql = "SELECT rule, count(*) - ?1 FROM alerts GROUP BY rule HAVING count(*) > ?1";
+    all(connection, sql, [most], |row| {
+        let cells = Cells::of("alerts", row);
+        Ok((AlertRuleId::from_bits(cells.bits(0, "rule")?), cells.number(1, "count")?))
+    })
+}
+
+/// Forgets what is over.
+pub(super) fn forget(
+    connection: &Connection,
+    at: Timestamp,
+    which: ForgetAlerts,
+    limit: u32,
+) -> Result<u64, StoreError> {
+    let (narrowed, asked) = match which {
+        ForgetAlerts::Before(before) => {
+            ("resolved_at < ?2 ORDER BY resolved_at", Value::Integer(millis(before)))
+        }
+        ForgetAlerts::Of(rule) => {
+            ("resolved_at NOT NULL AND rule = ?2 ORDER BY seq", Value::Blob(rule.bits().to_vec()))
+        }
+    };
+    // With a quiet time over, nothing is asked of an alert any more.
+    let sql = format!(
+        "DELETE FROM alerts WHERE seq IN (SELECT seq FROM alerts WHERE \
+         told_at + 1000 * coalesce((SELECT quiet_seconds FROM alert_rules \
+             WHERE alert_rules.id = rule AND state <> 'removed'), 0) <= ?1 \
+         AND {narrowed} LIMIT ?3)"
+    );
+    write(connection, &sql, params![millis(at), asked, limit.clamp(1, 10_000)])
+        .map(|gone| u64::try_from(gone).unwrap_or(u64::MAX))
+        .map_err(fault)
 }
 
 /// What receivers are told of an alert.
@@ -354,16 +463,21 @@ pub(super) fn new_networks(
     connection: &Connection,
     since: Timestamp,
 ) -> Result<Vec<KeyNetwork>, StoreError> {
-    let sql = "SELECT keys.id, network, first_at, (SELECT min(first_at) FROM key_networks AS others \
+    let sql = "SELECT keys.id, keys.name, organization, network, first_at, \
+            (SELECT min(first_at) FROM key_networks AS others \
             WHERE others.key_seq = key_networks.key_seq) \
-        FROM key_networks JOIN keys ON keys.seq = key_seq WHERE first_at > ?1 LIMIT 100000";
-    all(connection, sql, [millis(since)], |row| {
+        FROM key_networks JOIN keys ON keys.seq = key_seq WHERE first_at > ?1 \
+        AND (SELECT count(*) FROM key_networks AS others \
+            WHERE others.key_seq = key_networks.key_seq) < ?2 LIMIT 100000";
+    all(connection, sql, params![millis(since), MOST_NETWORKS], |row| {
         let cells = Cells::of("key_networks", row);
         Ok(KeyNetwork {
             key: KeyId::from_bits(cells.bits(0, "key")?),
-            network: cells.text(1, "network")?.to_owned(),
-            first_at: cells.moment(2, "first_at")?,
-            key_first_at: cells.moment(3, "first_at")?,
+            name: cells.text(1, "name")?.to_owned(),
+            organization: cells.parsed(2, "organization")?,
+            network: cells.text(3, "network")?.to_owned(),
+            first_at: cells.moment(4, "first_at")?,
+            key_first_at: cells.moment(5, "first_at")?,
         })
     })
 }

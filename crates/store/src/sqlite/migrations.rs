@@ -11,7 +11,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::{audit, faults::fault, updates};
+use super::{alerts, audit, faults::fault, updates};
 use crate::{
     chain::{ChainKey, ChainKeys},
     error::StoreError,
@@ -31,9 +31,13 @@ const LATER: &[&str] = &[
     include_str!("migrations/0010_plans.sql"),
     include_str!("migrations/0011_webhooks.sql"),
     include_str!("migrations/0012_counters.sql"),
+    include_str!("migrations/0013_alerts.sql"),
+    include_str!("migrations/0014_deliveries.sql"),
 ];
 /// The step behind which the words of keys have to be gathered.
 const WORDS: i64 = 4;
+/// The step behind which every organization has been given alert rules.
+const ALERT_RULES: i64 = 13;
 pub(super) const NEWEST: i64 = 2 + LATER.len() as i64;
 /// Tells our databases from others: "Kwrd".
 pub(super) const APPLICATION_ID: i64 = 0x4b77_7264;
@@ -120,6 +124,9 @@ pub(super) fn complete(
     }
     if database < WORDS {
         updates::gather_words(&step)?;
+    }
+    if database < ALERT_RULES {
+        alerts::give_defaults(&step)?;
     }
     if database < NEWEST {
         end(step, NEWEST)?;

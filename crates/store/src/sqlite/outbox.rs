@@ -76,6 +76,10 @@ pub(super) fn insert_event(
     Ok(connection.last_insert_rowid())
 }
 
+/// Deliveries that a change removes, or gives up on: a million would keep every other change waiting. To webhooks that are not enabled
+/// nothing is sent, so the rest may wait for [`give_up_on_the_rest`].
+const WITH_A_CHANGE: u32 = 1_000;
+
 /// What was on its way to a webhook, which gets nothing any more, waits no longer.
 pub(super) fn give_up_on_all(
     connection: &Connection,
@@ -83,6 +87,84 @@ pub(super) fn give_up_on_all(
     why: &str,
 ) -> rusqlite::Result<()> {
     let sql = "UPDATE deliveries SET state = 'failed', next_at = NULL, last_problem = ?2 \
-        WHERE webhook = ?1 AND state = 'waiting'";
-    write(connection, sql, params![webhook.bits(), why]).map(|_| ())
+        WHERE seq IN (SELECT seq FROM deliveries WHERE webhook = ?1 AND state = 'waiting' LIMIT ?3)";
+    write(connection, sql, params![webhook.bits(), why, WITH_A_CHANGE]).map(|_| ())
+}
+
+/// What was sent to a webhook, or was on its way, goes with it.
+pub(super) fn remove_all(connection: &Connection, webhook: WebhookId) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM deliveries WHERE seq IN \
+        (SELECT seq FROM deliveries WHERE webhook = ?1 LIMIT ?2)";
+    write(connection, sql, params![webhook.bits(), WITH_A_CHANGE]).map(|_| ())
+}
+
+/// The same for what changes left, so many at most. Answers how many there were. From the few webhooks on: what waits may be a million.
+pub(super) fn give_up_on_the_rest(connection: &Connection, limit: u32) -> rusqlite::Result<usize> {
+    let sql = "DELETE FROM deliveries WHERE seq IN (SELECT deliveries.seq FROM webhooks \
+        CROSS JOIN deliveries ON webhook = webhooks.id WHERE webhooks.state = 'removed' LIMIT ?1)";
+    let gone = write(connection, sql, [limit])?;
+    let sql = "UPDATE deliveries SET state = 'failed', next_at = NULL, \
+        last_problem = 'the webhook was disabled' \
+        WHERE seq IN (SELECT deliveries.seq FROM webhooks \
+        CROSS JOIN deliveries ON webhook = webhooks.id \
+        WHERE webhooks.state = 'disabled' AND deliveries.state = 'waiting' LIMIT ?1)";
+    Ok(gone + write(connection, sql, [limit])?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::migrations;
+
+    const WEBHOOK: WebhookId = WebhookId::from_bits([1; 16]);
+
+    /// A webhook in this state, to which so many deliveries wait.
+    fn with(state: &str, many: u32) -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        migrations::everything(&connection);
+        let sql = format!(
+            "INSERT INTO webhooks (id, url, description, state, created_at) VALUES
+                 (x'01010101010101010101010101010101', 'https://a.example/', '', '{state}', 1);
+             INSERT INTO events VALUES (1, zeroblob(16), 'key.created', 1, '{{}}');
+             WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {many})
+             INSERT INTO deliveries (id, webhook, event, state, attempts, next_at)
+             SELECT randomblob(16), x'01010101010101010101010101010101', 1, 'waiting', 0, 1 FROM numbers;"
+        );
+        connection.execute_batch(&sql).unwrap();
+        connection
+    }
+
+    fn count(connection: &Connection, state: &str) -> u32 {
+        let sql = "SELECT count(*) FROM deliveries WHERE state = ?1";
+        connection.query_row(sql, [state], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_change_gives_up_on_some_and_the_rest_goes_in_pieces() {
+        let connection = with("disabled", 2_500);
+        give_up_on_all(&connection, WEBHOOK, "it was disabled").unwrap();
+        assert_eq!(count(&connection, "failed"), WITH_A_CHANGE);
+        for given_up in [1_000, 500, 0] {
+            assert_eq!(give_up_on_the_rest(&connection, 1_000).unwrap(), given_up);
+        }
+        assert_eq!((count(&connection, "waiting"), count(&connection, "failed")), (0, 2_500));
+    }
+
+    #[test]
+    fn a_webhook_goes_with_some_and_the_rest_follows_in_pieces() {
+        let connection = with("removed", 2_500);
+        remove_all(&connection, WEBHOOK).unwrap();
+        assert_eq!(count(&connection, "waiting"), 1_500);
+        for gone in [1_000, 500, 0] {
+            assert_eq!(give_up_on_the_rest(&connection, 1_000).unwrap(), gone);
+        }
+        assert_eq!(count(&connection, "waiting"), 0);
+    }
+
+    #[test]
+    fn what_is_on_its_way_to_one_that_is_enabled_stays() {
+        let connection = with("enabled", 10);
+        assert_eq!(give_up_on_the_rest(&connection, 1_000).unwrap(), 0);
+        assert_eq!(count(&connection, "waiting"), 10);
+    }
 }

@@ -129,6 +129,12 @@ pub(super) fn has_operator(connection: &Connection) -> Result<bool, StoreError> 
     first(connection, sql, [], |_| Ok(())).map(|found| found.is_some())
 }
 
+/// Who runs this Keyward.
+pub(super) fn operators(connection: &Connection) -> Result<Vec<User>, StoreError> {
+    let sql = format!("SELECT {USER} FROM users WHERE operator = 1 ORDER BY rowid");
+    all(connection, &sql, [], |row| user(row).map(|(user, _)| user))
+}
+
 /// A session by its token, and its person; whether it has ended is the caller's to see.
 pub(super) fn session_by_token(
     connection: &Connection,

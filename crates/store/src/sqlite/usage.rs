@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use keyward_core::{
     id::KeyId,
     money::Money,
+    time::Timestamp,
     usage::{Latencies, Tokens, UsageRow, UsageScope, UsageSums},
     verdict::Reason,
 };
@@ -65,13 +66,16 @@ pub(super) fn functions(connection: &Connection) -> Result<(), StoreError> {
     connection.create_scalar_function("add_latencies", 2, flags, add_latencies).map_err(fault)
 }
 
+/// What is damaged counts nothing, and the row goes on with what is told: an error would keep all usage from being recorded.
 fn add_latencies(arguments: &Context<'_>) -> rusqlite::Result<Vec<u8>> {
     let mut sum = Latencies::default();
     for at in 0..2 {
-        let bytes = arguments.get_raw(at).as_blob().ok();
-        bytes.and_then(|bytes| sum.merge_bytes(bytes)).ok_or_else(|| {
-            rusqlite::Error::UserFunctionError("counts of latencies are damaged".into())
-        })?;
+        match arguments.get_raw(at).as_blob().ok().and_then(Latencies::from_bytes) {
+            Some(latencies) => sum.merge(&latencies),
+            None => tracing::error!(
+                "how long requests took is damaged in a row of usage: it is counted anew from here"
+            ),
+        }
     }
     Ok(sum.to_bytes())
 }
@@ -239,25 +243,32 @@ impl<'r> Read<'r> {
         })
     }
 
-    fn add_to(&self, total: &mut UsageTotal) -> Result<(), StoreError> {
+    fn total(&self, group: UsageGroup) -> Result<UsageTotal, StoreError> {
         let sums = self.sums()?;
-        if total.sums.requests == 0 {
-            total.first_minute = u64::MAX;
-        }
-        total.sums.add(&sums);
-        if self.status()? >= 400 {
-            total.errors = total.errors.saturating_add(sums.requests);
-        }
-        if self.reason()?.is_some() {
-            total.refusals = total.refusals.saturating_add(sums.requests);
-        }
-        total.first_minute = total.first_minute.min(self.cells.number(19, "first_minute")?);
-        total.last_minute = total.last_minute.max(self.cells.number(20, "last_minute")?);
-        let bytes = self.row.get_ref(21).map_err(fault)?.as_blob().ok();
-        bytes
-            .and_then(|bytes| total.latencies.merge_bytes(bytes))
-            .ok_or_else(|| self.cells.corrupt("latencies"))
+        Ok(UsageTotal {
+            group,
+            first_minute: self.cells.number(19, "first_minute")?,
+            last_minute: self.cells.number(20, "last_minute")?,
+            errors: if self.status()? >= 400 { sums.requests } else { 0 },
+            refusals: if self.reason()?.is_some() { sums.requests } else { 0 },
+            sums,
+            latencies: Latencies::default(),
+        })
     }
+
+    fn latencies(&self) -> Result<Latencies, StoreError> {
+        let bytes = self.row.get_ref(21).map_err(fault)?.as_blob().ok();
+        bytes.and_then(Latencies::from_bytes).ok_or_else(|| self.cells.corrupt("latencies"))
+    }
+}
+
+fn add_to(total: &mut UsageTotal, other: &UsageTotal) {
+    total.sums.add(&other.sums);
+    total.errors = total.errors.saturating_add(other.errors);
+    total.refusals = total.refusals.saturating_add(other.refusals);
+    total.first_minute = total.first_minute.min(other.first_minute);
+    total.last_minute = total.last_minute.max(other.last_minute);
+    total.latencies.merge(&other.latencies);
 }
 
 /// The totals of a page. What lies behind the page is left out as soon as it is full.
@@ -265,12 +276,42 @@ struct Totals<'f> {
     filter: &'f UsageFilter,
     most: usize,
     found: BTreeMap<UsageGroup, UsageTotal>,
+    /// Rows that were read.
+    read: u64,
+    /// Rows that are damaged, and what is wrong with the first.
+    damaged: u64,
+    damage: Option<StoreError>,
 }
 
-impl Totals<'_> {
-    /// Takes a row in. Answers whether rows of later times are wanted.
+impl<'f> Totals<'f> {
+    fn new(filter: &'f UsageFilter) -> Self {
+        let most = usize::try_from(filter.limit.clamp(1, 100_000)).unwrap_or(usize::MAX);
+        Self { filter, most, found: BTreeMap::new(), read: 0, damaged: 0, damage: None }
+    }
+
+    /// Takes a row in. Answers whether rows of later times are wanted. A damaged row is left out, as far as it is damaged: an error
+    /// would hide all others for as long as it stands there.
     fn take(&mut self, row: &Row<'_>) -> Result<bool, StoreError> {
-        let read = Read::of(row);
+        self.read += 1;
+        if self.read > self.filter.most_read {
+            let reached = Cells::of("usage_sums", row).number(1, "start").ok();
+            return Err(too_much(self.filter, reached));
+        }
+        match self.take_in(&Read::of(row)) {
+            Err(damage @ StoreError::Corrupt { .. }) => {
+                self.note(damage);
+                Ok(true)
+            }
+            taken => taken,
+        }
+    }
+
+    fn note(&mut self, damage: StoreError) {
+        self.damaged += 1;
+        self.damage.get_or_insert(damage);
+    }
+
+    fn take_in(&mut self, read: &Read<'_>) -> Result<bool, StoreError> {
         if !read.is_asked_for(self.filter)? {
             return Ok(true);
         }
@@ -278,27 +319,72 @@ impl Totals<'_> {
         if self.filter.after.as_ref().is_some_and(|after| group <= *after) {
             return Ok(true);
         }
-        if let Some(total) = self.found.get_mut(&group) {
-            read.add_to(total)?;
-            return Ok(true);
+        let is_full = self.found.len() >= self.most && !self.found.contains_key(&group);
+        if is_full && self.found.last_key_value().is_none_or(|(last, _)| group > *last) {
+            let last = self.found.last_key_value().and_then(|(last, _)| last.start);
+            return Ok(group.start.is_none() || group.start == last);
         }
-        if self.found.len() >= self.most {
-            if self.found.last_key_value().is_none_or(|(last, _)| group > *last) {
-                let last = self.found.last_key_value().and_then(|(last, _)| last.start);
-                return Ok(group.start.is_none() || group.start == last);
-            }
+        let mut of_row = read.total(group)?;
+        match read.latencies() {
+            Ok(latencies) => of_row.latencies = latencies,
+            Err(damage @ StoreError::Corrupt { .. }) => self.note(damage),
+            Err(error) => return Err(error),
+        }
+        if is_full {
             self.found.pop_last();
         }
-        let mut total = UsageTotal { group: group.clone(), ..UsageTotal::default() };
-        read.add_to(&mut total)?;
-        self.found.insert(group, total);
+        match self.found.get_mut(&of_row.group) {
+            Some(total) => add_to(total, &of_row),
+            None => {
+                self.found.insert(of_row.group.clone(), of_row);
+            }
+        }
         Ok(true)
+    }
+
+    fn finish(self) -> Vec<UsageTotal> {
+        if let Some(damage) = self.damage {
+            let rows = self.damaged;
+            tracing::error!(rows, %damage, "rows of usage are damaged: what was asked of usage is told without them");
+        }
+        self.found.into_values().collect()
     }
 }
 
-/// The organizations that have rows of a grain, the one that stands for "none" among them.
-fn organizations(connection: &Connection, grain: UsageGrain) -> Result<Vec<String>, StoreError> {
-    let mut all = vec![String::new()];
+/// The refusal of a question that would keep others waiting. `reached` is the minute that is too much.
+fn too_much(filter: &UsageFilter, reached: Option<u64>) -> StoreError {
+    // Of one organization it is read in the order of time.
+    let reached =
+        reached.filter(|minute| filter.organization.is_some() && *minute > filter.covered().0);
+    let shorter = reached.map_or_else(
+        || "a shorter range".to_owned(),
+        |minute| {
+            let until = Timestamp::from_secs(minute.saturating_mul(60));
+            format!("a range that ends at {until} or before")
+        },
+    );
+    let narrower = match (filter.key, &filter.organization) {
+        (Some(_), _) => "",
+        (None, Some(_)) => ", or of one key",
+        (None, None) => ", or of one organization or key",
+    };
+    StoreError::invalid(
+        format!(
+            "what is asked of usage is made of more than {} sums, which is too much at once",
+            filter.most_read
+        ),
+        format!("ask for {shorter}{narrower}"),
+    )
+}
+
+/// The organizations that have rows of a grain, the one that stands for "none" among them, as far as the page is not behind them.
+fn organizations(
+    connection: &Connection,
+    filter: &UsageFilter,
+    grain: UsageGrain,
+) -> Result<Vec<String>, StoreError> {
+    let behind = filter.after.as_ref().filter(|after| after.start.is_none());
+    let mut all = vec![behind.and_then(|after| after.organization.clone()).unwrap_or_default()];
     while let Some(one) =
         next_organization(connection, grain, all.last().map_or("", String::as_str))?
     {
@@ -328,7 +414,8 @@ fn extent(
     grain: UsageGrain,
     organization: &str,
 ) -> Result<Option<(u64, u64)>, StoreError> {
-    let sql = "SELECT start FROM usage_sums WHERE grain = ?1 AND organization = ?2 ORDER BY start";
+    let sql = "SELECT start FROM usage_sums WHERE grain = ?1 AND organization = ?2 AND start >= 0 \
+        ORDER BY start";
     let params: [&dyn ToSql; 2] = [&number(grain), &organization];
     let read = |row: &Row<'_>| Cells::of("usage_sums", row).number(0, "start");
     let first = reads::first(connection, sql, params, read)?;
@@ -341,15 +428,14 @@ pub(super) fn totals(
     connection: &Connection,
     filter: &UsageFilter,
 ) -> Result<Vec<UsageTotal>, StoreError> {
-    let most = usize::try_from(filter.limit.clamp(1, 100_000)).unwrap_or(usize::MAX);
-    let mut totals = Totals { filter, most, found: BTreeMap::new() };
+    let mut totals = Totals::new(filter);
     for mut walk in filter.walks() {
         if let Some(start) = filter.after.as_ref().and_then(|after| after.start) {
             walk.from = walk.from.max(start);
         }
         let organizations = match &filter.organization {
             Some(organization) => vec![organization.clone()],
-            None => organizations(connection, walk.grain)?,
+            None => organizations(connection, filter, walk.grain)?,
         };
         for organization in &organizations {
             match filter.key {
@@ -358,7 +444,7 @@ pub(super) fn totals(
             }
         }
     }
-    Ok(totals.found.into_values().collect())
+    Ok(totals.finish())
 }
 
 fn walk_all(
@@ -419,9 +505,9 @@ pub(super) fn clear_piece(
     before: u64,
     from: &str,
 ) -> Result<(u64, Option<String>), StoreError> {
-    let (mut gone, mut at) = (0, from.to_owned());
+    let (mut gone, mut at) = (0_u64, from.to_owned());
     for _ in 0..ORGANIZATIONS_AT_ONCE {
-        gone += clear_of(connection, grain, before, &at)?;
+        gone += clear_of(connection, grain, before, &at, ROWS_AT_ONCE - gone)?;
         if gone >= ROWS_AT_ONCE {
             return Ok((gone, Some(at)));
         }
@@ -433,28 +519,31 @@ pub(super) fn clear_piece(
     Ok((gone, Some(at)))
 }
 
-/// Removes an organization's oldest rows: whole times, and beyond the first no more than [`ROWS_AT_ONCE`] rows.
+/// Removes an organization's oldest rows, so many at most, whatever stands in them.
 fn clear_of(
     connection: &Connection,
     grain: UsageGrain,
     before: u64,
     organization: &str,
+    most: u64,
 ) -> Result<u64, StoreError> {
-    let Some((first, _)) = extent(connection, grain, organization)? else { return Ok(0) };
-    if first >= before {
-        return Ok(0);
-    }
-    let sql = "SELECT start FROM usage_sums WHERE grain = ?1 AND organization = ?2 AND start < ?3 \
-        ORDER BY start LIMIT 1 OFFSET ?4";
-    let params: [&dyn ToSql; 4] =
-        [&number(grain), &organization, &count(before), &count(ROWS_AT_ONCE)];
-    let read = |row: &Row<'_>| Cells::of("usage_sums", row).number(0, "start");
-    let beyond: Option<u64> = reads::first(connection, sql, params, read)?;
-    let end = beyond.map_or(before, |beyond| beyond.max(first.saturating_add(1)));
-    let sql = "DELETE FROM usage_sums WHERE grain = ?1 AND organization = ?2 AND start < ?3";
-    let gone = connection
-        .prepare_cached(sql)
-        .and_then(|mut one| one.execute(params![number(grain), organization, count(end)]))
-        .map_err(fault)?;
+    // By a place in the table's order: rows of one time may be a million, and each would be compared with a list.
+    let first = "DELETE FROM usage_sums WHERE grain = ?1 AND organization = ?2 \
+        AND (start, key, api, route, model, status, reason) < \
+        (SELECT start, key, api, route, model, status, reason FROM usage_sums \
+         WHERE grain = ?1 AND organization = ?2 AND start < ?3 \
+         ORDER BY start, key, api, route, model, status, reason LIMIT 1 OFFSET ?4)";
+    // Where there is no such place, there are fewer.
+    let last = "DELETE FROM usage_sums WHERE grain = ?1 AND organization = ?2 AND start < ?3";
+    let of: [&dyn ToSql; 3] = [&number(grain), &organization, &count(before)];
+    let [of_grain, of_organization, until] = of;
+    let bounded: [&dyn ToSql; 4] = [of_grain, of_organization, until, &count(most)];
+    let run = |sql, params: &[&dyn ToSql]| {
+        connection.prepare_cached(sql).and_then(|mut one| one.execute(params)).map_err(fault)
+    };
+    let gone = match run(first, &bounded)? {
+        0 => run(last, &of)?,
+        gone => gone,
+    };
     Ok(u64::try_from(gone).unwrap_or(u64::MAX))
 }

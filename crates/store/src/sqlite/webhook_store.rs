@@ -10,7 +10,10 @@ use super::{SqliteStore, webhooks, writer::Tell};
 use crate::{
     error::StoreError,
     query::Page,
-    webhooks::{AfterAttempt, Attempt, Delivery, DeliveryFilter, WebhookRecord, WebhookStore},
+    webhooks::{
+        AfterAttempt, Attempt, Delivery, DeliveryFilter, Due, DueFilter, Failing, Forget,
+        WebhookRecord, WebhookStore,
+    },
 };
 
 #[async_trait]
@@ -40,14 +43,9 @@ impl WebhookStore for SqliteStore {
         self.readers.ask(move |connection| webhooks::deliveries(connection, &filter, &page)).await
     }
 
-    async fn due_deliveries(
-        &self,
-        at: Timestamp,
-        busy: &[WebhookId],
-        limit: u32,
-    ) -> Result<Vec<Delivery>, StoreError> {
-        let busy = busy.to_vec();
-        self.readers.ask(move |connection| webhooks::due(connection, at, &busy, limit)).await
+    async fn due_deliveries(&self, filter: &DueFilter) -> Result<Due, StoreError> {
+        let filter = filter.clone();
+        self.readers.ask(move |connection| webhooks::due(connection, &filter)).await
     }
 
     async fn lease_delivery(
@@ -65,13 +63,17 @@ impl WebhookStore for SqliteStore {
         id: DeliveryId,
         attempt: Attempt,
         after: AfterAttempt,
-    ) -> Result<Option<Timestamp>, StoreError> {
+    ) -> Result<Option<Failing>, StoreError> {
         let work = move |connection: &_| webhooks::note_attempt(connection, id, &attempt, after);
         self.writer.run(Tell::Nobody, work).await
     }
 
-    async fn forget_deliveries(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        let work = move |connection: &_| webhooks::forget(connection, before, limit);
+    async fn crowded_webhooks(&self, most: u32) -> Result<Vec<(WebhookId, u64)>, StoreError> {
+        self.adders.ask(move |connection| webhooks::crowded(connection, most)).await
+    }
+
+    async fn forget_deliveries(&self, which: Forget, limit: u32) -> Result<u64, StoreError> {
+        let work = move |connection: &_| webhooks::forget(connection, which, limit);
         self.writer.run(Tell::Nobody, work).await
     }
 }

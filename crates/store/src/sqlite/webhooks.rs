@@ -22,14 +22,14 @@ use crate::{
     rules::{Entry, updates, webhooks as rules},
     seal::SealedBytes,
     webhooks::{
-        AfterAttempt, Attempt, Delivery, DeliveryFilter, DeliveryState, Webhook, WebhookChange,
-        WebhookRecord, WebhookSecret, WebhookUpdate,
+        AfterAttempt, Attempt, Delivery, DeliveryFilter, DeliveryState, Due, DueDelivery,
+        DueFilter, Failing, Forget, Webhook, WebhookChange, WebhookRecord, WebhookSecret,
+        WebhookUpdate,
     },
 };
 
-/// Secrets that are no longer good stay so many, to be seen.
 const WEBHOOK: &str = "id, organization, url, description, events, state, disabled_because, \
-    failing_since, created_at, revision";
+    failing_since, failures, created_at, revision";
 
 fn webhook(row: &Row<'_>) -> Result<WebhookRecord, StoreError> {
     let cells = Cells::of("webhooks", row);
@@ -42,13 +42,13 @@ fn webhook(row: &Row<'_>) -> Result<WebhookRecord, StoreError> {
         events: cells.optional_json_of(4, "events")?,
         enabled: cells.text(5, "state")? == "enabled",
         disabled_because: cells.optional_text(6, "disabled_because")?.map(str::to_owned),
-        created_at: cells.moment(8, "created_at")?,
+        created_at: cells.moment(9, "created_at")?,
     };
     Ok(WebhookRecord {
         webhook,
-        revision: Revision::new(cells.number(9, "revision")?),
+        revision: Revision::new(cells.number(10, "revision")?),
         secrets: vec![],
-        failing_since: cells.optional_moment(7, "failing_since")?,
+        failing: failing_of(&cells, 7)?,
     })
 }
 
@@ -166,22 +166,55 @@ pub(super) fn deliveries(
     all(connection, &sql, rusqlite::params_from_iter(asked), delivery)
 }
 
-/// What is due, the longest due first.
-pub(super) fn due(
+/// Webhooks that are looked at for what is due to them at once.
+const LOOKED_AT: usize = 1000;
+
+/// What is due, webhook by webhook.
+pub(super) fn due(connection: &Connection, filter: &DueFilter) -> Result<Due, StoreError> {
+    let most = usize::try_from(filter.limit.clamp(1, 1000)).unwrap_or(1);
+    let mut due = Due { deliveries: Vec::new(), next: filter.after };
+    for _ in 0..LOOKED_AT {
+        let Some((webhook, owner, is_enabled)) = next_waiting(connection, due.next)? else {
+            return Ok(Due { next: None, ..due });
+        };
+        due.next = Some(webhook);
+        let is_busy = filter.busy.contains(&webhook) || filter.busy_owners.contains(&owner);
+        if is_busy || !is_enabled {
+            continue;
+        }
+        let sql = "SELECT id FROM deliveries WHERE state = 'waiting' AND webhook = ?1 \
+            AND next_at <= ?2 ORDER BY next_at LIMIT ?3";
+        let room = most.saturating_sub(due.deliveries.len());
+        let room = filter.each.min(u32::try_from(room).unwrap_or(u32::MAX));
+        let asked = params![webhook.bits(), millis(filter.at), room];
+        due.deliveries.extend(all(connection, sql, asked, |row| {
+            let id = DeliveryId::from_bits(Cells::of("deliveries", row).bits(0, "id")?);
+            Ok(DueDelivery { id, webhook, owner: owner.clone() })
+        })?);
+        if due.deliveries.len() >= most {
+            break;
+        }
+    }
+    Ok(due)
+}
+
+/// The next webhook for which something waits, whose it is, and whether it is enabled.
+fn next_waiting(
     connection: &Connection,
-    at: Timestamp,
-    busy: &[WebhookId],
-    limit: u32,
-) -> Result<Vec<Delivery>, StoreError> {
-    let places = vec!["?"; busy.len()].join(", ");
-    let sql = format!(
-        "SELECT {DELIVERY} FROM {JOINED} WHERE state = 'waiting' AND next_at <= ? \
-         AND webhook NOT IN ({places}) ORDER BY next_at LIMIT ?"
-    );
-    let mut asked = vec![Value::Integer(millis(at))];
-    asked.extend(busy.iter().map(|webhook| Value::Blob(webhook.bits().to_vec())));
-    asked.push(Value::Integer(i64::from(limit.clamp(1, 1000))));
-    all(connection, &sql, rusqlite::params_from_iter(asked), delivery)
+    after: Option<WebhookId>,
+) -> Result<Option<(WebhookId, Option<OrganizationId>, bool)>, StoreError> {
+    let sql = "SELECT webhook, organization, webhooks.state = 'enabled' \
+        FROM deliveries JOIN webhooks ON webhooks.id = webhook \
+        WHERE deliveries.state = 'waiting' AND webhook > ?1 ORDER BY webhook LIMIT 1";
+    let after = after.map(WebhookId::bits);
+    let after: &[u8] = after.as_ref().map_or(&[], |bits| bits);
+    first(connection, sql, [after], |row| {
+        let cells = Cells::of("deliveries", row);
+        // Whose it is only says who waits for whom: where it is damaged, it is nobody's.
+        let owner = cells.parsed(1, "organization").ok();
+        let is_enabled = cells.integer(2, "state")? == 1;
+        Ok((WebhookId::from_bits(cells.bits(0, "webhook")?), owner, is_enabled))
+    })
 }
 
 /// Takes one that is due.
@@ -204,7 +237,7 @@ pub(super) fn note_attempt(
     id: DeliveryId,
     attempt: &Attempt,
     after: AfterAttempt,
-) -> Result<Option<Timestamp>, StoreError> {
+) -> Result<Option<Failing>, StoreError> {
     let held = delivery_by_id(connection, id)?.ok_or(StoreError::NoSuchDelivery(id))?;
     let (state, next) = match after {
         AfterAttempt::Done => (DeliveryState::Delivered, None),
@@ -228,31 +261,58 @@ pub(super) fn note_attempt(
     )
     .map_err(fault)?;
     let failing = (after != AfterAttempt::Done).then(|| millis(attempt.at));
-    let sql = "UPDATE webhooks SET failing_since = iif(?2 IS NULL, NULL, coalesce(failing_since, ?2)) \
-        WHERE id = ?1 RETURNING id, failing_since";
-    let since = first(connection, sql, params![held.webhook.bits(), failing], |row| {
-        Cells::of("webhooks", row).optional_moment(1, "failing_since")
+    let sql = "UPDATE webhooks SET failing_since = iif(?2 IS NULL, NULL, coalesce(failing_since, ?2)), \
+        failures = iif(?2 IS NULL, 0, failures + 1) \
+        WHERE id = ?1 RETURNING id, failing_since, failures";
+    let failing = first(connection, sql, params![held.webhook.bits(), failing], |row| {
+        failing_of(&Cells::of("webhooks", row), 1)
     })?;
-    Ok(since.flatten())
+    Ok(failing.flatten())
 }
 
-/// Forgets what is over and old, and events that nobody is told of any more.
+/// Two cells: since when every try fails, and how often.
+fn failing_of(cells: &Cells<'_>, at: usize) -> Result<Option<Failing>, StoreError> {
+    let Some(since) = cells.optional_moment(at, "failing_since")? else { return Ok(None) };
+    Ok(Some(Failing { since, tries: cells.number(at + 1, "failures")? }))
+}
+
+/// The webhooks for which more deliveries are kept.
+pub(super) fn crowded(
+    connection: &Connection,
+    most: u32,
+) -> Result<Vec<(WebhookId, u64)>, StoreError> {
+    let sql = "SELECT webhook, count(*) - ?1 FROM deliveries GROUP BY webhook HAVING count(*) > ?1";
+    all(connection, sql, [most], |row| {
+        let cells = Cells::of("deliveries", row);
+        Ok((WebhookId::from_bits(cells.bits(0, "webhook")?), cells.number(1, "count")?))
+    })
+}
+
+/// Forgets what is over, and events that nobody is told of any more.
 pub(super) fn forget(
     connection: &Connection,
-    before: Timestamp,
+    which: Forget,
     limit: u32,
 ) -> Result<u64, StoreError> {
-    let gone = write(
-        connection,
-        "DELETE FROM deliveries WHERE seq IN (SELECT deliveries.seq FROM events \
-         JOIN deliveries ON deliveries.event = events.seq \
-         WHERE events.at < ?1 AND state <> 'waiting' ORDER BY events.seq LIMIT ?2)",
-        params![millis(before), limit.clamp(1, 10_000)],
-    )
-    .map_err(fault)?;
-    let sql = "DELETE FROM events WHERE at < ?1 \
-        AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event = events.seq)";
-    write(connection, sql, [millis(before)]).map_err(fault)?;
+    let limit = limit.clamp(1, 10_000);
+    let gone = match which {
+        Forget::Before(before) => {
+            let sql = "DELETE FROM deliveries WHERE seq IN (SELECT deliveries.seq FROM events \
+                JOIN deliveries ON deliveries.event = events.seq \
+                WHERE events.at < ?1 AND state <> 'waiting' ORDER BY events.at LIMIT ?2)";
+            let gone = write(connection, sql, params![millis(before), limit]).map_err(fault)?;
+            let sql = "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ?1 \
+                AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event = events.seq) \
+                ORDER BY at LIMIT ?2)";
+            gone + write(connection, sql, params![millis(before), limit]).map_err(fault)?
+        }
+        Forget::To(webhook) => {
+            let sql = "DELETE FROM deliveries WHERE seq IN (SELECT seq FROM deliveries \
+                WHERE webhook = ?1 AND state <> 'waiting' ORDER BY seq LIMIT ?2)";
+            write(connection, sql, params![webhook.bits(), limit]).map_err(fault)?
+        }
+        Forget::ToNobody => outbox::give_up_on_the_rest(connection, limit).map_err(fault)?,
+    };
     Ok(u64::try_from(gone).unwrap_or(u64::MAX))
 }
 
@@ -275,10 +335,10 @@ pub(super) fn apply(
         }
         WebhookChange::Delete(id) => remove(connection, id).map(Some),
         WebhookChange::Rotate { webhook, secret, old_expires_at } => {
-            let record = held(connection, webhook)?;
-            end_secrets(connection, webhook, old_expires_at)?;
+            let entry = rules::rotation(&held(connection, webhook)?, &secret, at, old_expires_at)?;
+            end_secrets(connection, webhook, at, old_expires_at)?;
             insert_secret(connection, webhook, &secret)?;
-            Ok(Some(rules::rotation(&record, &secret, old_expires_at)))
+            Ok(Some(entry))
         }
         WebhookChange::RetireSecrets(id) => {
             let entry = rules::retirement(&held(connection, id)?, at);
@@ -350,19 +410,18 @@ fn insert_secret(
     .map_err(fault)
 }
 
-/// No old secret is good for longer than it was.
+/// No old secret is good for longer than it was; what ended before is of no use to anybody.
 fn end_secrets(
     connection: &Connection,
     webhook: WebhookId,
+    now: Timestamp,
     at: Timestamp,
 ) -> Result<(), StoreError> {
+    let sql = "DELETE FROM webhook_secrets WHERE webhook = ?1 AND expires_at <= ?2";
+    write(connection, sql, params![webhook.bits(), millis(now)]).map_err(fault)?;
     let sql = "UPDATE webhook_secrets SET expires_at = min(coalesce(expires_at, ?2), ?2) \
         WHERE webhook = ?1";
-    write(connection, sql, params![webhook.bits(), millis(at)]).map_err(fault)?;
-    // Those that ended before are of no use to anybody.
-    let sql = "DELETE FROM webhook_secrets WHERE webhook = ?1 AND rowid NOT IN \
-        (SELECT rowid FROM webhook_secrets WHERE webhook = ?1 ORDER BY rowid DESC LIMIT 9)";
-    write(connection, sql, [webhook.bits()]).map(|_| ()).map_err(fault)
+    write(connection, sql, params![webhook.bits(), millis(at)]).map(|_| ()).map_err(fault)
 }
 
 fn change_it(
@@ -374,11 +433,13 @@ fn change_it(
     let before = held(connection, id)?;
     updates::seen_as_it_is(seen, before.revision)?;
     let Some((after, entry)) = rules::update(&before.webhook, update)? else { return Ok(None) };
-    // What is enabled again starts anew.
+    // What is enabled again, or is somewhere else, starts anew.
+    let starts_anew = (after.enabled && !before.webhook.enabled) || after.url != before.webhook.url;
     write(
         connection,
         "UPDATE webhooks SET url = ?2, description = ?3, events = ?4, state = ?5, \
-         disabled_because = ?6, failing_since = iif(?7, NULL, failing_since) WHERE id = ?1",
+         disabled_because = ?6, failing_since = iif(?7, NULL, failing_since), \
+         failures = iif(?7, 0, failures) WHERE id = ?1",
         params![
             id.bits(),
             after.url,
@@ -386,7 +447,7 @@ fn change_it(
             after.events.as_ref().map(rows::json).transpose()?,
             state_word(after.enabled),
             after.disabled_because,
-            after.enabled && !before.webhook.enabled,
+            starts_anew,
         ],
     )
     .map_err(fault)?;
@@ -398,9 +459,9 @@ fn change_it(
 
 fn remove(connection: &Connection, id: WebhookId) -> Result<Entry, StoreError> {
     let entry = rules::removal(&held(connection, id)?.webhook);
+    outbox::remove_all(connection, id).map_err(fault)?;
     for sql in [
         "DELETE FROM webhook_secrets WHERE webhook = ?1",
-        "DELETE FROM deliveries WHERE webhook = ?1",
         "UPDATE webhooks SET state = 'removed', url = '' WHERE id = ?1",
     ] {
         write(connection, sql, [id.bits()]).map_err(fault)?;

@@ -9,12 +9,13 @@ use keyward_core::{
     usage::{LastUse, UsageBatch},
 };
 use keyward_store::{
-    Alert, AlertFilter, AlertRuleChange, AlertRuleUpdate, Change, DeliveryFilter, Page, StoreError,
-    WebhookChange,
+    Alert, AlertFilter, AlertRuleChange, AlertRuleUpdate, Change, DeliveryFilter, ForgetAlerts,
+    Page, StoreError, WebhookChange,
 };
 
 use super::{
-    Bed, NOW, commit, creation, key_id, later, organization_id, requests, secret_id, trace,
+    Bed, NOW, commit, creation, key_id, later, organization, organization_id, requests, secret_id,
+    trace,
     webhooks::{self, by_person},
     with_organization,
 };
@@ -169,8 +170,111 @@ pub(crate) async fn a_key_is_known_by_its_newest_networks(bed: Bed) {
     assert_eq!((found[0].key, found[0].key_first_at), (key_id(1), NOW));
     for number in 0..100 {
         used(format!("10.0.{number}.1"), later(100 + number)).await;
+        let known = since(Timestamp::from_millis(0)).await;
+        assert!(known.iter().all(|one| one.key_first_at == NOW && one.name == "key 1"));
+        // With as many as are remembered, one that was forgotten would be taken for new.
+        let expected = if number < 61 { usize::try_from(number).unwrap() + 3 } else { 0 };
+        assert_eq!(known.len(), expected, "{number}");
     }
-    let kept = since(Timestamp::from_millis(0)).await;
-    assert_eq!(kept.len(), 65, "the newest, and the first");
-    assert!(kept.iter().all(|one| one.key_first_at == NOW));
+}
+
+pub(crate) async fn a_rule_that_is_not_looked_at_has_raised_nothing(bed: Bed) {
+    with_organization(&bed.store).await;
+    commit(&bed.store, make(rule(1))).await.unwrap();
+    commit(&bed.store, make(AlertRule { organization: None, ..rule(2) })).await.unwrap();
+    let raised = async |organization: Option<&str>| -> Vec<u8> {
+        let organization = organization.map(organization_id);
+        let found = bed.second.raised_alerts(organization.as_ref()).await.unwrap();
+        found.iter().map(|one| one.id.bits()[0]).collect()
+    };
+    bed.store.raise_alert(alert(1, "one", NOW)).await.unwrap();
+    bed.store.raise_alert(Alert { rule: id(2), ..alert(2, "one", NOW) }).await.unwrap();
+    assert_eq!(raised(Some("org")).await, [1]);
+    assert_eq!(raised(None).await, [2]);
+    let disabled = AlertRuleUpdate { enabled: Some(false), ..AlertRuleUpdate::default() };
+    commit(&bed.store, update(1, disabled)).await.unwrap();
+    assert_eq!(raised(Some("org")).await, [0; 0]);
+    assert_eq!(bed.store.raise_alert(alert(3, "two", NOW)).await, Ok(false));
+    assert_eq!(raised(None).await, [2]);
+}
+
+pub(crate) async fn an_organization_sees_what_its_own_rules_raised(bed: Bed) {
+    with_organization(&bed.store).await;
+    commit(&bed.store, Change::CreateOrganization(organization("other"))).await.unwrap();
+    let other = || Some(organization_id("other"));
+    for made in [
+        rule(1),
+        AlertRule { organization: None, ..rule(2) },
+        AlertRule { organization: other(), ..rule(3) },
+    ] {
+        commit(&bed.store, make(made)).await.unwrap();
+    }
+    bed.store.raise_alert(alert(1, "one", NOW)).await.unwrap();
+    bed.store.raise_alert(Alert { rule: id(2), ..alert(2, "one", NOW) }).await.unwrap();
+    let foreign = Alert { rule: id(3), organization: other(), ..alert(3, "one", NOW) };
+    bed.store.raise_alert(foreign).await.unwrap();
+    bed.store.raise_alert(alert(4, "two", NOW)).await.unwrap();
+    let list = async |organization: Option<&str>, after: Option<u8>| {
+        let organization = organization.map(organization_id);
+        let filter = AlertFilter { organization, ..AlertFilter::default() };
+        let after = after.map(|number| AlertId::from_bits([number; 16]));
+        let found = bed.second.alerts(&filter, Page { after, limit: 10 }).await;
+        found.map(|all| all.iter().map(|one| one.id.bits()[0]).collect::<Vec<_>>())
+    };
+    assert_eq!(list(Some("org"), None).await.unwrap(), [4, 1]);
+    assert_eq!(list(None, None).await.unwrap(), [4, 3, 2, 1]);
+    assert_eq!(list(Some("org"), Some(4)).await.unwrap(), [1]);
+    for not_listed in [2, 3, 9] {
+        let missing = StoreError::NoSuchAlert(AlertId::from_bits([not_listed; 16]));
+        assert_eq!(
+            list(Some("org"), Some(not_listed)).await,
+            Err(missing),
+            "as a place in the list"
+        );
+    }
+}
+
+pub(crate) async fn one_at_a_time_has_the_turn_to_look(bed: Bed) {
+    let (one, other) = ([1; 16], [2; 16]);
+    assert_eq!(bed.store.take_turn(one, NOW, later(100)).await, Ok(true));
+    assert_eq!(bed.second.take_turn(other, later(99), later(200)).await, Ok(false));
+    assert_eq!(bed.store.take_turn(one, later(60), later(160)).await, Ok(true), "it is kept");
+    assert_eq!(bed.second.take_turn(other, later(159), later(300)).await, Ok(false));
+    assert_eq!(bed.second.take_turn(other, later(160), later(300)).await, Ok(true));
+    assert_eq!(bed.second.take_turn(other, later(200), later(200)).await, Ok(true), "given back");
+    assert_eq!(bed.store.take_turn(one, later(200), later(300)).await, Ok(true));
+}
+
+pub(crate) async fn what_is_long_over_is_forgotten_behind_its_quiet_time(bed: Bed) {
+    with_organization(&bed.store).await;
+    commit(&bed.store, make(AlertRule { quiet_seconds: 5000, ..rule(1) })).await.unwrap();
+    for number in 1..=4 {
+        let subject = number.to_string();
+        bed.store.raise_alert(alert(number, &subject, later(u64::from(number)))).await.unwrap();
+        if number < 4 {
+            bed.store.resolve_alert(AlertId::from_bits([number; 16]), later(10)).await.unwrap();
+        }
+    }
+    let forget = async |at, before, limit| {
+        bed.second.forget_alerts(at, ForgetAlerts::Before(before), limit).await
+    };
+    assert_eq!(forget(later(9000), later(10), 10).await, Ok(0), "it was not over by then");
+    assert_eq!(forget(later(5000), later(4000), 10).await, Ok(0), "it is quiet");
+    assert_eq!(forget(later(5001), later(4000), 10).await, Ok(1));
+    assert_eq!(forget(later(9000), later(4000), 1).await, Ok(1));
+    assert_eq!(forget(later(9000), later(4000), 10).await, Ok(1));
+    let left = bed.store.alerts(&AlertFilter::default(), Page::first(10)).await.unwrap();
+    assert_eq!(left.iter().map(|one| one.id.bits()[0]).collect::<Vec<_>>(), [4], "it is raised");
+    for number in 5..=9 {
+        let subject = number.to_string();
+        bed.store.raise_alert(alert(number, &subject, later(u64::from(number)))).await.unwrap();
+        bed.store.resolve_alert(AlertId::from_bits([number; 16]), later(20)).await.unwrap();
+    }
+    assert_eq!(bed.second.crowded_rules(6).await, Ok(vec![]));
+    assert_eq!(bed.second.crowded_rules(4).await, Ok(vec![(id(1), 2)]));
+    let of = async |at, limit| bed.second.forget_alerts(at, ForgetAlerts::Of(id(1)), limit).await;
+    assert_eq!(of(later(5006), 9).await, Ok(2), "the others are quiet");
+    assert_eq!(of(later(9000), 2).await, Ok(2));
+    let left = bed.store.alerts(&AlertFilter::default(), Page::first(10)).await.unwrap();
+    assert_eq!(left.iter().map(|one| one.id.bits()[0]).collect::<Vec<_>>(), [9, 4]);
 }

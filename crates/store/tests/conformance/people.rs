@@ -96,6 +96,7 @@ fn session(number: u8, of: &User) -> Session {
 pub(crate) async fn the_setup_token_makes_one_operator_once(bed: Bed) {
     let store = &*bed.store;
     assert!(!store.has_operator().await.unwrap());
+    assert_eq!(store.operators().await.unwrap(), []);
     let operator = User { operator: true, ..user(1, "ops@example.com") };
     let set_up = |number, user: &User| PeopleChange::SetUp {
         token: token(number),
@@ -114,6 +115,7 @@ pub(crate) async fn the_setup_token_makes_one_operator_once(bed: Bed) {
     assert!(matches!(change(store, no_operator).await, Err(StoreError::Invalid { .. })));
     change(store, set_up(8, &operator)).await.unwrap();
     assert!(store.has_operator().await.unwrap());
+    assert_eq!(store.operators().await.unwrap(), std::slice::from_ref(&operator));
     let known = store.user_by_email(&operator.email).await.unwrap().unwrap();
     assert_eq!((known.user, known.password), (operator.clone(), Some(hash("hash"))));
     for again in [set_up(8, &operator), offer(9)] {

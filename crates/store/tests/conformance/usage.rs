@@ -6,7 +6,7 @@ use keyward_core::{
     usage::{Exposure, LastUse, Latencies, Tokens, UsageBatch, UsageRow, UsageScope, UsageSums},
     verdict::Reason,
 };
-use keyward_store::{Change, SecretUse, UsageBy, UsageFilter, UsageGrain, UsageGroup};
+use keyward_store::{Change, SecretUse, StoreError, UsageBy, UsageFilter, UsageGrain, UsageGroup};
 
 use super::{Bed, commit, creation, key_id, later, secret_id, secret_of, trace, with_organization};
 
@@ -392,4 +392,46 @@ pub(crate) async fn old_usage_is_cleared_grain_by_grain(bed: Bed) {
     assert_eq!(clear(UsageGrain::Hour, 1440).await, 48 + 24);
     assert_eq!(clear(UsageGrain::Day, 1440).await, 4);
     assert_eq!(requests(UsageGrain::Day, 2880).await, 1464);
+}
+
+pub(crate) async fn a_time_of_many_rows_is_cleared_in_pieces(bed: Bed) {
+    let rows: Vec<_> = (0..2500).map(|key| (scope(0, Some(key), "/a", 200), sums(1))).collect();
+    bed.store.record(batch(rows)).await.unwrap();
+    bed.store.record(batch(vec![(scope(1, Some(1), "/a", 200), sums(1))])).await.unwrap();
+    let mut pieces = vec![];
+    let mut next = Some(String::new());
+    while let Some(from) = next {
+        let piece = bed.second.clear_usage(UsageGrain::Minute, MINUTE + 1, &from).await.unwrap();
+        pieces.push(piece.0);
+        next = piece.1;
+    }
+    assert_eq!(pieces, [1000, 1000, 500]);
+    let minutes = UsageFilter { grain: Some(UsageGrain::Minute), ..asked(0, 2880, &[]) };
+    let minutes = UsageFilter { from_minute: MINUTE, until_minute: MINUTE + 2, ..minutes };
+    assert_eq!(bed.store.usage(&minutes).await.unwrap().len(), 1);
+}
+
+pub(crate) async fn what_is_made_of_too_many_rows_is_refused(bed: Bed) {
+    fill_two_days(&bed).await;
+    let by_minutes = UsageFilter {
+        organization: Some("ours".to_owned()),
+        grain: Some(UsageGrain::Minute),
+        limit: 10,
+        most_read: 100,
+        ..asked(0, 2880, &[])
+    };
+    assert_eq!(bed.store.usage(&by_minutes).await.unwrap().len(), 10, "the page is full before");
+    let all = UsageFilter { limit: 1000, ..by_minutes };
+    let refused = bed.store.usage(&all).await;
+    let Err(StoreError::Invalid { what, remedy }) = refused else { panic!("{refused:?}") };
+    let first_hundred = Timestamp::from_secs((DAY + 100) * 60);
+    assert!(what.contains("more than 100 sums"), "{what}");
+    assert!(remedy.contains(&format!("ends at {first_hundred} or before")), "{remedy}");
+    let until_minute = DAY + 100;
+    let fits = UsageFilter { until_minute, ..all.clone() };
+    assert_eq!(bed.store.usage(&fits).await.unwrap().len(), 100);
+    let of_all = bed.store.usage(&UsageFilter { organization: None, ..all.clone() }).await;
+    assert!(of_all.unwrap_err().to_string().contains("shorter range, or of one organization"));
+    let days = UsageFilter { grain: Some(UsageGrain::Day), ..all };
+    assert_eq!(bed.store.usage(&days).await.unwrap().len(), 2);
 }

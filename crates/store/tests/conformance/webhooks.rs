@@ -8,8 +8,9 @@ use keyward_core::{
     time::Timestamp,
 };
 use keyward_store::{
-    Actor, AfterAttempt, Attempt, Change, Delivery, DeliveryFilter, DeliveryState, Interface, Page,
-    SealedBytes, Store, StoreError, Webhook, WebhookChange, WebhookSecret, WebhookUpdate,
+    Actor, AfterAttempt, Attempt, Change, Delivery, DeliveryFilter, DeliveryState, DueFilter,
+    Failing, Forget, Interface, Page, SealedBytes, Store, StoreError, Webhook, WebhookChange,
+    WebhookSecret, WebhookUpdate,
 };
 
 use super::{
@@ -165,8 +166,11 @@ pub(crate) async fn a_delivery_is_one_senders_until_its_lease_is_over(bed: Bed) 
     }
     commit(&bed.store, creation(1)).await.unwrap();
     let due = async |at, busy: &[WebhookId]| -> Vec<DeliveryId> {
-        let due = bed.store.due_deliveries(at, busy, 10).await.unwrap();
-        due.into_iter().map(|one| one.id).collect()
+        let busy = busy.to_vec();
+        let filter = DueFilter { at, busy, each: 10, limit: 10, ..DueFilter::default() };
+        let due = bed.store.due_deliveries(&filter).await.unwrap();
+        assert_eq!(due.next, None);
+        due.deliveries.into_iter().map(|one| one.id).collect()
     };
     assert_eq!(due(NOW.minus(std::time::Duration::from_secs(1)), &[]).await, []);
     assert_eq!(due(NOW, &[]).await.len(), 2);
@@ -184,8 +188,10 @@ pub(crate) async fn a_delivery_is_one_senders_until_its_lease_is_over(bed: Bed) 
         };
         bed.second.note_attempt(first, attempt, after).await.unwrap()
     };
-    assert_eq!(note(later(61), AfterAttempt::TryAt(later(66))).await, Some(later(61)));
-    assert_eq!(note(later(66), AfterAttempt::TryAt(later(90))).await, Some(later(61)));
+    let since = |tries| Some(Failing { since: later(61), tries });
+    assert_eq!(note(later(61), AfterAttempt::TryAt(later(66))).await, since(1));
+    assert_eq!(note(later(66), AfterAttempt::TryAt(later(90))).await, since(2));
+    assert_eq!(bed.store.webhook(id(1)).await.unwrap().unwrap().failing, since(2));
     let held = bed.store.delivery(first).await.unwrap().unwrap();
     assert_eq!(
         (held.attempts, held.next_at, held.last),
@@ -194,7 +200,7 @@ pub(crate) async fn a_delivery_is_one_senders_until_its_lease_is_over(bed: Bed) 
     assert_eq!(note(later(90), AfterAttempt::Done).await, None);
     let held = bed.store.delivery(first).await.unwrap().unwrap();
     assert_eq!((held.state, held.attempts, held.next_at), (DeliveryState::Delivered, 3, None));
-    assert_eq!(bed.store.webhook(id(1)).await.unwrap().unwrap().failing_since, None);
+    assert_eq!(bed.store.webhook(id(1)).await.unwrap().unwrap().failing, None);
     assert_eq!(due(later(1000), &[id(2)]).await, []);
     let again = Change::Webhook(WebhookChange::Resend(first));
     bed.store.commit(&actor(), later(1000), again).await.unwrap();
@@ -262,7 +268,10 @@ pub(crate) async fn old_deliveries_are_forgotten_and_what_waits_is_not(bed: Bed)
     commit(&bed.store, creation(2)).await.unwrap();
     let waiting = all(&bed, 1).await[0].id;
     bed.store.commit(&actor(), later(10), creation(3)).await.unwrap();
-    assert_eq!(bed.store.forget_deliveries(later(5), 100).await, Ok(1));
+    let forget =
+        async |before, limit| bed.store.forget_deliveries(Forget::Before(before), limit).await;
+    assert_eq!(forget(later(5), 100).await, Ok(2), "the delivery and its event");
+    assert_eq!(forget(later(5), 100).await, Ok(0));
     assert_eq!(bed.store.delivery(done).await, Ok(None));
     assert!(bed.store.delivery(waiting).await.unwrap().is_some());
     assert_eq!(all(&bed, 1).await.len(), 2);
@@ -270,6 +279,129 @@ pub(crate) async fn old_deliveries_are_forgotten_and_what_waits_is_not(bed: Bed)
     let next = Page::after(page[0].id, 1);
     let next = bed.store.deliveries(&DeliveryFilter::default(), next).await.unwrap();
     assert_eq!(next[0].id, waiting);
+}
+
+pub(crate) async fn of_many_that_are_over_the_oldest_are_forgotten_in_pieces(bed: Bed) {
+    with_organization(&bed.store).await;
+    for number in [1, 2] {
+        commit(&bed.store, make(webhook(number))).await.unwrap();
+    }
+    for key in 1..=6 {
+        commit(&bed.store, creation(key)).await.unwrap();
+    }
+    for one in all(&bed, 1).await.iter().skip(1) {
+        bed.store.note_attempt(one.id, failed(NOW), AfterAttempt::GiveUp).await.unwrap();
+    }
+    assert_eq!(bed.second.crowded_webhooks(6).await, Ok(vec![]));
+    assert_eq!(bed.second.crowded_webhooks(4).await, Ok(vec![(id(1), 2), (id(2), 2)]));
+    let kept = all(&bed, 1).await;
+    for (limit, gone) in [(2, 2), (2, 2), (2, 1), (2, 0)] {
+        assert_eq!(bed.store.forget_deliveries(Forget::To(id(1)), limit).await, Ok(gone));
+    }
+    assert_eq!(all(&bed, 1).await, kept[..1], "what waits stays");
+    assert_eq!(all(&bed, 2).await.len(), 6);
+    for one in all(&bed, 2).await {
+        bed.store.note_attempt(one.id, failed(NOW), AfterAttempt::GiveUp).await.unwrap();
+    }
+    // Of six events, one is told of still; and six deliveries.
+    for gone in [2 + 2, 2 + 2, 2 + 1, 0] {
+        assert_eq!(bed.store.forget_deliveries(Forget::Before(later(1)), 2).await, Ok(gone));
+    }
+}
+
+pub(crate) async fn what_is_due_is_told_webhook_by_webhook(bed: Bed) {
+    with_organization(&bed.store).await;
+    commit(&bed.store, Change::CreateOrganization(organization("other"))).await.unwrap();
+    let owners = [Some("org"), Some("org"), Some("other"), None];
+    for (number, owner) in (1..).zip(owners) {
+        let events = Some(vec![EventKind::WebhookTest]);
+        let one = Webhook { organization: owner.map(organization_id), events, ..webhook(number) };
+        commit(&bed.store, make(one)).await.unwrap();
+        for delivery in 0..3 {
+            let bits = [16 * number + delivery; 16];
+            let test = WebhookChange::Test {
+                webhook: id(number),
+                event: EventId::from_bits(bits),
+                delivery: DeliveryId::from_bits(bits),
+            };
+            let at = later(10 - u64::from(delivery));
+            bed.store.commit(&actor(), at, Change::Webhook(test)).await.unwrap();
+        }
+    }
+    let due = async |filter: DueFilter| {
+        let due = bed.second.due_deliveries(&filter).await.unwrap();
+        let ids: Vec<_> = due.deliveries.iter().map(|one| one.id.bits()[0]).collect();
+        for one in due.deliveries {
+            let expected = owners[usize::from(one.webhook.bits()[0]) - 1];
+            assert_eq!(one.owner, expected.map(organization_id));
+        }
+        (ids, due.next.map(|next| next.bits()[0]))
+    };
+    let all = DueFilter { at: later(10), each: 2, limit: 100, ..DueFilter::default() };
+    let every = vec![0x12, 0x11, 0x22, 0x21, 0x32, 0x31, 0x42, 0x41];
+    assert_eq!(due(all.clone()).await, (every, None), "to each the longest due first");
+    assert_eq!(due(DueFilter { at: later(8), ..all.clone() }).await.0, [0x12, 0x22, 0x32, 0x42]);
+    let page = DueFilter { limit: 3, ..all.clone() };
+    assert_eq!(due(page.clone()).await, (vec![0x12, 0x11, 0x22], Some(2)));
+    let next = DueFilter { after: Some(id(2)), ..page };
+    assert_eq!(due(next).await, (vec![0x32, 0x31, 0x42], Some(4)));
+    let busy = DueFilter {
+        busy: vec![id(3)],
+        busy_owners: vec![Some(organization_id("org"))],
+        ..all.clone()
+    };
+    assert_eq!(due(busy).await, (vec![0x42, 0x41], None));
+    let operators = DueFilter { busy_owners: vec![None], ..all };
+    assert_eq!(due(operators).await.0, [0x12, 0x11, 0x22, 0x21, 0x32, 0x31]);
+}
+
+pub(crate) async fn what_is_somewhere_else_has_not_failed(bed: Bed) {
+    with_organization(&bed.store).await;
+    commit(&bed.store, make(webhook(1))).await.unwrap();
+    commit(&bed.store, creation(1)).await.unwrap();
+    let one = all(&bed, 1).await[0].id;
+    let failing = async || bed.second.webhook(id(1)).await.unwrap().unwrap().failing;
+    let fail = async || {
+        bed.store.note_attempt(one, failed(NOW), AfterAttempt::TryAt(later(1))).await.unwrap();
+        assert_eq!(failing().await, Some(Failing { since: NOW, tries: 1 }));
+    };
+    fail().await;
+    let words = WebhookUpdate { description: Some("chat".to_owned()), ..WebhookUpdate::default() };
+    commit(&bed.store, update(1, words)).await.unwrap();
+    assert!(failing().await.is_some());
+    let moved = Some("https://other.example.com/".to_owned());
+    commit(&bed.store, update(1, WebhookUpdate { url: moved, ..WebhookUpdate::default() }))
+        .await
+        .unwrap();
+    assert_eq!(failing().await, None);
+    fail().await;
+    for enabled in [false, true] {
+        let update_it = WebhookUpdate { enabled: Some(enabled), ..WebhookUpdate::default() };
+        commit(&bed.store, update(1, update_it)).await.unwrap();
+    }
+    assert_eq!(failing().await, None);
+}
+
+pub(crate) async fn no_secret_that_is_good_is_dropped_by_rotations(bed: Bed) {
+    with_organization(&bed.store).await;
+    commit(&bed.store, make(webhook(1))).await.unwrap();
+    let rotate = async |number: u8, at: Timestamp| {
+        let old_expires_at = later(1000);
+        let rotate =
+            WebhookChange::Rotate { webhook: id(1), secret: secret(number), old_expires_at };
+        bed.store.commit(&actor(), at, Change::Webhook(rotate)).await
+    };
+    for number in 2..=10 {
+        rotate(number, NOW).await.unwrap();
+    }
+    let secrets = async || bed.second.webhook(id(1)).await.unwrap().unwrap().secrets;
+    assert_eq!(secrets().await.len(), 10);
+    let refused = rotate(11, later(999)).await;
+    assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{refused:?}");
+    assert_eq!(secrets().await.len(), 10, "all are good still");
+    rotate(11, later(1000)).await.unwrap();
+    let left: Vec<_> = secrets().await.iter().map(|one| one.id.bits()[0]).collect();
+    assert_eq!(left, [11, 10], "what had ended is gone");
 }
 
 /// As somebody who logged in.

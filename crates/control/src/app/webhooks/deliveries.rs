@@ -7,6 +7,7 @@ use keyward_core::{
 };
 use keyward_store::{
     Change, Delivery, DeliveryFilter, DeliveryState, Page as StorePage, StoreError, WebhookChange,
+    WebhookRecord,
 };
 
 use super::{super::Control, shown};
@@ -27,13 +28,13 @@ impl Control {
         context: &Context,
         id: DeliveryId,
         right: Right,
-    ) -> Result<Delivery, ControlError> {
+    ) -> Result<(Delivery, WebhookRecord), ControlError> {
         let missing = || ControlError::from(StoreError::NoSuchDelivery(id));
         let delivery = self.store.delivery(id).await?.ok_or_else(missing)?;
         match self.seen_webhook(context, delivery.webhook, right).await {
             Err(ControlError::Store(StoreError::NoSuchWebhook(_))) => Err(missing()),
             Err(error) => Err(error),
-            Ok(_) => Ok(delivery),
+            Ok(record) => Ok((delivery, record)),
         }
     }
 
@@ -60,16 +61,19 @@ impl Control {
         Ok(Page { items: found.iter().map(shown::delivery).collect(), next })
     }
 
-    /// One delivery, with what is told.
+    /// One delivery, with what is told, for who may read the audit log: what is told of a change is what stands there.
     pub async fn show_delivery(
         &self,
         context: &Context,
         id: DeliveryId,
     ) -> Result<DeliveryDetailsView, ControlError> {
-        let delivery = self.seen_delivery(context, id, Right::ReadWebhooks).await?;
+        let (delivery, record) = self.seen_delivery(context, id, Right::ReadWebhooks).await?;
+        let organization = record.webhook.organization.as_ref();
+        let reads_audit = context.require_there(Right::ReadAudit, organization).is_ok();
+        let payload = reads_audit.then(|| serde_json::from_str(&delivery.payload).ok());
         Ok(DeliveryDetailsView {
             delivery: shown::delivery(&delivery),
-            payload: serde_json::from_str(&delivery.payload).unwrap_or_default(),
+            payload: payload.flatten().unwrap_or_default(),
         })
     }
 

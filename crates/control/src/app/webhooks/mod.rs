@@ -19,18 +19,6 @@ use super::Control;
 use crate::{context::Context, error::ControlError};
 
 impl Control {
-    /// Whether the caller has the right where a webhook is to be; without an organization, it is who runs this Keyward.
-    pub(super) fn require_there(
-        context: &Context,
-        right: Right,
-        organization: Option<&OrganizationId>,
-    ) -> Result<(), ControlError> {
-        match organization {
-            Some(organization) => context.require(right, organization),
-            None => context.require_operator(),
-        }
-    }
-
     /// A webhook that the caller has a right to. Who has no place there is told that it does not exist.
     pub(super) async fn seen_webhook(
         &self,
@@ -40,15 +28,8 @@ impl Control {
     ) -> Result<WebhookRecord, ControlError> {
         let missing = || ControlError::from(StoreError::NoSuchWebhook(id));
         let record = self.store.webhook(id).await?.ok_or_else(missing)?;
-        let rights = match &record.webhook.organization {
-            Some(organization) => context.rights_in(organization).ok_or_else(missing)?,
-            None if context.operates() => return Ok(record),
-            None => return Err(missing()),
-        };
-        match rights.has(right) {
-            true => Ok(record),
-            false => Err(ControlError::Forbidden(right)),
-        }
+        context.require_seen(right, record.webhook.organization.as_ref(), missing)?;
+        Ok(record)
     }
 
     /// Webhooks in the order they were made.
@@ -57,7 +38,7 @@ impl Control {
         context: &Context,
         organization: Option<&OrganizationId>,
     ) -> Result<Vec<WebhookView>, ControlError> {
-        Self::require_there(context, Right::ReadWebhooks, organization)?;
+        context.require_there(Right::ReadWebhooks, organization)?;
         if let Some(organization) = organization {
             self.existing_organization(organization).await?;
         }

@@ -21,7 +21,7 @@ pub(super) fn webhook(record: &WebhookRecord, now: Timestamp) -> WebhookView {
         events: events.map(|events| events.iter().map(ToString::to_string).collect()),
         enabled: webhook.enabled,
         disabled_because: webhook.disabled_because.clone(),
-        failing_since: record.failing_since.map(|at| at.to_string()),
+        failing_since: record.failing.map(|failing| failing.since.to_string()),
         secrets: record.secrets.iter().filter(good).map(secret).collect(),
         revision: record.revision.get(),
         created_at: webhook.created_at.to_string(),

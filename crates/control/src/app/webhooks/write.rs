@@ -81,7 +81,7 @@ impl Control {
         context: &Context,
         new: NewWebhook,
     ) -> Result<IssuedWebhook, ControlError> {
-        Self::require_there(context, Right::WriteWebhooks, new.organization.as_ref())?;
+        context.require_there(Right::WriteWebhooks, new.organization.as_ref())?;
         self.repeat(context)?;
         self.check_address(&new.url)?;
         let (plaintext, secret) = self.webhook_secret(context, new.organization.as_ref())?;
@@ -99,7 +99,7 @@ impl Control {
             webhook: webhook.clone(),
             revision: Revision::ZERO,
             secrets: vec![secret.clone()],
-            failing_since: None,
+            failing: None,
         };
         let change = WebhookChange::Create { webhook, secret };
         self.issue(context, change, record, plaintext).await

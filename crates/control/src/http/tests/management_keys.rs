@@ -102,6 +102,22 @@ async fn a_key_from_elsewhere_gets_the_answer_for_what_is_nowhere() {
 }
 
 #[tokio::test]
+async fn what_was_told_to_a_webhook_is_shown_to_who_may_read_the_audit_log() {
+    let world = World::new().await;
+    let ours = ours(&world).await;
+    let organization = ours.things.put_into("{organization}");
+    let delivery = ours.things.put_into("/v1/webhook-deliveries/{delivery}");
+    for (permissions, is_shown) in
+        [(&["webhooks:write"][..], false), (&["webhooks:read", "audit:read"][..], true)]
+    {
+        let (secret, _) = world.management_key(&ours.owner, &organization, permissions).await;
+        let shown = world.done(Some(&secret), "GET", &delivery, &Value::Null).await;
+        assert!(shown["id"].is_string());
+        assert_eq!(shown["payload"]["type"].is_string(), is_shown, "{permissions:?}: {shown}");
+    }
+}
+
+#[tokio::test]
 async fn a_program_makes_and_revokes_keys_until_its_own_is_revoked() {
     let world = World::new().await;
     let (organization, ada) = world.sign_up("ada").await;

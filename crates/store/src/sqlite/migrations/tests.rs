@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::{
+    alerts::{AlertFilter, AlertStore as _},
     chain::AuditProof,
     change::{Actor, Change, Feed, Interface, KeyUpdate, Revision, Subject},
     once::RequestKey,
@@ -139,6 +140,9 @@ const ROWS_OF_PLANS: &str = "
         WHERE id = 'org';
     UPDATE keys SET limits = '[{\"name\":\"c\",\"kind\":\"concurrency\",\"amount\":2}]' WHERE name = 'Owned by Ada';";
 
+/// The step of webhooks and alerts.
+const WEBHOOKS: i64 = 11;
+
 /// The step of plans.
 const PLANS: i64 = 10;
 
@@ -159,7 +163,17 @@ const ROWS_OF_WEBHOOKS: &str = "
         '{\"of\":\"organization\"}', '{\"mail\":\"nobody\",\"webhooks\":true}', 3600, 'enabled', 24, 0);
     INSERT INTO alerts VALUES (1, x'c60000000000000000000000000000c6', x'c50000000000000000000000000000c5', 'org', 'org', NULL,
         'it was', 25, 25, NULL);
+    INSERT INTO alert_rules VALUES (x'c70000000000000000000000000000c7', NULL, 'off', '{\"kind\":\"revoked_key_used\"}',
+        '{\"of\":\"organization\"}', '{\"mail\":\"nobody\",\"webhooks\":true}', 3600, 'disabled', 24, 0);
+    INSERT INTO alerts VALUES (2, x'c80000000000000000000000000000c8', x'c70000000000000000000000000000c7', 'org', 'org', NULL,
+        'it was', 25, 25, NULL);
     INSERT INTO key_networks SELECT seq, '10.0.0.0/24', 26, 27 FROM keys WHERE name = 'Owned by Ada';";
+
+/// From the step of turns on: who looks at alert rules.
+const ROWS_OF_TURNS: &str = "INSERT INTO turns VALUES ('alerts', zeroblob(16), 28);";
+
+/// From the step of failures on: a webhook that takes nothing.
+const ROWS_OF_FAILURES: &str = "UPDATE webhooks SET failing_since = 29, failures = 2;";
 
 /// The rows of each step behind the chain; a new step has its own here.
 const ROWS: [&str; LATER.len()] = [
@@ -173,6 +187,8 @@ const ROWS: [&str; LATER.len()] = [
     ROWS_OF_PLANS,
     ROWS_OF_WEBHOOKS,
     ROWS_OF_COUNTERS,
+    ROWS_OF_TURNS,
+    ROWS_OF_FAILURES,
 ];
 
 /// A change was done at a step: its entry, its line in the feed, its revision.
@@ -209,6 +225,9 @@ fn made_at(step: i64, many: u32, database: &Path) {
             updates::gather_words(&work).unwrap();
             work.execute_batch("DELETE FROM key_words WHERE key_seq = (SELECT max(seq) FROM keys)")
                 .unwrap();
+        }
+        if number == ALERT_RULES {
+            alerts::give_defaults(&work).unwrap();
         }
         work.execute_batch(rows).unwrap();
         note(&work, number);
@@ -340,6 +359,22 @@ async fn the_later_rows_read_back(store: &SqliteStore, step: i64) {
     }
 }
 
+/// Whoever has never had alert rules has those that a new organization has; what a disabled one raised is over.
+async fn alert_rules_read_back(store: &SqliteStore, step: i64) {
+    for organization in ["org", "late"] {
+        let rules = store.alert_rules(Some(&organization.parse().unwrap())).await.unwrap();
+        let names: Vec<_> = rules.iter().map(|record| record.rule.name.as_str()).collect();
+        let had_some = organization == "org" && step >= WEBHOOKS;
+        match had_some {
+            true => assert_eq!(names, ["many"]),
+            false => assert_eq!(names, keyward_core::alert::defaults().map(|(name, _)| name)),
+        }
+    }
+    let raised = AlertFilter { raised: Some(true), ..AlertFilter::default() };
+    let raised = store.alerts(&raised, Page::first(10)).await.unwrap();
+    assert_eq!(raised.len(), usize::from(step >= WEBHOOKS));
+}
+
 /// Usage is told by model and reason from step 9 on.
 async fn usage_reads_back(store: &SqliteStore, step: i64) {
     let mut asked = UsageFilter::minutes(0, 40_000_000);
@@ -413,6 +448,7 @@ async fn is_sound(database: &Path, step: i64, many: u32) {
     the_later_rows_read_back(&store, step).await;
     usage_reads_back(&store, step).await;
     limits_read_back(&store, step >= PLANS).await;
+    alert_rules_read_back(&store, step).await;
     the_history_is_whole(&store).await;
     addresses_are_proven_as_they_were(database, step);
     let once = everything_in(database);
