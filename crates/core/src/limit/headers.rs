@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn limits_of_one_name_are_told_apart_by_where_they_stand() {
-        let limit = limit(r#"{"name":"requests","kind":"quota","amount":9}"#);
+        let limit = limit(r#"{"name":"requests","kind":"credit","amount":9}"#);
         let key = KeyId::from_bits([1; 16]);
         let all =
             [Place::Plan("standard"), Place::Key(key)].map(|place| Applied::new(&limit, place));
