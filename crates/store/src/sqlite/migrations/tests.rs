@@ -150,7 +150,7 @@ const PLANS: i64 = 10;
 const ROWS_OF_COUNTERS: &str =
     "INSERT INTO counters VALUES (zeroblob(16), zeroblob(72), 9000000000000);";
 
-/// From the step of webhooks on: a webhook with something on its way to it, and an alert.
+/// From the step of webhooks on: a webhook with something on its way to it, and alerts, one raised twice at once.
 const ROWS_OF_WEBHOOKS: &str = "
     INSERT INTO webhooks VALUES (x'c10000000000000000000000000000c1', 'org', 'https://a.example/', 'chat', NULL, 'enabled',
         NULL, NULL, 21, 0);
@@ -163,6 +163,8 @@ const ROWS_OF_WEBHOOKS: &str = "
         '{\"of\":\"organization\"}', '{\"mail\":\"nobody\",\"webhooks\":true}', 3600, 'enabled', 24, 0);
     INSERT INTO alerts VALUES (1, x'c60000000000000000000000000000c6', x'c50000000000000000000000000000c5', 'org', 'org', NULL,
         'it was', 25, 25, NULL);
+    INSERT INTO alerts VALUES (3, x'c90000000000000000000000000000c9', x'c50000000000000000000000000000c5', 'org', 'org', NULL,
+        'it was', 26, 26, NULL);
     INSERT INTO alert_rules VALUES (x'c70000000000000000000000000000c7', NULL, 'off', '{\"kind\":\"revoked_key_used\"}',
         '{\"of\":\"organization\"}', '{\"mail\":\"nobody\",\"webhooks\":true}', 3600, 'disabled', 24, 0);
     INSERT INTO alerts VALUES (2, x'c80000000000000000000000000000c8', x'c70000000000000000000000000000c7', 'org', 'org', NULL,
