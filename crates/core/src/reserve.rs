@@ -180,14 +180,7 @@ pub fn reserve(
         fill(needs, organization, asking.model, foreseen)?;
         let reservation = counters.reserve(needs, now);
         told(Stand(needs));
-        for need in needs.iter().filter(|need| need.standing.is_newly_half_used) {
-            counters.watch(Watched {
-                counter: need.counter,
-                limit: need.limit.clone(),
-                organization: asking.caller.organization,
-                key: need.limit.is_of_a_key().then_some(asking.caller.key),
-            });
-        }
+        watch(counters, needs, asking);
         reservation.ok_or_else(|| {
             let mut denial = refusal(needs, Asked::AtFirst);
             denial.key_id = Some(asking.caller.key);
@@ -219,9 +212,23 @@ pub fn extend(
             };
         }
         needs.retain(|need| need.amount > 0);
-        counters.reserve(needs, now).ok_or_else(|| refusal(needs, Asked::More))
+        let reservation = counters.reserve(needs, now);
+        watch(counters, needs, asking);
+        reservation.ok_or_else(|| refusal(needs, Asked::More))
     })
     .unwrap_or_else(|| Err(gone()))
+}
+
+/// Takes note of limits of which half is used now, for who tells of that.
+fn watch(counters: &Counters, needs: &[Need<'_>], asking: &Asking<'_>) {
+    for need in needs.iter().filter(|need| need.standing.is_newly_half_used) {
+        counters.watch(Watched {
+            counter: need.counter,
+            limit: need.limit.clone(),
+            organization: asking.caller.organization,
+            key: need.limit.is_of_a_key().then_some(asking.caller.key),
+        });
+    }
 }
 
 /// How the limits stand that apply to such a request, without making one.

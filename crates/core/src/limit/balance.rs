@@ -82,10 +82,14 @@ impl Quota {
         let around =
             |period: Option<Period>| period.map_or(ALWAYS, |period| period.around(now, zone));
         if rule != self.rule {
-            if self.span != NOWHERE {
+            let next = around(period);
+            // What is over does not count any more, unless it lies in the period that is under way now.
+            if now >= self.span.end && !next.contains(self.span.start) {
+                self.enter(next, now);
+            } else if self.span != NOWHERE {
                 self.edited_from = self.span.start;
             }
-            (self.rule, self.span) = (rule, around(period));
+            (self.rule, self.span) = (rule, next);
         } else if !self.span.contains(now) {
             self.enter(around(period), now);
         }
@@ -155,8 +159,12 @@ impl Credit {
             return;
         }
         if now < self.span.start && now >= self.leapt_from {
-            self.span = refill.period.around(now, &refill.zone);
-            self.leapt_from = Timestamp::NEVER;
+            // One period back is a clock that is put right by a little: what is filled already waits for its time.
+            let last = self.span.start.minus(Duration::from_millis(1));
+            if now < refill.period.around(last, &refill.zone).start {
+                self.span = refill.period.around(now, &refill.zone);
+                self.leapt_from = Timestamp::NEVER;
+            }
         }
         let Span { start, end } = self.span;
         if now >= end.plus(end.since(start) * LEAP) {
@@ -330,6 +338,30 @@ mod tests {
         quota.used = 5;
         quota.take_back(began, 4);
         assert_eq!(quota.used, 5, "the next period knows nothing of it");
+    }
+
+    #[test]
+    fn what_was_used_in_a_period_that_is_over_counts_after_an_edit_only_where_it_lies_in_the_new_one()
+     {
+        let utc = TimeZone::utc();
+        for (period, used) in [(Period::Hour, 0), (Period::Day, 0), (Period::Month, 5)] {
+            let mut quota = Quota::new();
+            let zone = "Asia/Tokyo".parse().unwrap();
+            advance(&mut quota, moment("2026-05-14T12:00:00Z"), Some(Period::Day), &zone);
+            quota.used = 5;
+            advance(&mut quota, moment("2026-05-16T09:30:00Z"), Some(period), &utc);
+            assert_eq!(quota.used, used, "{period:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_by_a_little_fills_no_balance_twice_after_a_rest() {
+        let refill = Refill { amount: 1, period: Period::Day, zone: TimeZone::utc(), up_to: 100 };
+        let mut credit = Credit::new();
+        for now in ["05-06T12:00:00", "05-26T00:00:01", "05-25T23:59:59", "05-26T00:00:01"] {
+            credit.advance(moment(&format!("2026-{now}Z")), 0, Some(&refill));
+        }
+        assert_eq!(credit.left(0), 20);
     }
 
     #[test]

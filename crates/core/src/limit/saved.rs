@@ -107,7 +107,8 @@ impl Saved {
 
 impl SavedCounter {
     /// What a window holds; `None` where that is nothing.
-    pub(super) fn of_window(window: &Window, now: Moment) -> Option<Self> {
+    pub(super) fn of_window(window: &mut Window, now: Moment) -> Option<Self> {
+        window.advance(now.steady, window.width());
         let age = window.age(now.steady)?;
         Some(Self::Window {
             width: window.width(),

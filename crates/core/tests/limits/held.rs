@@ -239,3 +239,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_limit_that_is_used_up_by_settling_is_told_at_the_next_request() {
+    let tokens = limit("n", r#""kind":"quota","unit":"tokens","amount":100,"period":"day""#);
+    let counters = Counters::default();
+    let (held, _) = reserve(&counters, &[need(&tokens, 1, 10)], at(0));
+    counters.settle(held.unwrap(), |_| 1000, at(SECOND));
+    let (held, standings) = reserve(&counters, &[need(&tokens, 1, 10)], at(2 * SECOND));
+    assert!(held.is_none());
+    assert!(standings[0].is_newly_half_used, "nothing is left, and nobody is told");
+}

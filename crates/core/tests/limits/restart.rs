@@ -72,3 +72,16 @@ fn numbers_that_are_no_counter_are_not_restored() {
     assert_eq!(Saved::from_numbers(counter, [3, 0, 0, 0, 0, 0, 0, 0, 0]), None);
     assert_eq!(Saved::from_numbers(counter, [u64::MAX; 9]), None);
 }
+
+#[test]
+fn what_has_left_a_window_is_not_saved_when_a_gateway_ends() {
+    let rate = limit("n", r#""kind":"rate","amount":10,"window_seconds":60"#);
+    let counters = Counters::default();
+    drop(reserve(&counters, &[need(&rate, 1, 9)], at(0)));
+    drop(reserve(&counters, &[need(&rate, 1, 1)], at(55 * SECOND)));
+    let now = at(70 * SECOND);
+    let again = Counters::default();
+    counters.windows(now).iter().for_each(|one| again.restore(one, now));
+    let left = |counters: &Counters| look(counters, &[need(&rate, 1, 1)], now)[0].left;
+    assert_eq!((left(&counters), left(&again)), (9, 9));
+}

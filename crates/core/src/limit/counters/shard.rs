@@ -79,14 +79,14 @@ impl Shard {
         });
         let counter = group.get_mut(at)?;
         counter.state.advance(need.limit, now);
-        let place = counter.state.take(need, now, is_refused)?;
+        let place = counter.state.take(need, now, is_refused);
         if need.standing.is_half_used() && counter.state.is_told() {
             need.standing.is_newly_half_used = !std::mem::replace(&mut counter.is_watched, true);
         }
-        if place.is_saved() && !std::mem::replace(&mut counter.unsaved, true) {
+        if place.is_some_and(HeldIn::is_saved) && !std::mem::replace(&mut counter.unsaved, true) {
             self.unsaved.push(need.counter);
         }
-        Some(place)
+        place
     }
 
     /// Puts a counter in the place of what was counted under its number.
@@ -126,10 +126,10 @@ impl Shard {
     }
 
     /// What windows hold.
-    pub(super) fn windows(&self, now: Moment) -> impl Iterator<Item = Saved> {
-        let counters =
-            self.groups.iter().flat_map(|(group, all)| all.iter().map(|one| (*group, one)));
-        counters.filter_map(move |(group, one)| match &one.state {
+    pub(super) fn windows(&mut self, now: Moment) -> impl Iterator<Item = Saved> {
+        let counters = self.groups.iter_mut();
+        let counters = counters.flat_map(|(group, all)| all.iter_mut().map(|one| (*group, one)));
+        counters.filter_map(move |(group, one)| match &mut one.state {
             State::Window(window) => Some(Saved {
                 counter: CounterId::of_halves(group, one.number),
                 state: SavedCounter::of_window(window, now)?,
