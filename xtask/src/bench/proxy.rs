@@ -214,11 +214,17 @@ impl<'a> Bench<'a> {
     }
 
     fn pace(&self, peer: &Peer, round: u32, rate: f64) -> Result<LatencyRun> {
-        let watch = self.watch(&peer.server.processes()?)?;
+        let processes = peer.server.processes()?;
+        let watch = self.watch(&processes)?;
         let mut generator = self.connect(peer)?;
+        let cpu_before = CpuTime::of(&processes)?;
         let paced = generator.pace(rate, WARM_UP, self.options.length());
         let tally = self.explained(peer, paced)?;
-        Ok(LatencyRun::new(peer.kind, round, tally, watch.end()?))
+        let cpu = CpuTime::of(&processes)?.since(cpu_before);
+        // The warm-up's requests are paid for as well.
+        let sent = rate * (WARM_UP + self.options.length()).as_secs_f64();
+        let cpu_micros = (cpu.user + cpu.kernel) * 1e6 / sent;
+        Ok(LatencyRun::new(peer.kind, round, tally, cpu_micros, watch.end()?))
     }
 
     fn watch(&self, proxy: &[i32]) -> Result<Watch> {

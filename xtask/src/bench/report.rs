@@ -83,15 +83,17 @@ pub(super) struct LatencyRun {
     round: u32,
     wrong_answers: BTreeMap<u16, u64>,
     percentiles: [f64; 4],
+    /// Per request, of the whole process tree.
+    cpu_micros: f64,
     peace: Peace,
 }
 
 impl LatencyRun {
-    pub(super) fn new(kind: Kind, round: u32, tally: Tally, peace: Peace) -> Self {
+    pub(super) fn new(kind: Kind, round: u32, tally: Tally, cpu_micros: f64, peace: Peace) -> Self {
         let Tally { mut latencies, others: wrong_answers, .. } = tally;
         latencies.sort_unstable();
         let percentiles = PERCENTILES.map(|(_, share)| percentile(&latencies, share) / 1e3);
-        Self { kind, round, wrong_answers, percentiles, peace }
+        Self { kind, round, wrong_answers, percentiles, cpu_micros, peace }
     }
 }
 
@@ -126,6 +128,7 @@ struct Summary {
     ratio_to_nginx: Option<f64>,
     requests_per_second: Option<f64>,
     busy: Option<f64>,
+    paced_cpu_micros: Option<f64>,
     latency_micros: BTreeMap<&'static str, f64>,
     memory_kib: Option<Memory>,
 }
@@ -170,6 +173,21 @@ impl Report {
         median(self.counting(kind).filter_map(|run| Some(run.total() / plain.get(&run.round)?)))
     }
 
+    /// What limits and metering add to a request, in microseconds of CPU: the medians of the differences within each round, at
+    /// saturation and at the fixed rate. What is done once a second is shared by as many requests only at one rate.
+    fn added_by_limits(&self) -> (Option<f64>, Option<f64>) {
+        let (plain, limited) = (Kind::Keyward, Kind::KeywardLimits);
+        let saturated = differences(
+            self.counting(plain).map(|run| (run.round, run.total())),
+            self.counting(limited).map(|run| (run.round, run.total())),
+        );
+        let paced = differences(
+            self.counting_latency(plain).map(|run| (run.round, run.cpu_micros)),
+            self.counting_latency(limited).map(|run| (run.round, run.cpu_micros)),
+        );
+        (saturated, paced)
+    }
+
     fn counting_latency(&self, kind: Kind) -> impl Iterator<Item = &LatencyRun> {
         let counts = move |run: &&LatencyRun| {
             run.kind == kind && self.fault(&run.wrong_answers, run.peace).is_none()
@@ -200,6 +218,7 @@ impl Report {
             ratio_to_nginx: self.ratio_to_nginx(kind),
             requests_per_second: over(Run::throughput),
             busy: over(Run::busy),
+            paced_cpu_micros: median(self.counting_latency(kind).map(|run| run.cpu_micros)),
             latency_micros: self.latencies(kind),
             memory_kib: memory.map(|(_, memory)| *memory),
         }
@@ -274,8 +293,20 @@ impl fmt::Display for Report {
         let mut table = Table::new();
         table.load_preset(presets::NOTHING);
         table.set_header([
-            "proxy", "runs", "µs CPU", "user", "kernel", "× nginx", "req/s", "busy", "p50 µs",
-            "p90", "p99", "p99.9", "RSS MiB",
+            "proxy",
+            "runs",
+            "µs CPU",
+            "user",
+            "kernel",
+            "× nginx",
+            "req/s",
+            "busy",
+            "paced µs CPU",
+            "p50 µs",
+            "p90",
+            "p99",
+            "p99.9",
+            "RSS MiB",
         ]);
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -285,8 +316,22 @@ impl fmt::Display for Report {
         }
         writeln!(f, "{table}\n")?;
         writeln!(f, "{READING}")?;
+        let told = |micros: Option<f64>| {
+            micros.map_or_else(|| "–".to_owned(), |micros| format!("{micros:.2} µs"))
+        };
+        if let (saturated, paced @ Some(_)) | (saturated @ Some(_), paced) = self.added_by_limits()
+        {
+            let (saturated, paced) = (told(saturated), told(paced));
+            writeln!(
+                f,
+                "Limits and metering add {saturated} at saturation, {paced} at the fixed rate."
+            )?;
+        }
         if let Some(rate) = self.latency_rate {
-            writeln!(f, "Latency is at a fixed {rate:.0} requests/s. {READING_LATENCY}")?;
+            writeln!(
+                f,
+                "Latency and paced CPU are at a fixed {rate:.0} requests/s. {READING_LATENCY}"
+            )?;
         }
         for note in self.notes() {
             writeln!(f, "note: {note}")?;
@@ -310,11 +355,21 @@ impl Summary {
             number(self.requests_per_second, 0),
             number(self.busy.map(|busy| busy * 100.0), 0) + "%",
         ];
+        cells.push(number(self.paced_cpu_micros, 2));
         let latency = |name: &str| number(self.latency_micros.get(name).copied(), 0);
         cells.extend(PERCENTILES.iter().map(|(name, _)| latency(name)));
         cells.push(number(self.memory_kib.map(|memory| memory.resident as f64 / 1024.0), 1));
         cells
     }
+}
+
+/// The median of what the second has more than the first in the rounds that both have.
+fn differences(
+    first: impl Iterator<Item = (u32, f64)>,
+    second: impl Iterator<Item = (u32, f64)>,
+) -> Option<f64> {
+    let first: BTreeMap<u32, f64> = first.collect();
+    median(second.filter_map(|(round, more)| Some(more - first.get(&round)?)))
 }
 
 fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -367,6 +422,15 @@ mod tests {
             [run(Kind::Nginx, round, nginx), run(Kind::Keyward, round, keyward)]
         });
         assert_eq!(report(runs.collect()).ratio_to_nginx(Kind::Keyward), Some(0.8));
+    }
+
+    #[test]
+    fn what_limits_add_is_taken_within_a_round() {
+        let runs = [(1, 10.0, 12.0), (2, 20.0, 21.0), (3, 5.0, 8.5)].into_iter();
+        let runs = runs.flat_map(|(round, plain, limited)| {
+            [run(Kind::Keyward, round, plain), run(Kind::KeywardLimits, round, limited)]
+        });
+        assert_eq!(report(runs.collect()).added_by_limits(), (Some(2.0), None));
     }
 
     #[test]
