@@ -167,8 +167,8 @@ pub(crate) struct OrganizationLimits<'d> {
     pub(crate) plan: Option<&'d str>,
     /// Its own limits.
     pub(crate) own: &'d [Applied],
-    /// Plans that were made here.
-    pub(crate) plans: &'d Plans,
+    /// Plans that were made here, where it can be on one.
+    pub(crate) plans: Option<&'d Plans>,
     /// What the model costs, where that is said.
     pub(crate) price: Option<&'d Price>,
 }
@@ -263,22 +263,24 @@ impl Directory {
         at.and_then(|at| organizations.in_slots.get(at)).is_some_and(|one| one.confined)
     }
 
-    /// Does something with the limits that an organization meets besides those of APIs and keys.
+    /// Does something with the limits that an organization meets besides those of APIs and keys. Who is on no plan is on the default
+    /// one, where there is one.
     pub(crate) fn with_limits<R>(
         &self,
         slot: OrganizationSlot,
+        has_default_plan: bool,
         model: Option<&str>,
         then: impl FnOnce(OrganizationLimits<'_>) -> R,
     ) -> Option<R> {
         let organizations = self.organizations.load();
         let one = organizations.in_slots.get(usize::try_from(slot.0).ok()?)?;
-        let plans = self.plans.load();
+        let plans = (has_default_plan || one.plan.is_some()).then(|| self.plans.load());
         let prices = model.map(|model| (model, self.prices.load()));
         Some(then(OrganizationLimits {
             tag: one.tag,
             plan: one.plan.as_deref(),
             own: &one.limits,
-            plans: &plans,
+            plans: plans.as_ref().map(|plans| &***plans),
             price: prices.as_ref().and_then(|(model, all)| Some(&**all.find(model)?)),
         }))
     }

@@ -313,9 +313,11 @@ fn with_needs<R>(
 ) -> Option<R> {
     let Asking { caller, api, route, model } = *asking;
     let of_api = snapshot.policy().limits(api)?;
-    snapshot.directory().with_limits(caller.organization, model, |organization| {
+    let has_default = of_api.default_plan.is_some();
+    snapshot.directory().with_limits(caller.organization, has_default, model, |organization| {
         // As `profile::Limits::plan_of` says it.
-        let named = |name: &str| organization.plans.limits(name).or_else(|| of_api.plan(name));
+        let made = |name: &str| organization.plans.and_then(|plans| plans.limits(name));
+        let named = |name: &str| made(name).or_else(|| of_api.plan(name));
         let default = || of_api.default_plan.as_deref().and_then(named);
         let of_plan = organization.plan.and_then(named).or_else(default).unwrap_or_default();
         let facts = Facts {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use smallvec::SmallVec;
 
-use super::{Bound, Dimension, Limit, ModelPattern, Unit, Width, balance::Rule, headers};
+use super::{Bound, Dimension, Limit, ModelPattern, Unit, Width, balance::Rule, headers::Words};
 use crate::{
     id::{ApiName, ApiNumber, KeyId, OrganizationId},
     money::Money,
@@ -83,6 +83,12 @@ pub(crate) const fn tag(text: &[u8]) -> u128 {
     hash
 }
 
+/// Half of such a number.
+#[expect(clippy::cast_possible_truncation, reason = "half of it is enough")]
+pub(super) const fn half(tag: u128) -> u64 {
+    tag as u64
+}
+
 /// What of a request its limits ask for.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'f> {
@@ -116,8 +122,9 @@ pub struct Applied {
     width: Width,
     /// Of a quota.
     rule: Rule,
-    /// What headers say of it whatever it counted.
-    policy: Box<str>,
+    /// Its name, in a number that is compared at once.
+    called: u64,
+    words: Box<[Words; 2]>,
 }
 
 /// Whose use is counted together.
@@ -165,7 +172,8 @@ impl Applied {
                 Bound::Quota { period, zone, .. } => Rule::of(*period, zone),
                 _ => Rule(0),
             },
-            policy: headers::policy(limit).into(),
+            called: half(tag(limit.name.as_str().as_bytes())),
+            words: Box::new(Words::of(limit, place.word())),
             limit: limit.clone(),
         }
     }
@@ -190,9 +198,14 @@ impl Applied {
         self.stands_at
     }
 
-    /// What headers say of it whatever it counted.
-    pub(super) fn policy(&self) -> &str {
-        &self.policy
+    /// Whether it has the same name as another.
+    pub(super) const fn is_called_as(&self, other: &Self) -> bool {
+        self.called == other.called
+    }
+
+    /// What headers say of it whatever it counted: by its name alone, and with where it stands.
+    pub(super) const fn words(&self) -> &[Words; 2] {
+        &self.words
     }
 
     pub(super) const fn rule(&self) -> Rule {

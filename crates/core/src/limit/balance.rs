@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{
     Bound, Period, Refill, Steady, TimeZone,
-    applied::tag,
+    applied::{half, tag},
     counters::{Moment, Wait},
     period::Span,
 };
@@ -31,10 +31,9 @@ const ALWAYS: Span = Span { start: Timestamp::from_millis(0), end: Timestamp::NE
 pub(super) struct Rule(pub(super) u64);
 
 impl Rule {
-    #[expect(clippy::cast_possible_truncation, reason = "half of it is enough")]
     pub(super) fn of(period: Option<Period>, zone: &TimeZone) -> Self {
         let text = format!("{} {zone}", period.map_or("", Period::as_str));
-        Self(tag(text.as_bytes()) as u64)
+        Self(half(tag(text.as_bytes())))
     }
 }
 

@@ -90,8 +90,7 @@ fn standard<'t>(out: &mut Vec<u8>, all: &(impl Iterator<Item = Told<'t>> + Clone
     let mut before: &[u8] = b"ratelimit-policy: ";
     for (at, (limit, _)) in all.clone().enumerate() {
         out.extend_from_slice(before);
-        name(out, limit, all.clone().take(at));
-        out.extend_from_slice(limit.policy().as_bytes());
+        out.extend_from_slice(named(limit, all.clone().take(at)).policy.as_bytes());
         before = b", ";
     }
     if before != b", " {
@@ -100,8 +99,7 @@ fn standard<'t>(out: &mut Vec<u8>, all: &(impl Iterator<Item = Told<'t>> + Clone
     before = b"\r\nratelimit: ";
     for (at, (limit, standing)) in all.clone().enumerate() {
         out.extend_from_slice(before);
-        name(out, limit, all.clone().take(at));
-        out.extend_from_slice(b";r=");
+        out.extend_from_slice(named(limit, all.clone().take(at)).left.as_bytes());
         digits(out, standing.left);
         let until = match standing.refused {
             Some(Wait::For(wait)) => Some(wait),
@@ -117,29 +115,39 @@ fn standard<'t>(out: &mut Vec<u8>, all: &(impl Iterator<Item = Told<'t>> + Clone
     out.extend_from_slice(b"\r\n");
 }
 
-/// Clients find what is left of a policy by its name: where one before it is called the same, it is told where it stands,
-/// `"requests.key"`.
-fn name<'t>(out: &mut Vec<u8>, limit: &Applied, mut before: impl Iterator<Item = Told<'t>>) {
-    let name = &limit.limit().name;
-    out.push(b'"');
-    out.extend_from_slice(name.as_str().as_bytes());
-    if before.any(|(other, _)| other.limit().name == *name) {
-        out.push(b'.');
-        out.extend_from_slice(limit.stands_at().as_bytes());
+/// Clients find what is left of a policy by its name: where one before it is called the same, it is told where it stands.
+fn named<'t>(limit: &'t Applied, mut before: impl Iterator<Item = Told<'t>>) -> &'t Words {
+    let [alone, placed] = limit.words();
+    match before.any(|(other, _)| other.is_called_as(limit)) {
+        true => placed,
+        false => alone,
     }
-    out.push(b'"');
 }
 
-/// What is told of a limit behind its name whatever it counted: `;q=100;w=60`.
-pub(super) fn policy(limit: &Limit) -> String {
-    let mut policy = format!(";q={}", limit.bound.amount());
-    if let Some(unit) = quota_unit(limit) {
-        policy = format!("{policy};qu=\"{unit}\"");
+/// What is told of a limit whatever it counted, worded once.
+#[derive(Clone, Debug)]
+pub(super) struct Words {
+    /// `"requests";q=100;w=60`
+    policy: Box<str>,
+    /// `"requests";r=`
+    left: Box<str>,
+}
+
+impl Words {
+    /// By its name alone, and with where it stands: `"requests.key"`.
+    pub(super) fn of(limit: &Limit, stands_at: &str) -> [Self; 2] {
+        let name = &limit.name;
+        [name.to_string(), format!("{name}.{stands_at}")].map(|name| {
+            let mut policy = format!("\"{name}\";q={}", limit.bound.amount());
+            if let Some(unit) = quota_unit(limit) {
+                policy = format!("{policy};qu=\"{unit}\"");
+            }
+            if let Some(window) = window_seconds(limit) {
+                policy = format!("{policy};w={window}");
+            }
+            Self { policy: policy.into(), left: format!("\"{name}\";r=").into() }
+        })
     }
-    if let Some(window) = window_seconds(limit) {
-        policy = format!("{policy};w={window}");
-    }
-    policy
 }
 
 fn quota_unit(limit: &Limit) -> Option<&'static str> {

@@ -214,6 +214,7 @@ impl Counters {
     /// no room: it has been used.
     #[expect(clippy::needless_pass_by_value, reason = "it is settled once")]
     pub fn settle(&self, reservation: Reservation, used: impl Fn(Unit) -> u64, now: Moment) {
+        let mut locked: Option<(usize, MutexGuard<'_, Shard>)> = None;
         for (at, held) in reservation.held().iter().enumerate() {
             let used = match held.unit {
                 Unit::Requests => held.amount,
@@ -222,7 +223,13 @@ impl Counters {
             if used == held.amount && held.place != HeldIn::Progress {
                 continue;
             }
-            if let Some(mut shard) = self.lock(shard_of(held.counter)) {
+            let number = shard_of(held.counter);
+            if locked.as_ref().is_none_or(|(one, _)| *one != number) {
+                // One at a time: whoever locks several does so in one order.
+                drop(locked.take());
+                locked = self.lock(number).map(|shard| (number, shard));
+            }
+            if let Some((_, shard)) = &mut locked {
                 shard.settle(held, used, now);
             }
         }
