@@ -51,3 +51,16 @@ fn what_has_left_a_window_is_not_saved_when_a_gateway_ends() {
     let left = |counters: &Counters| look(counters, &[need(&rate, 1, 1)], now)[0].left;
     assert_eq!((left(&counters), left(&again)), (9, 9));
 }
+
+/// Shows: who is to tell when half of a limit is used is never told, where settling brought it there and every request since is refused
+/// (or a restart lies between): what is refused is not looked at.
+#[test]
+fn a_limit_that_is_used_up_by_settling_is_told_at_the_next_request() {
+    let tokens = limit("n", r#""kind":"quota","unit":"tokens","amount":100,"period":"day""#);
+    let counters = Counters::default();
+    let (held, _) = reserve(&counters, &[need(&tokens, 1, 10)], at(0));
+    counters.settle(held.unwrap(), |_| 1000, at(SECOND));
+    let (held, standings) = reserve(&counters, &[need(&tokens, 1, 10)], at(2 * SECOND));
+    assert!(held.is_none());
+    assert!(standings[0].is_newly_half_used, "nothing is left, and nobody is told");
+}
