@@ -14,6 +14,7 @@
 
 mod ambiguity;
 mod ambiguity_http2;
+mod attack;
 mod bindings;
 mod breaking;
 mod deadlines;

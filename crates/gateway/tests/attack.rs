@@ -1,0 +1,183 @@
+//! What limits on tokens and money promise and do not keep: each test fails, and says what it shows.
+
+use crate::world::{
+    Minted, World,
+    message::{Message, answer},
+    millis, soon,
+    upstream::Upstream,
+};
+
+const JSON: &str = "content-type: application/json\r\n";
+const EVENTS: &str = "content-type: text/event-stream\r\n";
+
+fn mint(world: &World, limits: &[&str]) -> Minted {
+    world.mint("metered", |key| {
+        key.permissions = vec!["write".to_owned()];
+        key.limits = limits.iter().map(|one| serde_json::from_str(one).unwrap()).collect();
+    })
+}
+
+fn post(key: &Minted, path: &str, kind: &str, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: metered.test\r\nAuthorization: Bearer {}\r\nContent-Type: {kind}\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        key.plaintext,
+        body.len()
+    )
+}
+
+async fn ask(world: &World, request: &str) -> Message {
+    soon(world.client().await.ask(request)).await
+}
+
+fn left(came: &Message, name: &str) -> u64 {
+    let told = came.head.get("ratelimit").unwrap_or_else(|| panic!("{came:?}"));
+    let own = told.split(", ").find_map(|one| one.strip_prefix(&format!("\"{name}\";r=")));
+    own.and_then(|own| own.split(';').next()?.parse().ok()).unwrap_or_else(|| panic!("{told}"))
+}
+
+/// Shows: where an answer tells what was used and no model is named ("told", which every POST is that binds no model), money is never
+/// counted: the key of an empty-but-for-a-billionth budget goes on for ever.
+#[tokio::test]
+async fn a_budget_ends_where_answers_tell_tokens_of_no_model() {
+    let told = r#"{"usage":{"in":30000000,"cached":0,"out":10000000}}"#;
+    let upstream = Upstream::answering(move |_| answer("200 OK", JSON, told)).await;
+    let world = World::start(&upstream).await;
+    world.price(&[r#"{"model":"*","input":"2","output":"10"}"#]);
+    let key = mint(&world, &[r#"{"name":"m","kind":"budget","amount":"0.01"}"#]);
+    let request = post(&key, "/v1/runs", "application/json", r#"{"assistant":"a"}"#);
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(ask(&world, &request).await.status());
+    }
+    assert_ne!(statuses, [200, 200, 200], "160 was used each time");
+}
+
+/// Shows: a stream is only ended where a piece of it ends between two events. A server or proxy that cuts it elsewhere (here each piece
+/// ends one byte before its event does) is never ended.
+#[tokio::test]
+async fn a_stream_is_ended_however_its_upstream_cuts_it() {
+    let event = "data: {\"choices\":[{\"text\":\"word\"}]}\n\n".to_owned();
+    let upstream = Upstream::answering(move |_| {
+        let mut raw = format!("HTTP/1.1 200 OK\r\n{EVENTS}transfer-encoding: chunked\r\n\r\n");
+        let mut before = "";
+        for _ in 0..2000 {
+            let piece = format!("{before}{}", &event[..event.len() - 1]);
+            raw += &format!("{:x}\r\n{piece}\r\n", piece.len());
+            before = "\n";
+        }
+        (raw + "1\r\n\n\r\n0\r\n\r\n").into_bytes()
+    })
+    .await;
+    let world = World::start(&upstream).await;
+    let limit = r#"{"name":"t","kind":"quota","unit":"output_tokens","amount":200,"period":"year","cut_streams":true}"#;
+    let key = mint(&world, &[limit]);
+    let body = r#"{"model":"m","stream":true}"#;
+    let came = ask(&world, &post(&key, "/v1/chat", "application/json", body)).await;
+    let pieces = came.text().matches("word").count();
+    assert!(pieces < 300, "{pieces} pieces passed a limit of 200 that cuts streams");
+}
+
+/// Shows: on routes whose model stands in the path nothing asks how the body is declared, so a reader that goes by the declaration
+/// (`application/x-www-form-urlencoded`, UTF-7) reads another bound than we do.
+#[tokio::test]
+async fn a_body_that_is_declared_as_something_else_than_json_is_not_estimated_as_json() {
+    let upstream = Upstream::answering(|_| answer("200 OK", JSON, "{}")).await;
+    let world = World::start(&upstream).await;
+    let limit = r#"{"name":"t","kind":"quota","unit":"tokens","amount":100000,"period":"year"}"#;
+    for (kind, body) in [
+        ("application/x-www-form-urlencoded", r#"{"max":1,"x":"&max=90000&prompt=long"}"#),
+        (
+            "application/json; charset=utf-7",
+            r#"{"max":1,"x":"+ACI-,+ACI-max+ACI-:90000,+ACI-y+ACI-:+ACI-"}"#,
+        ),
+    ] {
+        let key = mint(&world, &[limit]);
+        let came = ask(&world, &post(&key, "/v1/models/m:run", kind, body)).await;
+        assert_eq!(came.status(), 403, "{kind}: {} set aside", 100_000 - left(&came, "t"));
+    }
+}
+
+/// Shows: a whole answer that tells nothing counts by its own length, though all of it was written before its first byte came, and up to
+/// `max` was set aside. What of an answer comes is the client's to choose where an API takes a mask of fields (`?fields=candidates`), or
+/// another form (`?alt=`).
+#[tokio::test]
+async fn a_whole_answer_that_tells_nothing_counts_what_was_set_aside() {
+    let upstream = Upstream::answering(|_| answer("200 OK", JSON, r#"{"choices":[]}"#)).await;
+    let world = World::start(&upstream).await;
+    let limit =
+        r#"{"name":"t","kind":"quota","unit":"output_tokens","amount":100000,"period":"year"}"#;
+    let key = mint(&world, &[limit]);
+    let body = r#"{"max":8000}"#;
+    let request = post(&key, "/v1/models/m:run?fields=choices", "application/json", body);
+    ask(&world, &request).await;
+    tokio::time::sleep(millis(50)).await;
+    let came = ask(&world, &request).await;
+    assert_eq!(left(&came, "t"), 100_000 - 2 * 8000);
+}
+
+/// Shows: who leaves a stream before its usage comes has used what was shown. Reasoning is not shown, and was written before.
+#[tokio::test]
+async fn who_leaves_a_stream_before_its_usage_comes_has_not_used_next_to_nothing() {
+    let mut upstream = Upstream::scripted().await;
+    let world = World::start(&upstream).await;
+    let limit =
+        r#"{"name":"t","kind":"quota","unit":"output_tokens","amount":100000,"period":"year"}"#;
+    let key = mint(&world, &[limit]);
+    let body = r#"{"model":"m","stream":true,"max":50000}"#;
+    let mut client = world.client().await;
+    client.send(post(&key, "/v1/chat", "application/json", body)).await;
+    let mut connection = upstream.next().await;
+    connection.request().await;
+    let event =
+        "data: {\"choices\":[{\"text\":\"the whole answer\",\"finish_reason\":\"stop\"}]}\n\n";
+    let head = format!("HTTP/1.1 200 OK\r\n{EVENTS}transfer-encoding: chunked\r\n\r\n");
+    connection.send(format!("{head}{:x}\r\n{event}\r\n", event.len())).await;
+    client.head().await;
+    tokio::time::sleep(millis(100)).await;
+    client.reset();
+    tokio::time::sleep(millis(300)).await;
+    let known = world.client().await;
+    let mut known = known;
+    let request = format!(
+        "GET /nothing HTTP/1.1\r\nHost: metered.test\r\nAuthorization: Bearer {}\r\n\r\n",
+        key.plaintext
+    );
+    let came = soon(known.ask(request)).await;
+    let used = 100_000 - left(&came, "t");
+    assert!(used > 1000, "of 50000 that were set aside, {used} were counted");
+}
+
+/// Shows: a count that was told midway is taken as it is, though more has passed since. Servers that tell usage in every event
+/// (`continuous_usage_stats`, which a request may ask for) tell that of one choice of several; who leaves before the last event has used
+/// the part of one.
+#[tokio::test]
+async fn what_was_told_midway_is_no_less_than_what_has_passed() {
+    let choice = |index: u32, out: u32| {
+        format!(
+            "data: {{\"choices\":[{{\"index\":{index},\"text\":\"word\"}}],\"usage\":{{\"in\":9,\"cached\":0,\"out\":{out}}}}}\n\n"
+        )
+    };
+    let events: String = (1..=100)
+        .flat_map(|out| (0..16).map(move |index| (index, out)))
+        .map(|(index, out)| choice(index, out))
+        .collect();
+    let upstream = Upstream::answering(move |_| {
+        // It breaks off before the event that tells all of it.
+        answer("200 OK", EVENTS, &events)
+    })
+    .await;
+    let world = World::start(&upstream).await;
+    let limit =
+        r#"{"name":"t","kind":"quota","unit":"output_tokens","amount":100000,"period":"year"}"#;
+    let key = mint(&world, &[limit]);
+    let body = r#"{"model":"m","stream":true,"max":4000,"stream_options":{"include_usage":true,"continuous_usage_stats":true}}"#;
+    ask(&world, &post(&key, "/v1/chat", "application/json", body)).await;
+    let request = format!(
+        "GET /nothing HTTP/1.1\r\nHost: metered.test\r\nAuthorization: Bearer {}\r\n\r\n",
+        key.plaintext
+    );
+    let came = ask(&world, &request).await;
+    let used = 100_000 - left(&came, "t");
+    assert!(used >= 1600, "1600 events with a word each passed, {used} were counted");
+}
