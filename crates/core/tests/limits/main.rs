@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
-mod attack;
 mod held;
 mod restart;
 mod world;
