@@ -109,9 +109,27 @@ async fn what_is_only_told_passes_as_long_as_a_limit_has_room() {
         let told = known.head.get("ratelimit").unwrap().to_owned();
         assert!(told.starts_with(&format!("\"t\";r={left};")), "{told}");
     }
-    let nothing = mint(&world, &MONEY.replace("100", "0"));
-    assert_eq!(ask(&world, &request(&nothing, "POST /v1/x", "", "")).await.status(), 429);
-    assert_eq!(ask(&world, &request(&nothing, "GET /v1/models/m", "", "")).await.status(), 200);
+    let known = request(&key, "GET /v1/x", "", "");
+    assert_eq!(ask(&world, &known).await.status(), 200, "whoever only reads calls no model");
+}
+
+#[tokio::test]
+async fn where_money_is_limited_tokens_that_are_told_of_no_model_are_refused_and_reading_is_free() {
+    let told = r#"{"usage":{"in":30000000,"cached":0,"out":10000000}}"#;
+    let json = "content-type: application/json\r\n";
+    let upstream = Upstream::answering(move |_| answer("200 OK", json, told)).await;
+    let world = World::start(&upstream).await;
+    world.price(&[r#"{"model":"*","input":"2","output":"10"}"#]);
+    for amount in ["0", "0.01", "100"] {
+        let key = mint(&world, &MONEY.replace("100", amount));
+        let refused = ask(&world, &request(&key, "POST /v1/x", "", "")).await;
+        assert_eq!(refused.status(), 403, "{}", refused.text());
+        let text = refused.text();
+        assert!(text.contains("\"unpriced_model\"") && text.contains("names no model"), "{text}");
+        for line in ["GET /v1/x", "GET /v1/models/m"] {
+            assert_eq!(ask(&world, &request(&key, line, "", "")).await.status(), 200, "{line}");
+        }
+    }
 }
 
 #[tokio::test]
