@@ -36,31 +36,6 @@ fn left(came: &Message, name: &str) -> u64 {
     own.and_then(|own| own.split(';').next()?.parse().ok()).unwrap_or_else(|| panic!("{told}"))
 }
 
-/// Shows: a stream is only ended where a piece of it ends between two events. A server or proxy that cuts it elsewhere (here each piece
-/// ends one byte before its event does) is never ended.
-#[tokio::test]
-async fn a_stream_is_ended_however_its_upstream_cuts_it() {
-    let event = "data: {\"choices\":[{\"text\":\"word\"}]}\n\n".to_owned();
-    let upstream = Upstream::answering(move |_| {
-        let mut raw = format!("HTTP/1.1 200 OK\r\n{EVENTS}transfer-encoding: chunked\r\n\r\n");
-        let mut before = "";
-        for _ in 0..2000 {
-            let piece = format!("{before}{}", &event[..event.len() - 1]);
-            raw += &format!("{:x}\r\n{piece}\r\n", piece.len());
-            before = "\n";
-        }
-        (raw + "1\r\n\n\r\n0\r\n\r\n").into_bytes()
-    })
-    .await;
-    let world = World::start(&upstream).await;
-    let limit = r#"{"name":"t","kind":"quota","unit":"output_tokens","amount":200,"period":"year","cut_streams":true}"#;
-    let key = mint(&world, &[limit]);
-    let body = r#"{"model":"m","stream":true}"#;
-    let came = ask(&world, &post(&key, "/v1/chat", "application/json", body)).await;
-    let pieces = came.text().matches("word").count();
-    assert!(pieces < 300, "{pieces} pieces passed a limit of 200 that cuts streams");
-}
-
 /// Shows: on routes whose model stands in the path nothing asks how the body is declared, so a reader that goes by the declaration
 /// (`application/x-www-form-urlencoded`, UTF-7) reads another bound than we do.
 #[tokio::test]

@@ -474,3 +474,59 @@ async fn a_stream_of_a_length_that_is_told_ends_early_without_breaking_what_foll
     let next = soon(client.ask(stream_for(&world, &key))).await;
     assert_eq!(next.status(), 429, "the connection goes on with the next answer");
 }
+
+/// A stream of so many words, in chunks of which each ends so many bytes before its event does.
+fn words(number: usize, before_its_end: usize, coding: &str) -> Vec<u8> {
+    let events = piece("word").repeat(number);
+    let head = EVENTS.to_owned() + "transfer-encoding: chunked\r\n" + coding;
+    let mut raw = format!("HTTP/1.1 200 OK\r\n{head}\r\n").into_bytes();
+    let mut add = |bytes: &[u8]| {
+        raw.extend([format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat());
+    };
+    match coding {
+        "" => {
+            let (front, rest) = events.split_at(piece("word").len() - before_its_end);
+            add(front.as_bytes());
+            rest.as_bytes().chunks(piece("word").len()).for_each(add);
+        }
+        _ => gzip(events.as_bytes()).chunks(100).for_each(add),
+    }
+    [&raw, &b"0\r\n\r\n"[..]].concat()
+}
+
+#[tokio::test]
+async fn a_stream_is_ended_however_its_upstream_cuts_it() {
+    for before_its_end in [0, 1, 2, 20] {
+        let raw = words(2000, before_its_end, "");
+        let upstream = Upstream::answering(move |_| raw.clone()).await;
+        let world = World::start(&upstream).await;
+        for (body, path) in [(STREAM, "/v1/chat"), (ASKING, "/v1/chat")] {
+            let key = limited(&world, 200, r#","cut_streams":true"#);
+            let call = post(&world, path, "", body).replace(world.key("metered"), &key.plaintext);
+            let came = soon(world.client().await.ask(call)).await;
+            let text = came.text();
+            let pieces = text.matches("word").count();
+            assert_eq!(pieces, 201, "{body} cut {before_its_end} before: {text}");
+            let (before, ending) = text.rsplit_once("data: ").unwrap();
+            assert_eq!(before, piece("word").repeat(201));
+            assert!(ending.contains("quota_exhausted") && ending.ends_with("}\n\n"), "{ending}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_in_which_nothing_can_be_put_is_broken_off_where_its_limit_ends() {
+    let raw = words(2000, 0, "content-encoding: gzip\r\n");
+    let upstream = Upstream::answering(move |_| raw.clone()).await;
+    let world = World::start(&upstream).await;
+    let cut = limited(&world, 200, r#","cut_streams":true"#);
+    let mut client = world.client().await;
+    client.send(stream_for(&world, &cut)).await;
+    assert_eq!(client.head().await.status(), 200);
+    while let Ok(chunk) = soon(client.wire.chunk()).await {
+        assert!(!chunk.is_empty(), "it must not be taken for whole");
+    }
+    let left_alone = limited(&world, 200, "");
+    let came = soon(world.client().await.ask(stream_for(&world, &left_alone))).await;
+    assert_eq!(came.body, gzip(piece("word").repeat(2000).as_bytes()));
+}

@@ -99,12 +99,17 @@ impl Reader {
         (self.written, self.text, self.bytes) = (0, 0, 0);
     }
 
-    /// Reads the next piece. Every call on one reader is to be given the same metering.
-    pub fn read(&mut self, metering: &Metering, mut piece: &[u8]) {
+    /// Reads the next piece. Every call on one reader is to be given the same metering. Of a stream, says where the last event ends
+    /// that ended in the piece: there another could be put in.
+    pub fn read(&mut self, metering: &Metering, mut piece: &[u8]) -> Option<usize> {
+        let mut whole = None;
         match self.form {
             Form::Events => {
+                let mut at = 0;
                 while !piece.is_empty() {
-                    let (read, _) = self.read_event(metering, piece);
+                    let (read, end) = self.read_event(metering, piece);
+                    at += read;
+                    whole = end.map(|_| at).or(whole);
                     piece = piece.get(read..).unwrap_or_default();
                 }
             }
@@ -140,6 +145,7 @@ impl Reader {
                 }
             }
         }
+        whole
     }
 
     /// Reads an event stream up to the end of an event, or of the piece. Says how much was read, and of an event that ended there
@@ -202,11 +208,6 @@ impl Reader {
         if self.form != Form::Events {
             self.text_ends(metering, b"");
         }
-    }
-
-    /// Whether an event could be put in here: the content is a stream, and none of its events is under way.
-    pub fn is_between_events(&self) -> bool {
-        self.form == Form::Events && self.events.is_between()
     }
 
     /// How many tokens were written so far: as the answer tells, or by what of it has passed.

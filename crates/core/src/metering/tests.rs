@@ -48,7 +48,9 @@ fn tokens(input: u64, cached: u64, output: u64) -> Tokens {
 fn used(form: Form, pieces: &[&[u8]]) -> Used {
     let metering = metering(OPENING);
     let mut reader = Reader::new(form);
-    pieces.iter().for_each(|piece| reader.read(&metering, piece));
+    for piece in pieces {
+        reader.read(&metering, piece);
+    }
     reader.end(&metering);
     reader.used(&Estimate { read: 1000, metered: Metered::Both, ..Estimate::default() })
 }
@@ -177,7 +179,7 @@ fn a_reader_that_begins_again_knows_nothing_of_what_it_read_before() {
                 let used = |one: &Reader| {
                     let estimate =
                         Estimate { read: 9, metered: Metered::Both, ..Estimate::default() };
-                    (one.used(&estimate), one.written(), one.is_between_events())
+                    (one.used(&estimate), one.written())
                 };
                 assert_eq!(used(&reader), used(&fresh), "{:?} then {other}", &text[..cut]);
             }
@@ -201,24 +203,24 @@ fn only_the_event_that_was_asked_for_is_extra() {
 }
 
 #[test]
-fn a_stream_can_be_ended_between_events_and_in_the_profile_s_form() {
+fn a_stream_can_be_ended_behind_an_event_and_in_the_profile_s_form() {
     let metering = metering(OPENING);
     let ended = metering.stream_error("{\"error\":\n {}}\n");
     assert_eq!(ended.as_deref(), Some("event: error\ndata: {\"error\":  {}}\n\n"));
     assert_eq!(Metering::default().stream_error("{}"), None);
     let mut reader = Reader::new(Form::Events);
-    for (piece, between) in [
-        ("", true),
-        ("data: {}\n\n", true),
-        ("da", false),
-        ("ta: ", false),
-        ("{}\n", false),
-        ("\n", true),
+    for (piece, whole) in [
+        ("", None),
+        ("data: {}\n\n", Some(10)),
+        ("da", None),
+        ("ta: ", None),
+        ("{}\n", None),
+        ("\n", Some(1)),
+        ("data: {}\r\n\r\ndata: {}\n\ndata", Some(22)),
     ] {
-        reader.read(&metering, piece.as_bytes());
-        assert_eq!(reader.is_between_events(), between, "{piece:?}");
+        assert_eq!(reader.read(&metering, piece.as_bytes()), whole, "{piece:?}");
     }
-    assert!(!Reader::new(Form::Json).is_between_events());
+    assert_eq!(Reader::new(Form::Json).read(&metering, b"{}\n\n"), None);
     for wrong in
         ["data: {}", "event: {{body}}", "data: {{body}} {{body}}", "data: {{body}}\n\ndata: 1"]
     {

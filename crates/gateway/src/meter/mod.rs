@@ -80,6 +80,8 @@ pub(crate) struct Meter {
     /// Reads it where it comes uncoded.
     reader: Box<Reader>,
     filter: Option<Filter>,
+    /// Where the last event ends in the piece that passed last; `None` where none ends in it.
+    whole: Option<usize>,
 }
 
 /// The answer, as far as it came.
@@ -123,7 +125,8 @@ impl Meter {
             Filter::default()
         });
         let reader = meters.borrow_mut().reader();
-        Some(Box::new(Self { metering, estimate, unread, answer: Answer::Awaited, reader, filter }))
+        let answer = Answer::Awaited;
+        Some(Box::new(Self { metering, estimate, unread, answer, reader, filter, whole: None }))
     }
 
     /// What the request uses at most.
@@ -170,9 +173,11 @@ impl Meter {
     pub(crate) fn pass(&mut self, piece: Bytes) -> Bytes {
         match (&mut self.answer, &mut self.filter) {
             (Answer::Plain, Some(filter)) => {
-                return filter.pass(&mut self.reader, &self.metering, piece);
+                let (piece, whole) = filter.pass(&mut self.reader, &self.metering, piece);
+                self.whole = whole;
+                return piece;
             }
-            (Answer::Plain, None) => self.reader.read(&self.metering, &piece),
+            (Answer::Plain, None) => self.whole = self.reader.read(&self.metering, &piece),
             (Answer::Coded(coded), _) => {
                 if let Err(bytes) = coded.read(&piece) {
                     self.answer = Answer::Opaque(bytes);
@@ -186,6 +191,7 @@ impl Meter {
 
     /// What was kept back of the answer's last event, once nothing more comes.
     pub(crate) fn rest(&mut self) -> Option<Bytes> {
+        self.whole = Some(0);
         self.filter.as_mut().and_then(Filter::rest)
     }
 
@@ -204,13 +210,11 @@ impl Meter {
         }
     }
 
-    /// The event that ends the answer here, around the body of a refusal; `None` where it cannot: the answer is no stream, it is coded,
-    /// or an event of it is under way, so that the next piece has to be waited for.
-    pub(crate) fn ending(&self, refusal: &str) -> Option<Bytes> {
+    /// The event that ends the answer, around the body of a refusal, and where in the piece that passed last it is to stand. `None` where
+    /// there is no such place: the answer is coded, or the profile has no form for the event.
+    pub(crate) fn ending(&self, refusal: &str) -> Option<(usize, String)> {
         match &self.answer {
-            Answer::Plain if self.reader.is_between_events() => {
-                self.metering.stream_error(refusal).map(Bytes::from)
-            }
+            Answer::Plain => self.whole.zip(self.metering.stream_error(refusal)),
             _ => None,
         }
     }
