@@ -388,7 +388,10 @@ fn poll_metered(
 impl Drop for Answer {
     fn drop(&mut self) {
         let source = std::mem::replace(&mut self.source, Source::Nothing);
-        if let (Source::Upstream(call), Some(ticket)) = (source, &self.ticket) {
+        if let (Source::Upstream(call), Some(ticket)) = (source, &mut self.ticket) {
+            if let Some(meter) = ticket.meter.as_mut().filter(|_| call.has_ended()) {
+                meter.ended();
+            }
             ticket.worker().keep_watch(call.finish());
         }
     }

@@ -56,24 +56,6 @@ async fn a_body_that_is_declared_as_something_else_than_json_is_not_estimated_as
     }
 }
 
-/// Shows: a whole answer that tells nothing counts by its own length, though all of it was written before its first byte came, and up to
-/// `max` was set aside. What of an answer comes is the client's to choose where an API takes a mask of fields (`?fields=candidates`), or
-/// another form (`?alt=`).
-#[tokio::test]
-async fn a_whole_answer_that_tells_nothing_counts_what_was_set_aside() {
-    let upstream = Upstream::answering(|_| answer("200 OK", JSON, r#"{"choices":[]}"#)).await;
-    let world = World::start(&upstream).await;
-    let limit =
-        r#"{"name":"t","kind":"quota","unit":"output_tokens","amount":100000,"period":"year"}"#;
-    let key = mint(&world, &[limit]);
-    let body = r#"{"max":8000}"#;
-    let request = post(&key, "/v1/models/m:run?fields=choices", "application/json", body);
-    ask(&world, &request).await;
-    tokio::time::sleep(millis(50)).await;
-    let came = ask(&world, &request).await;
-    assert_eq!(left(&came, "t"), 100_000 - 2 * 8000);
-}
-
 /// Shows: who leaves a stream before its usage comes has used what was shown. Reasoning is not shown, and was written before.
 #[tokio::test]
 async fn who_leaves_a_stream_before_its_usage_comes_has_not_used_next_to_nothing() {
@@ -104,38 +86,4 @@ async fn who_leaves_a_stream_before_its_usage_comes_has_not_used_next_to_nothing
     let came = soon(known.ask(request)).await;
     let used = 100_000 - left(&came, "t");
     assert!(used > 1000, "of 50000 that were set aside, {used} were counted");
-}
-
-/// Shows: a count that was told midway is taken as it is, though more has passed since. Servers that tell usage in every event
-/// (`continuous_usage_stats`, which a request may ask for) tell that of one choice of several; who leaves before the last event has used
-/// the part of one.
-#[tokio::test]
-async fn what_was_told_midway_is_no_less_than_what_has_passed() {
-    let choice = |index: u32, out: u32| {
-        format!(
-            "data: {{\"choices\":[{{\"index\":{index},\"text\":\"word\"}}],\"usage\":{{\"in\":9,\"cached\":0,\"out\":{out}}}}}\n\n"
-        )
-    };
-    let events: String = (1..=100)
-        .flat_map(|out| (0..16).map(move |index| (index, out)))
-        .map(|(index, out)| choice(index, out))
-        .collect();
-    let upstream = Upstream::answering(move |_| {
-        // It breaks off before the event that tells all of it.
-        answer("200 OK", EVENTS, &events)
-    })
-    .await;
-    let world = World::start(&upstream).await;
-    let limit =
-        r#"{"name":"t","kind":"quota","unit":"output_tokens","amount":100000,"period":"year"}"#;
-    let key = mint(&world, &[limit]);
-    let body = r#"{"model":"m","stream":true,"max":4000,"stream_options":{"include_usage":true,"continuous_usage_stats":true}}"#;
-    ask(&world, &post(&key, "/v1/chat", "application/json", body)).await;
-    let request = format!(
-        "GET /nothing HTTP/1.1\r\nHost: metered.test\r\nAuthorization: Bearer {}\r\n\r\n",
-        key.plaintext
-    );
-    let came = ask(&world, &request).await;
-    let used = 100_000 - left(&came, "t");
-    assert!(used >= 1600, "1600 events with a word each passed, {used} were counted");
 }

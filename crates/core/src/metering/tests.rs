@@ -51,7 +51,7 @@ fn used(form: Form, pieces: &[&[u8]]) -> Used {
     for piece in pieces {
         reader.read(&metering, piece);
     }
-    reader.end(&metering);
+    reader.end(&metering, true);
     reader.used(&Estimate { read: 1000, metered: Metered::Both, ..Estimate::default() })
 }
 
@@ -143,12 +143,66 @@ fn a_stream_that_breaks_off_is_estimated_by_what_has_passed() {
 }
 
 #[test]
+fn what_was_told_midway_is_no_less_than_what_has_passed() {
+    let metering = metering(OPENING);
+    let word = |out: &str| {
+        let choice = r#"{"choices":[{"delta":{"content":"w"}}],"usage":"#;
+        format!("data: {choice}{out}}}\n\n")
+    };
+    let several = word(r#"{"in":9,"out":1}"#).repeat(16);
+    let last = "data: {\"choices\":[],\"usage\":{\"in\":9,\"out\":3}}\n\n";
+    for (stream, is_whole, output, estimated) in [
+        (several.clone(), false, 16, true),
+        // As far as it came to its end, what it tells counts.
+        (several.clone(), true, 1, false),
+        // What comes when all is written is no less.
+        (several.clone() + last, false, 3, false),
+        (several + last + &word("null").repeat(2), false, 18, true),
+        (word(r#"{"in":9,"out":70}"#), false, 70, false),
+    ] {
+        let mut reader = Reader::new(Form::Events);
+        reader.read(&metering, stream.as_bytes());
+        reader.end(&metering, is_whole);
+        let used = reader.used(&Estimate { metered: Metered::Both, ..Estimate::default() });
+        assert_eq!((used.tokens.output, used.estimated), (output, estimated), "{stream}");
+    }
+}
+
+#[test]
+fn an_answer_that_tells_nothing_was_written_before_it_came() {
+    let metering = metering(OPENING);
+    let shown = "data: {\"delta\":{\"text\":\"eight ch\"}}\n\n";
+    for (form, text, is_whole, output) in [
+        (Form::Json, r#"{"choices":[]}"#, true, 40),
+        (Form::Json, r#"{"choices":["#, false, 40),
+        (Form::Json, "", true, 40),
+        (Form::Json, "[{}]", true, 40),
+        (Form::Json, r#"[{"delta":{"text":"eight ch"}}]"#, true, 2),
+        (Form::Events, shown, true, 2),
+        (Form::Events, shown, false, 2),
+        (Form::Events, "data: {}\n\n", true, 40),
+        // Who leaves before anything is shown leaves before it is written.
+        (Form::Events, "data: {}\n\n", false, 0),
+    ] {
+        let mut reader = Reader::new(form);
+        reader.read(&metering, text.as_bytes());
+        reader.end(&metering, is_whole);
+        let used = |metered| {
+            reader.used(&Estimate { read: 9, written: 40, metered, ..Estimate::default() })
+        };
+        let expected = Used { tokens: tokens(9, 0, output), estimated: true };
+        assert_eq!(used(Metered::Both), expected, "{form:?} {text}");
+        assert_eq!(used(Metered::Told), Used::default());
+    }
+}
+
+#[test]
 fn what_is_no_call_of_a_model_uses_nothing_that_is_not_told() {
     let metering = metering(OPENING);
     let used = |metered, text: &str| {
         let mut reader = Reader::new(Form::Json);
         reader.read(&metering, text.as_bytes());
-        reader.end(&metering);
+        reader.end(&metering, true);
         reader.used(&Estimate { read: 9, metered, ..Estimate::default() })
     };
     let answer = r#"{"usage":{"in":5,"out":3}}"#;
@@ -174,7 +228,7 @@ fn a_reader_that_begins_again_knows_nothing_of_what_it_read_before() {
                 let mut fresh = Reader::new(next);
                 for one in [&mut reader, &mut fresh] {
                     one.read(&metering, other.as_bytes());
-                    one.end(&metering);
+                    one.end(&metering, true);
                 }
                 let used = |one: &Reader| {
                     let estimate =

@@ -233,7 +233,7 @@ fn usage_stands_where_metering_looks_for_it() {
             for piece in &pieces {
                 reader.read(&profile.metering, piece.as_bytes());
             }
-            reader.end(&profile.metering);
+            reader.end(&profile.metering, true);
             reader.used(&estimate)
         };
         let whole = used(Form::Json, vec![filled(&answer.body)]);

@@ -82,6 +82,8 @@ pub(crate) struct Meter {
     filter: Option<Filter>,
     /// Where the last event ends in the piece that passed last; `None` where none ends in it.
     whole: Option<usize>,
+    /// All of the answer came.
+    is_whole: bool,
 }
 
 /// The answer, as far as it came.
@@ -126,7 +128,8 @@ impl Meter {
         });
         let reader = meters.borrow_mut().reader();
         let answer = Answer::Awaited;
-        Some(Box::new(Self { metering, estimate, unread, answer, reader, filter, whole: None }))
+        let (whole, is_whole) = (None, false);
+        Some(Box::new(Self { metering, estimate, unread, answer, reader, filter, whole, is_whole }))
     }
 
     /// What the request uses at most.
@@ -219,6 +222,11 @@ impl Meter {
         }
     }
 
+    /// All of the answer came.
+    pub(crate) fn ended(&mut self) {
+        self.is_whole = true;
+    }
+
     /// The request is over, however it ended; `sent` says whether all of it had left for the upstream. The sums hold already how
     /// much of its body came.
     pub(crate) fn settle(mut self, meters: &RefCell<Meters>, sent: bool, sums: &mut UsageSums) {
@@ -232,24 +240,23 @@ impl Meter {
     }
 
     fn used(&mut self, sent: bool) -> Used {
-        let bytes = match &mut self.answer {
+        let Estimate { read, written, metered, .. } = self.estimate;
+        let output = match &mut self.answer {
             Answer::Plain => {
-                self.reader.end(&self.metering);
+                self.reader.end(&self.metering, self.is_whole);
                 return self.reader.used(&self.estimate);
             }
-            Answer::Coded(coded) => match coded.end(&self.estimate) {
-                Ok(used) => return used,
-                Err(bytes) => bytes,
+            Answer::Coded(coded) => match coded.end(&self.estimate, self.is_whole) {
+                Some(used) => return used,
+                None => written,
             },
             Answer::Nothing => return Used::default(),
             // The upstream got the request, and may have acted on it. What it writes as a whole comes when all of it is written.
-            Answer::Awaited if sent && !self.estimate.streams => u64::MAX,
-            Answer::Awaited if sent => 0,
-            Answer::Awaited => return Used::default(),
-            Answer::Opaque(bytes) => *bytes,
+            Answer::Awaited if sent && self.estimate.streams => 0,
+            Answer::Awaited if !sent => return Used::default(),
+            // Neither its length nor how much of it came says what was written.
+            Answer::Awaited | Answer::Opaque(_) => written,
         };
-        let Estimate { read, written, metered, .. } = self.estimate;
-        let output = (bytes / BYTES_PER_UNREAD_TOKEN).min(written);
         let tokens = Tokens { input: read, output, ..Tokens::default() };
         Used { tokens, estimated: matches!(metered, Metered::Input | Metered::Both) }
     }
