@@ -3,6 +3,7 @@
 use super::{
     Estimate, Kind, Metered, Metering, Tally, Usage,
     events::{Events, Hears},
+    request::MOST,
     scan::{Scanner, Values},
     tree::Tree,
 };
@@ -194,7 +195,7 @@ impl Reader {
             }
             for of in &entry.of {
                 if let Some(number) = self.values.number(of.slot) {
-                    self.tally.put(of.kind, of.part, number);
+                    self.tally.put(of.kind, of.part, number.min(MOST));
                     told = true;
                     output |= of.kind == Kind::Output;
                 }

@@ -86,6 +86,18 @@ fn what_is_no_whole_number_is_no_count() {
 }
 
 #[test]
+fn no_answer_is_believed_to_have_used_more_than_any_could() {
+    let most = u64::from(u32::MAX);
+    for (told_out, out) in [(most, most), (most + 1, most), (u64::MAX, most)] {
+        let answer = format!(
+            r#"{{"usage":{{"in":{},"from_cache":{told_out},"out":{told_out}}}}}"#,
+            u64::MAX
+        );
+        assert_eq!(told(Form::Json, &answer), tokens(2 * most, out, out));
+    }
+}
+
+#[test]
 fn in_a_stream_a_later_count_replaces_an_earlier_one() {
     let stream = "event: begin\ndata: {\"message\":{\"usage\":{\"in\":5,\"from_cache\":7}}}\n\n\
                   event: ping\ndata: {\"usage\":{\"total\":99}}\n\n\
