@@ -304,10 +304,9 @@ impl<'w> Exchange<'w> {
         let policy = self.snapshot.policy();
         let price = asking.model.and_then(|model| reserve::price(self.snapshot, model));
         let most_output = price.as_ref().and_then(|price| price.most_output);
-        let is_coded = declared::is_coded(self.head);
         let meters = &self.worker.meters;
         ticket.meter =
-            Meter::open(meters, policy, asking.api, route, upload, is_coded, most_output);
+            Meter::open(meters, policy, asking.api, route, upload, self.head, most_output);
         ticket.price = price.filter(|_| ticket.meter.is_some());
     }
 

@@ -14,7 +14,6 @@
 
 mod ambiguity;
 mod ambiguity_http2;
-mod attack;
 mod bindings;
 mod breaking;
 mod deadlines;

@@ -142,7 +142,12 @@ async fn a_body_that_is_not_seen_passes_no_limit_on_tokens_or_money() {
     world.price(&[r#"{"model":"m","input":"2","output":"10"}"#]);
     let chunked = "Transfer-Encoding: chunked\r\n";
     let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(1000));
-    let length = |body: &str| format!("Content-Length: {}\r\n", body.len());
+    let bare = |body: &str| format!("Content-Length: {}\r\n", body.len());
+    let typed = |kind: &str, body: &str| format!("Content-Type: {kind}\r\n{}", bare(body));
+    let length = |body: &str| typed("application/json", body);
+    // Who goes by the declaration reads `max` as 90000.
+    let form = r#"{"max":1,"x":"&max=90000&prompt=long"}"#;
+    let utf7 = r#"{"max":1,"x":"+ACI-,+ACI-max+ACI-:90000,+ACI-y+ACI-:+ACI-"}"#;
     let coded = "Content-Encoding: gzip\r\nContent-Length: 4\r\n";
     let cases = [
         (":run", chunked.to_owned(), "4\r\n{}  \r\n0\r\n\r\n", "send it with `Content-Length`"),
@@ -150,11 +155,16 @@ async fn a_body_that_is_not_seen_passes_no_limit_on_tokens_or_money() {
         (":run", length(&large), &*large, "send less"),
         (":run", length("{'max':1}"), "{'max':1}", "send JSON"),
         (":run", length("{} {}"), "{} {}", "send JSON"),
+        (":run", typed("application/x-www-form-urlencoded", form), form, "not declared as JSON"),
+        (":run", typed("application/json; charset=utf-7", utf7), utf7, "not declared as JSON"),
+        (":run", bare("{}"), "{}", "not declared as JSON"),
+        (":embed", bare("{}"), "{}", ""),
         (":embed", chunked.to_owned(), "4\r\n{}  \r\n0\r\n\r\n", "send it with `Content-Length`"),
         (":embed", coded.to_owned(), "gzip", "send it uncompressed"),
         // Only what is read counts there: no more than its length.
         (":embed", length(&large), &*large, ""),
         (":embed", length("{'max':1}"), "{'max':1}", ""),
+        (":embed", bare(&large), &*large, ""),
         (":run", length("{}"), "{}", ""),
         (":run", "Content-Encoding: identity\r\n".to_owned() + &length("{}"), "{}", ""),
         (":run", String::new(), "", ""),

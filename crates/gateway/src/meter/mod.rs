@@ -11,6 +11,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use keyward_core::{
+    declared,
     id::ApiNumber,
     metering::{
         Body, Estimate, Form, Metered, Metering, Reader, Used,
@@ -24,6 +25,7 @@ use keyward_core::{
 use self::{coding::Coded, filter::Filter};
 use crate::{
     body::Upload,
+    request::RequestHead,
     wire::answer::{Head, Media},
 };
 
@@ -109,16 +111,12 @@ impl Meter {
         api: &Api,
         route: Option<&Route>,
         upload: &mut Upload,
-        is_coded: bool,
+        head: &RequestHead,
         most_output: Option<u64>,
     ) -> Option<Box<Self>> {
-        let body = match (upload.bytes(), upload.length()) {
-            (_, Some(0)) => Body::Whole(b""),
-            _ if is_coded => Body::Coded,
-            (Some(body), _) => Body::Whole(body),
-            (None, Some(length)) => Body::Unread(length),
-            (None, None) => Body::Endless,
-        };
+        route.filter(|route| route.metered != Metered::No)?;
+        let seen = upload.bytes().map(|bytes| &bytes[..]);
+        let body = Body::new(declared::form(head), seen, upload.length());
         let (estimate, asking) = beforehand(api, route, body, most_output)?;
         let unread = estimate.metered != Metered::Told && !matches!(body, Body::Whole(_));
         let metering = meters.borrow_mut().of(policy, api);
