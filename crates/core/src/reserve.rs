@@ -51,18 +51,23 @@ pub enum Foreseen {
 }
 
 impl Foreseen {
-    /// Of a request of this route, of which so much is estimated, where it is; `upgrades` says whether it asks for another protocol.
+    /// Of a request of this route, of which so much is estimated, where it is; `upgrades` says whether it asks for another protocol,
+    /// `is_masked` whether for a part of its answer ([`metering::Metering::is_masked`]).
     pub fn of(
         api: &Api,
         route: Option<&Route>,
         estimate: Option<&metering::Estimate>,
         upgrades: bool,
+        is_masked: bool,
     ) -> Self {
         let Some(route) = route else { return Self::Nothing };
         let is_metered = !api.profile.metering.is_empty();
         match (route.metered, estimate) {
             _ if upgrades && (is_metered || route.names_a_model()) => {
                 Self::Unknown(Unknown::Upgrade)
+            }
+            (Metered::Told | Metered::Input | Metered::Both, Some(_)) if is_masked => {
+                Self::Unknown(Unknown::Masked)
             }
             (Metered::Unknown, _) => Self::Unknown(Unknown::Uncounted),
             (Metered::Told, Some(_)) => Self::Told,

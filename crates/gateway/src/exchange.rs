@@ -324,7 +324,8 @@ impl<'w> Exchange<'w> {
         let mut cuts_streams = false;
         let upgrades = || forward::wanted_upgrade(self.head).is_some();
         let estimate = ticket.meter.as_ref().map(|meter| meter.estimate());
-        let foreseen = || Foreseen::of(asking.api, route, estimate, upgrades());
+        let is_masked = || asking.api.profile.metering.is_masked(self.head.query(), self.head);
+        let foreseen = || Foreseen::of(asking.api, route, estimate, upgrades(), is_masked());
         let reservation = reserve::reserve(
             self.snapshot,
             &self.worker.counters,

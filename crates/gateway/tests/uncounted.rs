@@ -207,3 +207,29 @@ async fn a_stream_that_may_tell_nothing_passes_no_limit_on_tokens() {
     let asked = String::from_utf8(upstream.each().remove(0)).unwrap();
     assert!(asked.contains(r#""stream_option\u0073":{"include_usage":true}"#), "{asked}");
 }
+
+#[tokio::test]
+async fn a_request_that_says_what_of_its_answer_comes_passes_no_limit_on_tokens_or_money() {
+    let upstream = Upstream::answering(|_| ok("four")).await;
+    let world = World::start(&upstream).await;
+    world.price(&[r#"{"model":"m","input":"2","output":"10"}"#]);
+    for (line, header) in [
+        ("POST /v1/models/m:run?fields=choices", ""),
+        ("POST /v1/models/m:run?a=b&%66ields=usage.in", ""),
+        ("POST /v1/models/m:embed?a=b;Fields", ""),
+        ("POST /v1/models/m:run", "X-Field-Mask: usage.in\r\n"),
+    ] {
+        let more = format!("{header}Content-Length: 0\r\n");
+        for limit in [TOKENS, MONEY] {
+            let refused = ask(&world, &request(&mint(&world, limit), line, &more, "")).await;
+            assert_refused(&refused, "ask for the whole answer");
+        }
+        let came = ask(&world, &request(&mint(&world, REQUESTS), line, &more, "")).await;
+        assert_eq!(came.status(), 200, "requests are counted: {line}");
+    }
+    let key = mint(&world, TOKENS);
+    for line in ["GET /v1/models/m?fields=name", "POST /v1/models/m:count?fields=total"] {
+        let came = ask(&world, &request(&key, line, "Content-Length: 0\r\n", "")).await;
+        assert_eq!(came.status(), 200, "{line}");
+    }
+}

@@ -74,6 +74,11 @@ pub enum Unknown {
         "What is used in the background cannot be counted; send the request without asking for that."
     )]
     Background,
+    /// What is told of its use may be left out of its answer.
+    #[error(
+        "What is used by a request that asks for some fields of its answer alone cannot be counted; ask for the whole answer."
+    )]
+    Masked,
     /// Whatever passes after the upgrade is no request any more.
     #[error("What is used on a connection that changes its protocol cannot be counted.")]
     Upgrade,

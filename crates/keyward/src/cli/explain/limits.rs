@@ -73,7 +73,8 @@ pub(super) async fn ask(
         return Ok(Found { steps, denial: None, headers: vec![] });
     }
     let mut lines = Vec::new();
-    let foreseen = || Foreseen::of(api, route, estimate, upgrades);
+    let is_masked = api.profile.metering.is_masked(request.query, request.headers);
+    let foreseen = || Foreseen::of(api, route, estimate, upgrades, is_masked);
     let reserved = reserve::reserve(snapshot, counters, &asking, foreseen, moment, |stand| {
         stand.write_headers(&mut lines, api, now);
     });
