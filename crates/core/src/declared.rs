@@ -6,8 +6,28 @@ use crate::credential::Headers;
 
 const SEVERAL: &str = "The request has more than one Content-Type header; send one.";
 
+/// How a body is declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As plain UTF-8 JSON.
+    Json,
+    /// It is compressed, or otherwise coded.
+    Coded,
+    /// As something else, or as nothing: its reader may find in it what we do not.
+    Other,
+}
+
+/// How these headers declare the body.
+pub fn form<H: Headers + ?Sized>(headers: &H) -> Form {
+    match unreadable(headers) {
+        None => Form::Json,
+        Some(_) if is_coded(headers) => Form::Coded,
+        Some(_) => Form::Other,
+    }
+}
+
 /// Whether the body is compressed, or otherwise coded.
-pub fn is_coded<H: Headers + ?Sized>(headers: &H) -> bool {
+fn is_coded<H: Headers + ?Sized>(headers: &H) -> bool {
     let mut codings = headers.values("content-encoding");
     codings.any(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"identity"))
 }

@@ -51,17 +51,24 @@ pub enum Foreseen {
 }
 
 impl Foreseen {
-    /// Of a request of this route, of which so much is estimated, where it is; `upgrades` says whether it asks for another protocol.
+    /// Of a request of this route, of which so much is estimated, where it is; `upgrades` says whether it asks for another protocol,
+    /// `is_masked` whether for a part of its answer ([`metering::Metering::is_masked`]).
     pub fn of(
         api: &Api,
         route: Option<&Route>,
         estimate: Option<&metering::Estimate>,
         upgrades: bool,
+        is_masked: bool,
     ) -> Self {
         let Some(route) = route else { return Self::Nothing };
-        let is_told = route.metered != Metered::No && !api.profile.metering.is_empty();
+        let is_metered = !api.profile.metering.is_empty();
         match (route.metered, estimate) {
-            _ if upgrades && (is_told || route.names_a_model()) => Self::Unknown(Unknown::Upgrade),
+            _ if upgrades && (is_metered || route.names_a_model()) => {
+                Self::Unknown(Unknown::Upgrade)
+            }
+            (Metered::Told | Metered::Input | Metered::Both, Some(_)) if is_masked => {
+                Self::Unknown(Unknown::Masked)
+            }
             (Metered::Unknown, _) => Self::Unknown(Unknown::Uncounted),
             (Metered::Told, Some(_)) => Self::Told,
             (_, Some(metering::Estimate { unknown: Some(why), .. })) => Self::Unknown(*why),
@@ -353,8 +360,14 @@ fn fill(
             (Unit::Requests, _) => 1,
             (_, Foreseen::Nothing) => 0,
             (_, Foreseen::Unknown(why)) => return Err(unknown(why, limit)),
-            (Unit::Cost, _) if model.is_some() && organization.price.is_none() => {
-                return Err(unpriced(model, limit));
+            (Unit::Cost, _) => {
+                let price = organization.price.ok_or_else(|| unpriced(model, limit))?;
+                match foreseen {
+                    Foreseen::AtMost(Estimate { input, output }) => {
+                        price.at_most(input, output).billionths()
+                    }
+                    _ => 1,
+                }
             }
             (_, Foreseen::Told) => 1,
             (Unit::Tokens, Foreseen::AtMost(Estimate { input, output })) => {
@@ -362,12 +375,6 @@ fn fill(
             }
             (Unit::InputTokens, Foreseen::AtMost(estimate)) => estimate.input,
             (Unit::OutputTokens, Foreseen::AtMost(estimate)) => estimate.output,
-            (Unit::Cost, Foreseen::AtMost(Estimate { input, output })) => {
-                match organization.price {
-                    Some(price) => price.at_most(input, output).billionths(),
-                    None => return Err(unpriced(model, limit)),
-                }
-            }
         };
     }
     Ok(())

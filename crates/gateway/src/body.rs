@@ -246,6 +246,8 @@ pub(crate) enum AnswerFault {
     Upload,
     #[error("the upstream stopped in the middle of its answer")]
     Stalled,
+    #[error("a limit of the client's has no room for more, and the answer no place to say so")]
+    Limited,
 }
 
 /// The content of an answer on its way to the client. The request is recorded when it is dropped.
@@ -289,7 +291,7 @@ impl Answer {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerFault>>> {
-        let frame = match &mut self.source {
+        let mut frame = match &mut self.source {
             Source::Own(body) => body.take().map(|body| Ok(Frame::data(body))),
             Source::Upstream(call) => match self.ticket.as_mut().and_then(|t| t.meter.as_mut()) {
                 Some(meter) => ready!(poll_metered(call, meter, cx)),
@@ -297,22 +299,25 @@ impl Answer {
             },
             Source::Nothing => None,
         };
+        if let (Source::Upstream(_), Some(Ok(passes)), Some(ticket)) =
+            (&self.source, &mut frame, &mut self.ticket)
+            && let Some(piece) = passes.data_mut()
+            && let Some((whole, ending)) = ticket.ending()?
+        {
+            piece.truncate(whole);
+            *piece = [&piece[..], ending.as_bytes()].concat().into();
+            self.end();
+        }
         if let (Some(Ok(frame)), Some(ticket)) = (&frame, &mut self.ticket) {
             let bytes = frame.data_ref().map_or(0, Bytes::len);
             ticket.sums.bytes_out += u64::try_from(bytes).unwrap_or_default();
-            if ticket.stretch.is_some()
-                && let Source::Upstream(_) = self.source
-                && let Some(ending) = ticket.ending()
-            {
-                self.end_with(ending);
-            }
         }
         Poll::Ready(frame)
     }
 
-    /// What the upstream goes on to say is not waited for: this is the end.
-    fn end_with(&mut self, ending: Bytes) {
-        let source = std::mem::replace(&mut self.source, Source::Own(Some(ending)));
+    /// What the upstream goes on to say is not waited for.
+    fn end(&mut self) {
+        let source = std::mem::replace(&mut self.source, Source::Nothing);
         if let (Source::Upstream(call), Some(ticket)) = (source, &mut self.ticket) {
             ticket.stretch = None;
             ticket.worker().keep_watch(call.finish());
@@ -383,7 +388,10 @@ fn poll_metered(
 impl Drop for Answer {
     fn drop(&mut self) {
         let source = std::mem::replace(&mut self.source, Source::Nothing);
-        if let (Source::Upstream(call), Some(ticket)) = (source, &self.ticket) {
+        if let (Source::Upstream(call), Some(ticket)) = (source, &mut self.ticket) {
+            if let Some(meter) = ticket.meter.as_mut().filter(|_| call.has_ended()) {
+                meter.ended();
+            }
             ticket.worker().keep_watch(call.finish());
         }
     }

@@ -304,10 +304,9 @@ impl<'w> Exchange<'w> {
         let policy = self.snapshot.policy();
         let price = asking.model.and_then(|model| reserve::price(self.snapshot, model));
         let most_output = price.as_ref().and_then(|price| price.most_output);
-        let is_coded = declared::is_coded(self.head);
         let meters = &self.worker.meters;
         ticket.meter =
-            Meter::open(meters, policy, asking.api, route, upload, is_coded, most_output);
+            Meter::open(meters, policy, asking.api, route, upload, self.head, most_output);
         ticket.price = price.filter(|_| ticket.meter.is_some());
     }
 
@@ -325,7 +324,8 @@ impl<'w> Exchange<'w> {
         let mut cuts_streams = false;
         let upgrades = || forward::wanted_upgrade(self.head).is_some();
         let estimate = ticket.meter.as_ref().map(|meter| meter.estimate());
-        let foreseen = || Foreseen::of(asking.api, route, estimate, upgrades());
+        let is_masked = || asking.api.profile.metering.is_masked(self.head.query(), self.head);
+        let foreseen = || Foreseen::of(asking.api, route, estimate, upgrades(), is_masked());
         let reservation = reserve::reserve(
             self.snapshot,
             &self.worker.counters,

@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use hashbrown::HashMap;
 use keyward_core::{
     directory::OrganizationSlot,
@@ -31,8 +30,13 @@ use keyward_core::{
 
 use self::names::{Label, Model, Names, Owner};
 use crate::{
-    body::UploadState, clock, connection::InFlight, meter::Meter, request::RequestHead,
-    stretch::Stretch, worker::Worker,
+    body::{AnswerFault, UploadState},
+    clock,
+    connection::InFlight,
+    meter::Meter,
+    request::RequestHead,
+    stretch::Stretch,
+    worker::Worker,
 };
 
 /// What was found so long ago still holds.
@@ -336,17 +340,19 @@ impl Ticket {
         self.stretch.is_some() || self.meter.as_ref().is_some_and(|meter| meter.filters())
     }
 
-    /// The event that ends its stream here, where it has written more than its limits have room for.
-    pub(crate) fn ending(&mut self) -> Option<Bytes> {
-        let (stretch, meter) = (self.stretch.as_mut()?, self.meter.as_ref()?);
+    /// The event that ends its stream, and where in the piece that passed last, where it has written more than its limits have room for.
+    pub(crate) fn ending(&mut self) -> Result<Option<(usize, String)>, AnswerFault> {
+        let (Some(stretch), Some(meter)) = (&mut self.stretch, &self.meter) else {
+            return Ok(None);
+        };
         let now = self.worker.moment(clock::now(), Instant::now());
         match stretch.reach(&self.worker, meter.written(), now) {
-            Ok(None) => None,
+            Ok(None) => Ok(None),
             Ok(Some(more)) => {
                 self.reservation.join(more);
-                None
+                Ok(None)
             }
-            Err(refusal) => meter.ending(&refusal),
+            Err(refusal) => meter.ending(&refusal).map(Some).ok_or(AnswerFault::Limited),
         }
     }
 

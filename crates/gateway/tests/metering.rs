@@ -122,28 +122,26 @@ async fn what_cannot_be_read_is_estimated_and_passes_unchanged() {
     let plain = usage(30, 20, 7).into_bytes();
     let input = BODY.len() as u64;
     let broken = [&gzip(&plain)[1..], b"this is no gzip, and says so at once"].concat();
-    let mut answers = vec![
-        (coded("compress", &plain), plain.len() as u64 / 4),
-        (coded("gzip, gzip, gzip, gzip", &plain), plain.len() as u64 / 4),
-        (coded("gzip", &broken), broken.len() as u64 / 4),
-        (answer("200 OK", "content-type: audio/mpeg\r\n", "12345678"), 2),
-        // No more is written than the request says.
-        (answer("200 OK", "content-type: audio/mpeg\r\n", &"x".repeat(1000)), 40),
-        (answer("200 OK", "", "12345678"), 2),
-        // It can be read, and tells nothing.
-        (answer("200 OK", JSON, r#"{"choices":[{"text":"123"}]}"#), 7),
-        (answer("200 OK", JSON, "not JSON {\"usage\""), 4),
-        (answer("200 OK", JSON, ""), 0),
-    ];
     // What grows out of all proportion is not read on.
     let bomb = zstd(&vec![b' '; 64 << 20]);
-    let bomb_length = bomb.len() as u64;
-    answers.push((coded("zstd", &bomb), (bomb_length / 4).min(40)));
-    for (raw, output) in answers {
+    let answers = [
+        coded("compress", &plain),
+        coded("gzip, gzip, gzip, gzip", &plain),
+        coded("gzip", &broken),
+        coded("zstd", &bomb),
+        answer("200 OK", "content-type: audio/mpeg\r\n", "12345678"),
+        answer("200 OK", "", "12345678"),
+        // It can be read, and tells nothing.
+        answer("200 OK", JSON, r#"{"choices":[{"text":"123"}]}"#),
+        answer("200 OK", JSON, "not JSON {\"usage\""),
+        answer("200 OK", JSON, ""),
+    ];
+    for raw in answers {
         let end = find(&raw, b"\r\n\r\n").unwrap() + 4;
         let (came, used, estimated) = one("/v1/chat", BODY, raw.clone()).await;
         assert_eq!(came.body, &raw[end..]);
-        assert_eq!((used, estimated), (tokens(input, 0, output), 1), "{came:?}");
+        // All that the request lets be written may have been, whatever is shown of it.
+        assert_eq!((used, estimated), (tokens(input, 0, 40), 1), "{came:?}");
     }
 }
 
@@ -188,7 +186,7 @@ async fn where_the_model_stands_in_the_path_the_body_is_estimated_all_the_same()
     let image = format!(r#"{{"image":"data:image/png;base64,{}"}}"#, "iVBORw0KGg".repeat(50_000));
     let (_, used, estimated) = one("/v1/models/m:run", &image, unread.clone()).await;
     // The image counts flat, its frame by its bytes.
-    assert_eq!((used, estimated), (tokens(2_000 + 12, 0, 0), 1));
+    assert_eq!((used, estimated), (tokens(2_000 + 12, 0, 50), 1));
     let (_, used, estimated) = one("/v1/models/m:embed", BODY, unread.clone()).await;
     assert_eq!((used, estimated), (tokens(BODY.len() as u64, 0, 0), 1));
     let (_, used, estimated) = one("/v1/models/m:count", BODY, unread.clone()).await;
@@ -204,7 +202,7 @@ async fn where_the_model_stands_in_the_path_the_body_is_estimated_all_the_same()
     let head = head.replace("Content-Length: 0\r\n", "");
     let came = world.client().await.ask(format!("{head}{}0\r\n\r\n", chunk(BODY))).await;
     assert_eq!(came.status(), 200);
-    assert_eq!(metered(world).await, (tokens(BODY.len() as u64, 0, 0), 1));
+    assert_eq!(metered(world).await, (tokens(BODY.len() as u64, 0, 50), 1));
 }
 
 fn event(data: &str) -> String {
@@ -255,6 +253,35 @@ async fn a_stream_tells_at_its_end_and_a_broken_one_is_estimated_by_what_has_pas
     drop(client);
     connection.closed().await;
     assert_eq!(metered(world).await, (tokens(ASKING.len() as u64, 0, 1), 1));
+}
+
+#[tokio::test]
+async fn a_count_that_comes_with_text_is_the_last_word_only_of_a_stream_that_came_to_its_end() {
+    let told = r#"{"choices":[{"text":"word"}],"usage":{"in":9,"cached":0,"out":1}}"#;
+    let events = event(told).repeat(16);
+    let whole = answer("200 OK", EVENTS, &events);
+    let chunked = |end: &str| format!("{CHUNKED}{}{end}", chunk(&events)).into_bytes();
+    let (_, used, estimated) = one("/v1/chat", ASKING, whole).await;
+    assert_eq!((used, estimated), (tokens(9, 0, 1), 0));
+    let (_, used, estimated) = one("/v1/chat", ASKING, chunked("0\r\n\r\n")).await;
+    assert_eq!((used, estimated), (tokens(9, 0, 1), 0));
+
+    let mut upstream = Upstream::scripted().await;
+    let world = World::start(&upstream).await;
+    let mut client = world.client().await;
+    client.send(post(&world, "/v1/chat", "", ASKING)).await;
+    let mut connection = upstream.next().await;
+    connection.request().await;
+    connection.send(chunked("")).await;
+    client.head().await;
+    assert_eq!(soon(client.wire.chunk()).await.unwrap(), events.as_bytes());
+    drop(client);
+    connection.closed().await;
+    assert_eq!(
+        metered(world).await,
+        (tokens(9, 0, 16), 1),
+        "each of several choices tells its own"
+    );
 }
 
 #[tokio::test]
@@ -473,4 +500,60 @@ async fn a_stream_of_a_length_that_is_told_ends_early_without_breaking_what_foll
     assert!(!came.head.has("content-length"));
     let next = soon(client.ask(stream_for(&world, &key))).await;
     assert_eq!(next.status(), 429, "the connection goes on with the next answer");
+}
+
+/// A stream of so many words, in chunks of which each ends so many bytes before its event does.
+fn words(number: usize, before_its_end: usize, coding: &str) -> Vec<u8> {
+    let events = piece("word").repeat(number);
+    let head = EVENTS.to_owned() + "transfer-encoding: chunked\r\n" + coding;
+    let mut raw = format!("HTTP/1.1 200 OK\r\n{head}\r\n").into_bytes();
+    let mut add = |bytes: &[u8]| {
+        raw.extend([format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat());
+    };
+    match coding {
+        "" => {
+            let (front, rest) = events.split_at(piece("word").len() - before_its_end);
+            add(front.as_bytes());
+            rest.as_bytes().chunks(piece("word").len()).for_each(add);
+        }
+        _ => gzip(events.as_bytes()).chunks(100).for_each(add),
+    }
+    [&raw, &b"0\r\n\r\n"[..]].concat()
+}
+
+#[tokio::test]
+async fn a_stream_is_ended_however_its_upstream_cuts_it() {
+    for before_its_end in [0, 1, 2, 20] {
+        let raw = words(2000, before_its_end, "");
+        let upstream = Upstream::answering(move |_| raw.clone()).await;
+        let world = World::start(&upstream).await;
+        for (body, path) in [(STREAM, "/v1/chat"), (ASKING, "/v1/chat")] {
+            let key = limited(&world, 200, r#","cut_streams":true"#);
+            let call = post(&world, path, "", body).replace(world.key("metered"), &key.plaintext);
+            let came = soon(world.client().await.ask(call)).await;
+            let text = came.text();
+            let pieces = text.matches("word").count();
+            assert_eq!(pieces, 201, "{body} cut {before_its_end} before: {text}");
+            let (before, ending) = text.rsplit_once("data: ").unwrap();
+            assert_eq!(before, piece("word").repeat(201));
+            assert!(ending.contains("quota_exhausted") && ending.ends_with("}\n\n"), "{ending}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_in_which_nothing_can_be_put_is_broken_off_where_its_limit_ends() {
+    let raw = words(2000, 0, "content-encoding: gzip\r\n");
+    let upstream = Upstream::answering(move |_| raw.clone()).await;
+    let world = World::start(&upstream).await;
+    let cut = limited(&world, 200, r#","cut_streams":true"#);
+    let mut client = world.client().await;
+    client.send(stream_for(&world, &cut)).await;
+    assert_eq!(client.head().await.status(), 200);
+    while let Ok(chunk) = soon(client.wire.chunk()).await {
+        assert!(!chunk.is_empty(), "it must not be taken for whole");
+    }
+    let left_alone = limited(&world, 200, "");
+    let came = soon(world.client().await.ask(stream_for(&world, &left_alone))).await;
+    assert_eq!(came.body, gzip(piece("word").repeat(2000).as_bytes()));
 }

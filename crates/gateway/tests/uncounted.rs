@@ -109,9 +109,27 @@ async fn what_is_only_told_passes_as_long_as_a_limit_has_room() {
         let told = known.head.get("ratelimit").unwrap().to_owned();
         assert!(told.starts_with(&format!("\"t\";r={left};")), "{told}");
     }
-    let nothing = mint(&world, &MONEY.replace("100", "0"));
-    assert_eq!(ask(&world, &request(&nothing, "POST /v1/x", "", "")).await.status(), 429);
-    assert_eq!(ask(&world, &request(&nothing, "GET /v1/models/m", "", "")).await.status(), 200);
+    let known = request(&key, "GET /v1/x", "", "");
+    assert_eq!(ask(&world, &known).await.status(), 200, "whoever only reads calls no model");
+}
+
+#[tokio::test]
+async fn where_money_is_limited_tokens_that_are_told_of_no_model_are_refused_and_reading_is_free() {
+    let told = r#"{"usage":{"in":30000000,"cached":0,"out":10000000}}"#;
+    let json = "content-type: application/json\r\n";
+    let upstream = Upstream::answering(move |_| answer("200 OK", json, told)).await;
+    let world = World::start(&upstream).await;
+    world.price(&[r#"{"model":"*","input":"2","output":"10"}"#]);
+    for amount in ["0", "0.01", "100"] {
+        let key = mint(&world, &MONEY.replace("100", amount));
+        let refused = ask(&world, &request(&key, "POST /v1/x", "", "")).await;
+        assert_eq!(refused.status(), 403, "{}", refused.text());
+        let text = refused.text();
+        assert!(text.contains("\"unpriced_model\"") && text.contains("names no model"), "{text}");
+        for line in ["GET /v1/x", "GET /v1/models/m"] {
+            assert_eq!(ask(&world, &request(&key, line, "", "")).await.status(), 200, "{line}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -124,7 +142,12 @@ async fn a_body_that_is_not_seen_passes_no_limit_on_tokens_or_money() {
     world.price(&[r#"{"model":"m","input":"2","output":"10"}"#]);
     let chunked = "Transfer-Encoding: chunked\r\n";
     let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(1000));
-    let length = |body: &str| format!("Content-Length: {}\r\n", body.len());
+    let bare = |body: &str| format!("Content-Length: {}\r\n", body.len());
+    let typed = |kind: &str, body: &str| format!("Content-Type: {kind}\r\n{}", bare(body));
+    let length = |body: &str| typed("application/json", body);
+    // Who goes by the declaration reads `max` as 90000.
+    let form = r#"{"max":1,"x":"&max=90000&prompt=long"}"#;
+    let utf7 = r#"{"max":1,"x":"+ACI-,+ACI-max+ACI-:90000,+ACI-y+ACI-:+ACI-"}"#;
     let coded = "Content-Encoding: gzip\r\nContent-Length: 4\r\n";
     let cases = [
         (":run", chunked.to_owned(), "4\r\n{}  \r\n0\r\n\r\n", "send it with `Content-Length`"),
@@ -132,11 +155,16 @@ async fn a_body_that_is_not_seen_passes_no_limit_on_tokens_or_money() {
         (":run", length(&large), &*large, "send less"),
         (":run", length("{'max':1}"), "{'max':1}", "send JSON"),
         (":run", length("{} {}"), "{} {}", "send JSON"),
+        (":run", typed("application/x-www-form-urlencoded", form), form, "not declared as JSON"),
+        (":run", typed("application/json; charset=utf-7", utf7), utf7, "not declared as JSON"),
+        (":run", bare("{}"), "{}", "not declared as JSON"),
+        (":embed", bare("{}"), "{}", ""),
         (":embed", chunked.to_owned(), "4\r\n{}  \r\n0\r\n\r\n", "send it with `Content-Length`"),
         (":embed", coded.to_owned(), "gzip", "send it uncompressed"),
         // Only what is read counts there: no more than its length.
         (":embed", length(&large), &*large, ""),
         (":embed", length("{'max':1}"), "{'max':1}", ""),
+        (":embed", bare(&large), &*large, ""),
         (":run", length("{}"), "{}", ""),
         (":run", "Content-Encoding: identity\r\n".to_owned() + &length("{}"), "{}", ""),
         (":run", String::new(), "", ""),
@@ -178,4 +206,30 @@ async fn a_stream_that_may_tell_nothing_passes_no_limit_on_tokens() {
     }
     let asked = String::from_utf8(upstream.each().remove(0)).unwrap();
     assert!(asked.contains(r#""stream_option\u0073":{"include_usage":true}"#), "{asked}");
+}
+
+#[tokio::test]
+async fn a_request_that_says_what_of_its_answer_comes_passes_no_limit_on_tokens_or_money() {
+    let upstream = Upstream::answering(|_| ok("four")).await;
+    let world = World::start(&upstream).await;
+    world.price(&[r#"{"model":"m","input":"2","output":"10"}"#]);
+    for (line, header) in [
+        ("POST /v1/models/m:run?fields=choices", ""),
+        ("POST /v1/models/m:run?a=b&%66ields=usage.in", ""),
+        ("POST /v1/models/m:embed?a=b;Fields", ""),
+        ("POST /v1/models/m:run", "X-Field-Mask: usage.in\r\n"),
+    ] {
+        let more = format!("{header}Content-Length: 0\r\n");
+        for limit in [TOKENS, MONEY] {
+            let refused = ask(&world, &request(&mint(&world, limit), line, &more, "")).await;
+            assert_refused(&refused, "ask for the whole answer");
+        }
+        let came = ask(&world, &request(&mint(&world, REQUESTS), line, &more, "")).await;
+        assert_eq!(came.status(), 200, "requests are counted: {line}");
+    }
+    let key = mint(&world, TOKENS);
+    for line in ["GET /v1/models/m?fields=name", "POST /v1/models/m:count?fields=total"] {
+        let came = ask(&world, &request(&key, line, "Content-Length: 0\r\n", "")).await;
+        assert_eq!(came.status(), 200, "{line}");
+    }
 }

@@ -5,7 +5,7 @@
 //! ([`super::request`]), or its model's price, or the profile. Tokenizers of our own were rejected: there is one a model, and an estimate need not be exact.
 
 use super::{Asks, Metered, Metering, request::MOST};
-use crate::{policy::Api, route::Route, usage::Tokens};
+use crate::{declared::Form, policy::Api, route::Route, usage::Tokens};
 
 /// A request's body, as far as it is seen before it is forwarded.
 #[derive(Clone, Copy, Debug)]
@@ -14,10 +14,26 @@ pub enum Body<'b> {
     Whole(&'b [u8]),
     /// It is compressed.
     Coded,
+    /// Of this length, and not declared as plain JSON.
+    Foreign(u64),
     /// Its length alone, which its sender declared.
     Unread(u64),
     /// Not even its length.
     Endless,
+}
+
+impl<'b> Body<'b> {
+    /// A body that is declared so, as far as it was read and its length is known.
+    pub fn new(declared: Form, read: Option<&'b [u8]>, length: Option<u64>) -> Self {
+        match (declared, read, length) {
+            (_, _, Some(0)) => Self::Whole(b""),
+            (Form::Coded, ..) => Self::Coded,
+            (Form::Other, _, Some(length)) => Self::Foreign(length),
+            (_, Some(body), _) => Self::Whole(body),
+            (_, None, Some(length)) => Self::Unread(length),
+            (_, None, None) => Self::Endless,
+        }
+    }
 }
 
 /// Why nobody can say beforehand what a request uses at most. Where tokens or money are limited, it is refused.
@@ -43,6 +59,11 @@ pub enum Unknown {
         "The body is not one JSON text, so what the request uses cannot be estimated; send JSON."
     )]
     NotJson,
+    /// So is one that takes it for what it is declared as.
+    #[error(
+        "The body is not declared as JSON in UTF-8, so what the request uses cannot be estimated; send it with `Content-Type: application/json`."
+    )]
+    NotDeclared,
     /// It may be that nobody tells it.
     #[error(
         "The body says in more than one way whether its stream tells what it used, so it cannot be counted; say it once, or not at all."
@@ -53,6 +74,11 @@ pub enum Unknown {
         "What is used in the background cannot be counted; send the request without asking for that."
     )]
     Background,
+    /// What is told of its use may be left out of its answer.
+    #[error(
+        "What is used by a request that asks for some fields of its answer alone cannot be counted; ask for the whole answer."
+    )]
+    Masked,
     /// Whatever passes after the upgrade is no request any more.
     #[error("What is used on a connection that changes its protocol cannot be counted.")]
     Upgrade,
@@ -146,6 +172,10 @@ pub fn estimate(
             };
         }
         Body::Coded => estimate.unknown = Some(Unknown::Coded),
+        Body::Foreign(length) => {
+            estimate.read = by_length(metering, length);
+            estimate.unknown = requests.wants.most_output().then_some(Unknown::NotDeclared);
+        }
         Body::Endless => estimate.unknown = Some(Unknown::NoLength),
         Body::Unread(length) => {
             estimate.read = by_length(metering, length);
@@ -155,7 +185,7 @@ pub fn estimate(
     match metered {
         Metered::Both => return estimate,
         // Its length says all.
-        Metered::Input if matches!(body, Body::Whole(_) | Body::Unread(_)) => {
+        Metered::Input if matches!(body, Body::Whole(_) | Body::Foreign(_) | Body::Unread(_)) => {
             estimate.unknown = None;
         }
         Metered::Input => {}

@@ -95,14 +95,6 @@ impl Events {
         self.event.get().unwrap_or_default()
     }
 
-    /// Whether nothing of an event came since the last one ended.
-    pub(super) fn is_between(&self) -> bool {
-        matches!(self.part, Part::Front | Part::Field)
-            && self.field.length == 0
-            && self.event.length == 0
-            && !self.has_data
-    }
-
     /// Begins the next event.
     pub(super) fn next(&mut self) {
         self.event.clear();

@@ -26,7 +26,12 @@ pub use read::{EventEnd, Form, Reader, Used};
 pub(crate) use source::MeteringSource;
 
 use self::{request::Wants, tree::Tree};
-use crate::{route::Route, usage::Tokens};
+use crate::{
+    credential::Headers,
+    query::{self, Match},
+    route::Route,
+    usage::Tokens,
+};
 
 /// Where usage stands in answers, and what requests say of it.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +40,7 @@ pub struct Metering {
     response: Usage,
     stream: Usage,
     requests: Requests,
+    masks: Masks,
     include_usage: Option<IncludeUsage>,
     /// What stands before and behind a refusal's body in the event that ends a stream.
     stream_error: Option<(Box<str>, Box<str>)>,
@@ -44,6 +50,15 @@ impl Metering {
     /// Whether nothing is known of what answers use: then nothing is metered.
     pub fn is_empty(&self) -> bool {
         self.response.entries.is_empty() && self.stream.entries.is_empty()
+    }
+
+    /// Whether a request with this query and these headers says what of its answer is to come: what it used may be left out.
+    pub fn is_masked<H: Headers + ?Sized>(&self, query: Option<&str>, headers: &H) -> bool {
+        let Masks { queries, headers: own } = &self.masks;
+        let pairs = query.unwrap_or_default().split(['&', ';']);
+        let mut names = pairs.map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
+        let is_mask = |raw: &str| queries.iter().any(|own| query::names(raw, own) != Match::No);
+        names.any(is_mask) || own.iter().any(|name| headers.values(name).next().is_some())
     }
 
     /// The event that ends a stream midway, around the body of a refusal; `None` where the profile has no form for one.
@@ -118,6 +133,18 @@ impl Default for Requests {
             default_output: 4_096,
         }
     }
+}
+
+/// Where a request says what of its answer is to come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Masks {
+    /// Parameters of the query.
+    #[serde(default)]
+    queries: Vec<String>,
+    /// Headers, in lower case.
+    #[serde(default)]
+    headers: Vec<String>,
 }
 
 /// How usage is asked for that a stream would not tell otherwise.

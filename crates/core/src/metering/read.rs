@@ -3,6 +3,7 @@
 use super::{
     Estimate, Kind, Metered, Metering, Tally, Usage,
     events::{Events, Hears},
+    request::MOST,
     scan::{Scanner, Values},
     tree::Tree,
 };
@@ -36,8 +37,10 @@ pub struct Reader {
     written: u64,
     /// Bytes of it.
     text: u64,
-    /// Bytes of JSON.
-    bytes: u64,
+    /// The last count of what was written came with something written, or before it: more may follow.
+    told_midway: bool,
+    /// The answer came to its end.
+    is_whole: bool,
 }
 
 /// The end of an event.
@@ -84,7 +87,8 @@ impl Reader {
             tally: Tally::default(),
             written: 0,
             text: 0,
-            bytes: 0,
+            told_midway: false,
+            is_whole: false,
         }
     }
 
@@ -96,15 +100,21 @@ impl Reader {
         self.events = Events::default();
         self.values.clear();
         self.tally = Tally::default();
-        (self.written, self.text, self.bytes) = (0, 0, 0);
+        (self.written, self.text) = (0, 0);
+        (self.told_midway, self.is_whole) = (false, false);
     }
 
-    /// Reads the next piece. Every call on one reader is to be given the same metering.
-    pub fn read(&mut self, metering: &Metering, mut piece: &[u8]) {
+    /// Reads the next piece. Every call on one reader is to be given the same metering. Of a stream, says where the last event ends
+    /// that ended in the piece: there another could be put in.
+    pub fn read(&mut self, metering: &Metering, mut piece: &[u8]) -> Option<usize> {
+        let mut whole = None;
         match self.form {
             Form::Events => {
+                let mut at = 0;
                 while !piece.is_empty() {
-                    let (read, _) = self.read_event(metering, piece);
+                    let (read, end) = self.read_event(metering, piece);
+                    at += read;
+                    whole = end.map(|_| at).or(whole);
                     piece = piece.get(read..).unwrap_or_default();
                 }
             }
@@ -124,7 +134,6 @@ impl Reader {
                 }
             }
             Form::Json => {
-                self.bytes = self.bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(0));
                 if self.is_list.is_none() {
                     let first = piece.iter().find(|byte| !byte.is_ascii_whitespace());
                     self.is_list = first.map(|first| *first == b'[');
@@ -140,6 +149,7 @@ impl Reader {
                 }
             }
         }
+        whole
     }
 
     /// Reads an event stream up to the end of an event, or of the piece. Says how much was read, and of an event that ended there
@@ -178,35 +188,34 @@ impl Reader {
 
     /// One JSON text has ended, the data of an event of this name among them: what it says counts. Says whether it told usage.
     fn text_ends(&mut self, metering: &Metering, event: &[u8]) -> bool {
-        let mut told = false;
+        let (mut told, mut output) = (false, false);
         for entry in &self.of(metering).entries {
             if entry.event.as_ref().is_some_and(|name| **name != *event) {
                 continue;
             }
             for of in &entry.of {
                 if let Some(number) = self.values.number(of.slot) {
-                    self.tally.put(of.kind, of.part, number);
+                    self.tally.put(of.kind, of.part, number.min(MOST));
                     told = true;
+                    output |= of.kind == Kind::Output;
                 }
             }
         }
-        self.written += u64::from(self.values.text > 0);
+        let is_text = self.values.text > 0;
+        self.told_midway = is_text || self.told_midway && !output;
+        self.written += u64::from(is_text);
         self.text = self.text.saturating_add(self.values.text);
         self.values.clear();
         told
     }
 
-    /// The answer is over, or no more of it comes: what an unfinished text said so far counts too. An unfinished event does not:
-    /// nobody takes it for one.
-    pub fn end(&mut self, metering: &Metering) {
+    /// The answer is over, or no more of it comes, as `is_whole` says: what an unfinished text said so far counts too. An unfinished
+    /// event does not: nobody takes it for one.
+    pub fn end(&mut self, metering: &Metering, is_whole: bool) {
+        self.is_whole = is_whole;
         if self.form != Form::Events {
             self.text_ends(metering, b"");
         }
-    }
-
-    /// Whether an event could be put in here: the content is a stream, and none of its events is under way.
-    pub fn is_between_events(&self) -> bool {
-        self.form == Form::Events && self.events.is_between()
     }
 
     /// How many tokens were written so far: as the answer tells, or by what of it has passed.
@@ -215,34 +224,38 @@ impl Reader {
         told.max(self.passed())
     }
 
-    /// By what has passed: a token an event at least, one for some bytes at least. Of a whole answer, nothing: it tells, or it is
-    /// estimated by its length.
+    /// By what has passed: a token an event at least, one for some bytes at least. Of a whole answer, nothing: it tells, or all that
+    /// it may have written counts.
     fn passed(&self) -> u64 {
         self.written.max(self.text.div_ceil(BYTES_PER_WRITTEN_TOKEN))
     }
 
     /// What was used, as far as it was told. On routes whose requests are estimated, what was not told is: what was read by the
-    /// estimate, what was written by what has passed.
+    /// estimate, what was written by what has passed. A whole answer that tells nothing has used all of the estimate: it was written
+    /// before its first byte came, and what of it is shown may be its client's to choose.
     pub fn used(&self, estimate: &Estimate) -> Used {
-        let told = Used { tokens: self.tally.tokens(), estimated: false };
+        let tokens = self.tally.tokens();
         let (input, output) = (self.tally.has(Kind::Input), self.tally.has(Kind::Output));
-        match estimate.metered {
-            Metered::No | Metered::Unknown => Used::default(),
-            Metered::Told => told,
-            // Whole answers leave out what they have nothing of: what one of both stands in is all there is.
-            Metered::Input | Metered::Both if input && (output || self.passed() == 0) => told,
-            // A whole answer that tells nothing is estimated by its length.
-            Metered::Both if !input && !output && self.is_list == Some(false) => {
-                let written = (self.bytes / BYTES_PER_WRITTEN_TOKEN).min(estimate.written);
-                let tokens = Tokens { input: estimate.read, output: written, ..told.tokens };
-                Used { tokens, estimated: true }
-            }
-            Metered::Input | Metered::Both => {
-                let read = if input { told.tokens.input } else { estimate.read };
-                let written = if output { told.tokens.output } else { self.passed() };
-                let tokens = Tokens { input: read, output: written, ..told.tokens };
-                Used { tokens, estimated: true }
-            }
+        let written = match estimate.metered {
+            Metered::No | Metered::Unknown => return Used::default(),
+            Metered::Told => return Used { tokens, estimated: false },
+            Metered::Both if !input && !output && self.tells_at_its_end() => estimate.written,
+            Metered::Input | Metered::Both if !output => self.passed(),
+            // More than was told midway may have passed since.
+            _ if self.told_midway && !self.is_whole => self.passed().max(tokens.output),
+            _ => tokens.output,
+        };
+        // Whole answers leave out what they have nothing of: what one of both stands in is all there is.
+        let estimated = !input || written != tokens.output;
+        let read = if input { tokens.input } else { estimate.read };
+        Used { tokens: Tokens { input: read, output: written, ..tokens }, estimated }
+    }
+
+    /// Whether it was written when it began: it is no stream, or one of which nothing was shown up to its end.
+    fn tells_at_its_end(&self) -> bool {
+        match self.form {
+            Form::Json if self.is_list != Some(true) => true,
+            _ => self.is_whole && self.passed() == 0,
         }
     }
 }

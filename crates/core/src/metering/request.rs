@@ -15,7 +15,8 @@ use smallvec::SmallVec;
 use super::{inline::Inline, tree::Path};
 use crate::json::folded;
 
-/// No request writes more: a hundred tokens a second, for a year. What says more is cut off here, lest sums overflow.
+/// No request writes more: a hundred tokens a second, for a year. What says more is cut off here, lest sums overflow. Neither is any answer
+/// believed that tells more.
 pub(super) const MOST: u64 = u32::MAX as u64;
 
 /// What is looked for in a request's body.

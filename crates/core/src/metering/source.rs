@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{
-    Entry, IncludeUsage, Kind, Metering, Of, Usage,
+    Entry, IncludeUsage, Kind, Masks, Metering, Of, Usage,
     request::What,
     tree::{NotAPath, Path, Tree},
 };
@@ -23,6 +23,9 @@ pub(crate) struct MeteringSource {
     #[serde(default)]
     text: Vec<String>,
     request: Option<RequestSource>,
+    /// Where a request says what of its answer is to come; then what it used may be left out.
+    #[serde(default)]
+    masks: Masks,
     include_usage: Option<IncludeUsageSource>,
     /// The event that ends a stream midway; `{{body}}` is the body of the refusal.
     stream_error: Option<String>,
@@ -155,7 +158,7 @@ pub(crate) enum WrongMetering {
 impl MeteringSource {
     /// Compiles it.
     pub(crate) fn compile(&self) -> Result<Metering, WrongMetering> {
-        let mut metering = Metering::default();
+        let mut metering = Metering { masks: self.masks.clone(), ..Metering::default() };
         for source in &self.response {
             metering.response.add(source)?;
         }

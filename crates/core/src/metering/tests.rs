@@ -48,8 +48,10 @@ fn tokens(input: u64, cached: u64, output: u64) -> Tokens {
 fn used(form: Form, pieces: &[&[u8]]) -> Used {
     let metering = metering(OPENING);
     let mut reader = Reader::new(form);
-    pieces.iter().for_each(|piece| reader.read(&metering, piece));
-    reader.end(&metering);
+    for piece in pieces {
+        reader.read(&metering, piece);
+    }
+    reader.end(&metering, true);
     reader.used(&Estimate { read: 1000, metered: Metered::Both, ..Estimate::default() })
 }
 
@@ -80,6 +82,18 @@ fn what_is_no_whole_number_is_no_count() {
         let answer = format!(r#"{{"usage":{{"in":{number},"out":3}}}}"#);
         let used = used(Form::Json, &[answer.as_bytes()]);
         assert_eq!((used.tokens, used.estimated), (tokens(1000, 0, 3), true), "{number}");
+    }
+}
+
+#[test]
+fn no_answer_is_believed_to_have_used_more_than_any_could() {
+    let most = u64::from(u32::MAX);
+    for (told_out, out) in [(most, most), (most + 1, most), (u64::MAX, most)] {
+        let answer = format!(
+            r#"{{"usage":{{"in":{},"from_cache":{told_out},"out":{told_out}}}}}"#,
+            u64::MAX
+        );
+        assert_eq!(told(Form::Json, &answer), tokens(2 * most, out, out));
     }
 }
 
@@ -141,12 +155,66 @@ fn a_stream_that_breaks_off_is_estimated_by_what_has_passed() {
 }
 
 #[test]
+fn what_was_told_midway_is_no_less_than_what_has_passed() {
+    let metering = metering(OPENING);
+    let word = |out: &str| {
+        let choice = r#"{"choices":[{"delta":{"content":"w"}}],"usage":"#;
+        format!("data: {choice}{out}}}\n\n")
+    };
+    let several = word(r#"{"in":9,"out":1}"#).repeat(16);
+    let last = "data: {\"choices\":[],\"usage\":{\"in\":9,\"out\":3}}\n\n";
+    for (stream, is_whole, output, estimated) in [
+        (several.clone(), false, 16, true),
+        // As far as it came to its end, what it tells counts.
+        (several.clone(), true, 1, false),
+        // What comes when all is written is no less.
+        (several.clone() + last, false, 3, false),
+        (several + last + &word("null").repeat(2), false, 18, true),
+        (word(r#"{"in":9,"out":70}"#), false, 70, false),
+    ] {
+        let mut reader = Reader::new(Form::Events);
+        reader.read(&metering, stream.as_bytes());
+        reader.end(&metering, is_whole);
+        let used = reader.used(&Estimate { metered: Metered::Both, ..Estimate::default() });
+        assert_eq!((used.tokens.output, used.estimated), (output, estimated), "{stream}");
+    }
+}
+
+#[test]
+fn an_answer_that_tells_nothing_was_written_before_it_came() {
+    let metering = metering(OPENING);
+    let shown = "data: {\"delta\":{\"text\":\"eight ch\"}}\n\n";
+    for (form, text, is_whole, output) in [
+        (Form::Json, r#"{"choices":[]}"#, true, 40),
+        (Form::Json, r#"{"choices":["#, false, 40),
+        (Form::Json, "", true, 40),
+        (Form::Json, "[{}]", true, 40),
+        (Form::Json, r#"[{"delta":{"text":"eight ch"}}]"#, true, 2),
+        (Form::Events, shown, true, 2),
+        (Form::Events, shown, false, 2),
+        (Form::Events, "data: {}\n\n", true, 40),
+        // Who leaves before anything is shown leaves before it is written.
+        (Form::Events, "data: {}\n\n", false, 0),
+    ] {
+        let mut reader = Reader::new(form);
+        reader.read(&metering, text.as_bytes());
+        reader.end(&metering, is_whole);
+        let used = |metered| {
+            reader.used(&Estimate { read: 9, written: 40, metered, ..Estimate::default() })
+        };
+        let expected = Used { tokens: tokens(9, 0, output), estimated: true };
+        assert_eq!(used(Metered::Both), expected, "{form:?} {text}");
+        assert_eq!(used(Metered::Told), Used::default());
+    }
+}
+
+#[test]
 fn what_is_no_call_of_a_model_uses_nothing_that_is_not_told() {
     let metering = metering(OPENING);
     let used = |metered, text: &str| {
         let mut reader = Reader::new(Form::Json);
         reader.read(&metering, text.as_bytes());
-        reader.end(&metering);
+        reader.end(&metering, true);
         reader.used(&Estimate { read: 9, metered, ..Estimate::default() })
     };
     let answer = r#"{"usage":{"in":5,"out":3}}"#;
@@ -172,12 +240,12 @@ fn a_reader_that_begins_again_knows_nothing_of_what_it_read_before() {
                 let mut fresh = Reader::new(next);
                 for one in [&mut reader, &mut fresh] {
                     one.read(&metering, other.as_bytes());
-                    one.end(&metering);
+                    one.end(&metering, true);
                 }
                 let used = |one: &Reader| {
                     let estimate =
                         Estimate { read: 9, metered: Metered::Both, ..Estimate::default() };
-                    (one.used(&estimate), one.written(), one.is_between_events())
+                    (one.used(&estimate), one.written())
                 };
                 assert_eq!(used(&reader), used(&fresh), "{:?} then {other}", &text[..cut]);
             }
@@ -201,24 +269,24 @@ fn only_the_event_that_was_asked_for_is_extra() {
 }
 
 #[test]
-fn a_stream_can_be_ended_between_events_and_in_the_profile_s_form() {
+fn a_stream_can_be_ended_behind_an_event_and_in_the_profile_s_form() {
     let metering = metering(OPENING);
     let ended = metering.stream_error("{\"error\":\n {}}\n");
     assert_eq!(ended.as_deref(), Some("event: error\ndata: {\"error\":  {}}\n\n"));
     assert_eq!(Metering::default().stream_error("{}"), None);
     let mut reader = Reader::new(Form::Events);
-    for (piece, between) in [
-        ("", true),
-        ("data: {}\n\n", true),
-        ("da", false),
-        ("ta: ", false),
-        ("{}\n", false),
-        ("\n", true),
+    for (piece, whole) in [
+        ("", None),
+        ("data: {}\n\n", Some(10)),
+        ("da", None),
+        ("ta: ", None),
+        ("{}\n", None),
+        ("\n", Some(1)),
+        ("data: {}\r\n\r\ndata: {}\n\ndata", Some(22)),
     ] {
-        reader.read(&metering, piece.as_bytes());
-        assert_eq!(reader.is_between_events(), between, "{piece:?}");
+        assert_eq!(reader.read(&metering, piece.as_bytes()), whole, "{piece:?}");
     }
-    assert!(!Reader::new(Form::Json).is_between_events());
+    assert_eq!(Reader::new(Form::Json).read(&metering, b"{}\n\n"), None);
     for wrong in
         ["data: {}", "event: {{body}}", "data: {{body}} {{body}}", "data: {{body}}\n\ndata: 1"]
     {

@@ -20,7 +20,7 @@ use crate::{
     limit::Limit,
     metering::{Metered, Metering},
     permission::{PermissionSet, Vocabulary},
-    route::{Method, ParamName, PathPattern, Route},
+    route::{Method, Methods, ParamName, PathPattern, Route},
 };
 
 /// What every profile inherits from unless it says otherwise.
@@ -432,9 +432,28 @@ pub fn compile_routes(
                 "keep one of them".to_owned(),
             ));
         }
-        routes.push(route);
+        match source.get_ref().metered {
+            Some(_) => routes.push(route),
+            None => routes.extend(apart(route)),
+        }
     }
     Ok(routes)
+}
+
+/// A route that takes POST beside other methods, as one for it and one for the others: whoever only reads calls no model.
+fn apart(route: Route) -> impl Iterator<Item = Route> {
+    let (calls, others): (Vec<_>, Vec<_>) =
+        route.methods.iter().partition(|method| *method == Method::Post);
+    let of = |methods: Vec<Method>, metered| {
+        let methods: Methods = methods.into_iter().collect();
+        (methods.iter().next().is_some()).then_some((methods, metered))
+    };
+    let both = [of(calls, route.metered), of(others, Metered::No)];
+    both.into_iter().flatten().map(move |(methods, metered)| Route {
+        methods,
+        metered,
+        ..route.clone()
+    })
 }
 
 fn compile_route(

@@ -230,8 +230,10 @@ fn usage_stands_where_metering_looks_for_it() {
         let estimate = Estimate { metered: Metered::Both, read: 77, ..Estimate::default() };
         let used = |form, pieces: Vec<String>| {
             let mut reader = Reader::new(form);
-            pieces.iter().for_each(|piece| reader.read(&profile.metering, piece.as_bytes()));
-            reader.end(&profile.metering);
+            for piece in &pieces {
+                reader.read(&profile.metering, piece.as_bytes());
+            }
+            reader.end(&profile.metering, true);
             reader.used(&estimate)
         };
         let whole = used(Form::Json, vec![filled(&answer.body)]);

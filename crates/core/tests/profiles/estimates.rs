@@ -62,3 +62,28 @@ fn images_and_what_bounds_an_answer_stand_where_the_profiles_look_for_them() {
         assert_eq!(of("gemini", route, &body), (14, true, None), "{data} {config} {most}");
     }
 }
+
+#[test]
+fn what_a_request_refers_to_counts_flat_however_it_is_written() {
+    let route = "/v1beta/models/{model}:generateContent";
+    let file = |of: &str, uri: &str| json!({of: {uri: "https://files.test/a"}});
+    let camel = file("fileData", "fileUri");
+    let said = |part: &Value| json!([{"parts": [part]}]);
+    for (body, references) in [
+        (json!({"contents": said(&json!({"text": "a"}))}), 0),
+        (json!({"contents": said(&camel)}), 1),
+        (json!({"contents": said(&file("file_data", "file_uri"))}), 1),
+        (json!({"contents": [{"parts": camel}]}), 1),
+        (json!({"contents": {"parts": [camel]}}), 1),
+        (json!({"contents": {"parts": camel}}), 1),
+        (json!({"contents": said(&camel), "systemInstruction": {"parts": [camel]}}), 2),
+        (json!({"contents": [], "system_instruction": {"parts": [camel]}}), 1),
+        (json!({"contents": [], "cachedContent": "cachedContents/a"}), 1),
+        (json!({"contents": [], "cached_content": "cachedContents/a"}), 1),
+    ] {
+        let text = body.to_string();
+        let metering = compiled("gemini").metering;
+        let of = estimate(&metering, route, Metered::Both, Body::Whole(text.as_bytes()), None);
+        assert_eq!(of.read, text.len() as u64 + references * 2_000, "{text}");
+    }
+}

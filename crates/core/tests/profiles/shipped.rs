@@ -2,7 +2,11 @@
 
 use std::convert::Infallible;
 
-use keyward_core::{profile, route::Routes};
+use keyward_core::{
+    metering::Metered,
+    profile,
+    route::{Method, Routes},
+};
 
 use crate::{SHIPPED, compiled, files};
 
@@ -14,6 +18,30 @@ fn every_file_loads_and_is_one_of_the_nine_or_our_own() {
     for name in files.keys() {
         profile::compile(name, &files).unwrap_or_else(|error| panic!("{error}"));
     }
+}
+
+#[test]
+fn where_a_profile_counts_tokens_each_call_is_one_that_can_be_counted_or_closed_to_limits() {
+    for name in SHIPPED {
+        let profile = compiled(name);
+        for route in profile.routes.iter().filter(|_| !profile.metering.is_empty()) {
+            let pattern = route.pattern.as_str();
+            assert_ne!(route.metered, Metered::Told, "{name} {pattern}: of which model?");
+            let reads = route.methods.contains(Method::Get);
+            let is_free = route.metered == Metered::No || pattern == "/v1/realtime";
+            assert!(!reads || is_free, "{name} {pattern}");
+        }
+    }
+    let profile = compiled("openai");
+    let closed = |method, path: &str| {
+        let of = |found: &&keyward_core::route::Route| {
+            found.methods.contains(method) && found.pattern.as_str() == path
+        };
+        profile.routes.iter().find(of).unwrap().metered == Metered::Unknown
+    };
+    assert!(closed(Method::Post, "/v1/audio/speech"), "its answer is sound, and tells nothing");
+    assert!(closed(Method::Post, "/v1/{endpoint...}"));
+    assert!(!closed(Method::Get, "/v1/{endpoint...}"));
 }
 
 #[test]

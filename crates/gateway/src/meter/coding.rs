@@ -108,12 +108,12 @@ impl Coded {
         self.read.borrow().reader.written()
     }
 
-    /// What was used; the bytes that came where that cannot be read.
-    pub(super) fn end(&mut self, estimate: &Estimate) -> Result<Used, u64> {
-        self.decoder.flush().map_err(|_| self.bytes)?;
+    /// What was used; `None` where that cannot be read.
+    pub(super) fn end(&mut self, estimate: &Estimate, is_whole: bool) -> Option<Used> {
+        self.decoder.flush().ok()?;
         let Decoded { reader, metering, .. } = &mut *self.read.borrow_mut();
-        reader.end(metering);
-        Ok(reader.used(estimate))
+        reader.end(metering, is_whole);
+        Some(reader.used(estimate))
     }
 }
 
@@ -199,7 +199,7 @@ mod tests {
                 whole = whole && coded.read(piece).is_ok();
             }
             if whole {
-                let _ = coded.end(&Estimate::default());
+                let _ = coded.end(&Estimate::default(), true);
             }
         }
     }

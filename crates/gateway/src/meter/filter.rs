@@ -20,11 +20,16 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// What the client is to get of what came so far.
-    pub(super) fn pass(&mut self, reader: &mut Reader, metering: &Metering, piece: Bytes) -> Bytes {
+    /// What the client is to get of what came so far, and where the last event ends in it.
+    pub(super) fn pass(
+        &mut self,
+        reader: &mut Reader,
+        metering: &Metering,
+        piece: Bytes,
+    ) -> (Bytes, Option<usize>) {
         if self.gave_up {
-            reader.read(metering, &piece);
-            return piece;
+            let whole = reader.read(metering, &piece);
+            return (piece, whole);
         }
         let mut out = Vec::with_capacity(self.held.len() + piece.len());
         let mut rest = &piece[..];
@@ -48,11 +53,12 @@ impl Filter {
             }
             self.held.clear();
         }
+        let whole = out.len();
         if self.held.len() > LARGEST_EVENT {
             self.gave_up = true;
             out.append(&mut self.held);
         }
-        out.into()
+        (out.into(), Some(whole))
     }
 
     /// Whether something waits.

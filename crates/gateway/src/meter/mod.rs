@@ -11,6 +11,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use keyward_core::{
+    declared,
     id::ApiNumber,
     metering::{
         Body, Estimate, Form, Metered, Metering, Reader, Used,
@@ -24,6 +25,7 @@ use keyward_core::{
 use self::{coding::Coded, filter::Filter};
 use crate::{
     body::Upload,
+    request::RequestHead,
     wire::answer::{Head, Media},
 };
 
@@ -80,6 +82,10 @@ pub(crate) struct Meter {
     /// Reads it where it comes uncoded.
     reader: Box<Reader>,
     filter: Option<Filter>,
+    /// Where the last event ends in the piece that passed last; `None` where none ends in it.
+    whole: Option<usize>,
+    /// All of the answer came.
+    is_whole: bool,
 }
 
 /// The answer, as far as it came.
@@ -105,16 +111,12 @@ impl Meter {
         api: &Api,
         route: Option<&Route>,
         upload: &mut Upload,
-        is_coded: bool,
+        head: &RequestHead,
         most_output: Option<u64>,
     ) -> Option<Box<Self>> {
-        let body = match (upload.bytes(), upload.length()) {
-            (_, Some(0)) => Body::Whole(b""),
-            _ if is_coded => Body::Coded,
-            (Some(body), _) => Body::Whole(body),
-            (None, Some(length)) => Body::Unread(length),
-            (None, None) => Body::Endless,
-        };
+        route.filter(|route| route.metered != Metered::No)?;
+        let seen = upload.bytes().map(|bytes| &bytes[..]);
+        let body = Body::new(declared::form(head), seen, upload.length());
         let (estimate, asking) = beforehand(api, route, body, most_output)?;
         let unread = estimate.metered != Metered::Told && !matches!(body, Body::Whole(_));
         let metering = meters.borrow_mut().of(policy, api);
@@ -123,7 +125,9 @@ impl Meter {
             Filter::default()
         });
         let reader = meters.borrow_mut().reader();
-        Some(Box::new(Self { metering, estimate, unread, answer: Answer::Awaited, reader, filter }))
+        let answer = Answer::Awaited;
+        let (whole, is_whole) = (None, false);
+        Some(Box::new(Self { metering, estimate, unread, answer, reader, filter, whole, is_whole }))
     }
 
     /// What the request uses at most.
@@ -170,9 +174,11 @@ impl Meter {
     pub(crate) fn pass(&mut self, piece: Bytes) -> Bytes {
         match (&mut self.answer, &mut self.filter) {
             (Answer::Plain, Some(filter)) => {
-                return filter.pass(&mut self.reader, &self.metering, piece);
+                let (piece, whole) = filter.pass(&mut self.reader, &self.metering, piece);
+                self.whole = whole;
+                return piece;
             }
-            (Answer::Plain, None) => self.reader.read(&self.metering, &piece),
+            (Answer::Plain, None) => self.whole = self.reader.read(&self.metering, &piece),
             (Answer::Coded(coded), _) => {
                 if let Err(bytes) = coded.read(&piece) {
                     self.answer = Answer::Opaque(bytes);
@@ -186,6 +192,7 @@ impl Meter {
 
     /// What was kept back of the answer's last event, once nothing more comes.
     pub(crate) fn rest(&mut self) -> Option<Bytes> {
+        self.whole = Some(0);
         self.filter.as_mut().and_then(Filter::rest)
     }
 
@@ -204,15 +211,18 @@ impl Meter {
         }
     }
 
-    /// The event that ends the answer here, around the body of a refusal; `None` where it cannot: the answer is no stream, it is coded,
-    /// or an event of it is under way, so that the next piece has to be waited for.
-    pub(crate) fn ending(&self, refusal: &str) -> Option<Bytes> {
+    /// The event that ends the answer, around the body of a refusal, and where in the piece that passed last it is to stand. `None` where
+    /// there is no such place: the answer is coded, or the profile has no form for the event.
+    pub(crate) fn ending(&self, refusal: &str) -> Option<(usize, String)> {
         match &self.answer {
-            Answer::Plain if self.reader.is_between_events() => {
-                self.metering.stream_error(refusal).map(Bytes::from)
-            }
+            Answer::Plain => self.whole.zip(self.metering.stream_error(refusal)),
             _ => None,
         }
+    }
+
+    /// All of the answer came.
+    pub(crate) fn ended(&mut self) {
+        self.is_whole = true;
     }
 
     /// The request is over, however it ended; `sent` says whether all of it had left for the upstream. The sums hold already how
@@ -228,24 +238,23 @@ impl Meter {
     }
 
     fn used(&mut self, sent: bool) -> Used {
-        let bytes = match &mut self.answer {
+        let Estimate { read, written, metered, .. } = self.estimate;
+        let output = match &mut self.answer {
             Answer::Plain => {
-                self.reader.end(&self.metering);
+                self.reader.end(&self.metering, self.is_whole);
                 return self.reader.used(&self.estimate);
             }
-            Answer::Coded(coded) => match coded.end(&self.estimate) {
-                Ok(used) => return used,
-                Err(bytes) => bytes,
+            Answer::Coded(coded) => match coded.end(&self.estimate, self.is_whole) {
+                Some(used) => return used,
+                None => written,
             },
             Answer::Nothing => return Used::default(),
             // The upstream got the request, and may have acted on it. What it writes as a whole comes when all of it is written.
-            Answer::Awaited if sent && !self.estimate.streams => u64::MAX,
-            Answer::Awaited if sent => 0,
-            Answer::Awaited => return Used::default(),
-            Answer::Opaque(bytes) => *bytes,
+            Answer::Awaited if sent && self.estimate.streams => 0,
+            Answer::Awaited if !sent => return Used::default(),
+            // Neither its length nor how much of it came says what was written.
+            Answer::Awaited | Answer::Opaque(_) => written,
         };
-        let Estimate { read, written, metered, .. } = self.estimate;
-        let output = (bytes / BYTES_PER_UNREAD_TOKEN).min(written);
         let tokens = Tokens { input: read, output, ..Tokens::default() };
         Used { tokens, estimated: matches!(metered, Metered::Input | Metered::Both) }
     }

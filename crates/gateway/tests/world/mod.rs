@@ -104,6 +104,7 @@ routes = [
 response = [{ input = "/usage/in", output = "/usage/out", cached = "/usage/cached" }]
 stream = [{ input = "/usage/in", output = "/usage/out", cached = "/usage/cached" }]
 text = ["/choices/*/text"]
+masks = { queries = ["fields"], headers = ["x-field-mask"] }
 stream_error = "data: {{body}}"
 [metering.include_usage]
 member = "/stream_options/include_usage"

@@ -9,7 +9,7 @@ use keyward_control::keeper;
 use keyward_core::{
     credential::Headers as _,
     decide::Request,
-    declared::is_coded,
+    declared,
     explain::Step,
     metering::{Body, estimate::beforehand},
     reserve::{self, Asking, Foreseen},
@@ -51,10 +51,9 @@ pub(super) async fn ask(
         route: route.map_or("", |route| route.pattern.as_str()),
         model: permit.model(),
     };
-    let body = match body {
-        Some(_) if is_coded(request.headers) => Body::Coded,
-        body => Body::Whole(body.unwrap_or_default()),
-    };
+    let body = body.unwrap_or_default();
+    let length = u64::try_from(body.len()).ok();
+    let body = Body::new(declared::form(request.headers), Some(body), length);
     let price = permit.model().and_then(|model| reserve::price(snapshot, model));
     let known = beforehand(api, route, body, price.and_then(|price| price.most_output));
     let estimate = known.as_ref().map(|(estimate, _)| estimate);
@@ -74,7 +73,8 @@ pub(super) async fn ask(
         return Ok(Found { steps, denial: None, headers: vec![] });
     }
     let mut lines = Vec::new();
-    let foreseen = || Foreseen::of(api, route, estimate, upgrades);
+    let is_masked = api.profile.metering.is_masked(request.query, request.headers);
+    let foreseen = || Foreseen::of(api, route, estimate, upgrades, is_masked);
     let reserved = reserve::reserve(snapshot, counters, &asking, foreseen, moment, |stand| {
         stand.write_headers(&mut lines, api, now);
     });
