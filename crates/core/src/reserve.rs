@@ -92,6 +92,8 @@ pub struct Asking<'a> {
     pub route: &'a str,
     /// The model it names.
     pub model: Option<&'a str>,
+    /// It names none, and could call any: limits that are confined to models count it.
+    pub calls_any_model: bool,
 }
 
 /// Whose request it is: what its limits are looked up by.
@@ -281,6 +283,7 @@ pub fn limits_at(
         api: api.number,
         route: "",
         model: None,
+        calls_any_model: false,
         priced: None,
     };
     let counter = |limit: &Applied| {
@@ -318,7 +321,7 @@ fn with_needs<R>(
     asking: &Asking<'_>,
     then: impl FnOnce(&mut Needs<'_>, &OrganizationLimits<'_>) -> R,
 ) -> Option<R> {
-    let Asking { caller, api, route, model } = *asking;
+    let Asking { caller, api, route, model, calls_any_model } = *asking;
     let of_api = snapshot.policy().limits(api)?;
     let has_default = of_api.default_plan.is_some();
     snapshot.directory().with_limits(caller.organization, has_default, model, |organization| {
@@ -333,6 +336,7 @@ fn with_needs<R>(
             api: api.number,
             route,
             model,
+            calls_any_model,
             priced: organization.price.map(|price| &price.model),
         };
         let mut needs = Needs::new();

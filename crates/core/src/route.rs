@@ -34,6 +34,11 @@ impl Method {
     pub const ALL: [Self; 7] =
         [Self::Get, Self::Head, Self::Post, Self::Put, Self::Patch, Self::Delete, Self::Options];
 
+    /// Whether it asks for nothing but to read (RFC 9110, 9.2.1).
+    pub const fn only_reads(self) -> bool {
+        matches!(self, Self::Get | Self::Head | Self::Options)
+    }
+
     /// As requests write it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -336,6 +341,13 @@ impl Route {
         self.bindings.iter().any(|binding| binding.kind == BindingKind::Model)
     }
 
+    /// Whether a request that names this model, or none, could call any: one that names none where it could have, or that does more
+    /// than read. What is not metered calls none.
+    pub fn calls_any_model(&self, only_reads: bool, model: Option<&str>) -> bool {
+        let calls = self.metered != Metered::No && (self.names_a_model() || !only_reads);
+        calls && model.is_none()
+    }
+
     /// Whether the body must be read before deciding.
     pub fn reads_body(&self) -> bool {
         self.bindings.iter().any(Binding::in_body)
@@ -449,6 +461,33 @@ mod tests {
             RouteMatch::Found(route) => route.pattern.as_str(),
             RouteMatch::OtherMethods(_) => "405",
             RouteMatch::Nothing => "404",
+        }
+    }
+
+    #[test]
+    fn what_names_no_model_could_call_any_unless_it_only_reads_or_is_not_metered() {
+        use Method::*;
+        let binding = Binding {
+            kind: BindingKind::Model,
+            place: crate::binding::BindingPlace::Query("model".into()),
+            required: false,
+        };
+        for (method, metered, binds, calls_any) in [
+            (Post, Metered::Told, false, true),
+            (Delete, Metered::Unknown, false, true),
+            (Get, Metered::Told, false, false),
+            (Head, Metered::Unknown, false, false),
+            (Options, Metered::Told, false, false),
+            (Get, Metered::Unknown, true, true),
+            (Post, Metered::Both, true, true),
+            (Post, Metered::No, false, false),
+            (Post, Metered::No, true, false),
+        ] {
+            let bindings = binds.then(|| binding.clone()).into_iter().collect();
+            let route = Route { metered, bindings, ..route(&Method::ALL, "/v1/x") };
+            let reads = method.only_reads();
+            assert_eq!(route.calls_any_model(reads, None), calls_any, "{method:?} {metered:?}");
+            assert!(!route.calls_any_model(reads, Some("small")));
         }
     }
 

@@ -19,7 +19,7 @@ use keyward_core::{
     policy::Api,
     profile::{Exposed, Profile},
     reserve::{self, Asking, Foreseen},
-    route::{Route, RouteMatch},
+    route::{Method, Route, RouteMatch},
     snapshot::Snapshot,
     usage::Exposure,
     verdict::{Denial, Outage, Permit, Reason, Verdict},
@@ -166,6 +166,7 @@ impl<'w> Exchange<'w> {
             api,
             route: route.map_or("", |route| route.pattern.as_str()),
             model: None,
+            calls_any_model: false,
         };
         let decided = self.decide(&facts, &caller, body, bodies, ticket).await;
         let Decided { permit, whole } =
@@ -177,7 +178,12 @@ impl<'w> Exchange<'w> {
             }
             (None, None) => return Err(undecided()),
         };
-        let asking = Asking { model: permit.model(), ..asking };
+        let model = permit.model();
+        // Whatever passes after an upgrade is more than reading.
+        let only_reads = facts.method.is_some_and(Method::only_reads)
+            && forward::wanted_upgrade(self.head).is_none();
+        let calls_any_model = route.is_some_and(|route| route.calls_any_model(only_reads, model));
+        let asking = Asking { model, calls_any_model, ..asking };
         self.meter(route, &asking, &mut upload, ticket);
         if let Err(denial) = self.reserve(&permit, route, &asking, ticket) {
             if ticket.limits.is_empty() {

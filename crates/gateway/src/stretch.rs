@@ -28,6 +28,7 @@ pub(crate) struct Stretch {
     api: Box<str>,
     route: Box<str>,
     model: Option<Box<str>>,
+    calls_any_model: bool,
     /// Tokens that are set aside to be written.
     allowed: u64,
     words: Words,
@@ -40,6 +41,7 @@ impl Stretch {
             api: asking.api.name.as_str().into(),
             route: asking.route.into(),
             model: asking.model.map(Into::into),
+            calls_any_model: asking.calls_any_model,
             allowed,
             words,
         }
@@ -63,6 +65,7 @@ impl Stretch {
             api,
             route: &self.route,
             model: self.model.as_deref(),
+            calls_any_model: self.calls_any_model,
         };
         let try_for = |more| reserve::extend(&snapshot, &worker.counters, &asking, more, now);
         // The last of the room is used up as well.

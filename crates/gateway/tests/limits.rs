@@ -298,6 +298,32 @@ async fn where_money_is_limited_a_model_without_a_price_is_refused_and_what_call
 }
 
 #[tokio::test]
+async fn a_limit_on_models_counts_every_spelling_and_whatever_names_no_model_but_what_only_reads() {
+    let upstream = Upstream::answering(|_| answer("200 OK", JSON, USED)).await;
+    let world = World::start(&upstream).await;
+    let one = r#"{"name":"one","kind":"quota","amount":1,"period":"year","models":["gpt-4*"]}"#;
+    for (line, body, counts) in [
+        ("POST /v1/chat", r#"{"model":"gpt-4o"}"#, true),
+        ("POST /v1/chat", r#"{"model":"GPT-4o"}"#, true),
+        ("POST /v1/chat", r#"{"model":"gpt-3"}"#, false),
+        ("POST /v1/models/Gpt-4:run", "{}", true),
+        ("POST /v1/else", "{}", true),
+        ("GET /v1/else", "", false),
+        ("GET /v1/models/small", "", false),
+        ("GET /v1/else HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX:", "", true),
+        ("POST /v1/models/small:count", "{}", false),
+    ] {
+        let key = mint_metered(&world, &[one]);
+        let request = call(&key.plaintext, body).replace("POST /v1/chat", line);
+        let mut passed = 0;
+        for _ in 0..2 {
+            passed += usize::from(world.client().await.ask(&request).await.status() == 200);
+        }
+        assert_eq!(passed, if counts { 1 } else { 2 }, "{line} {body}");
+    }
+}
+
+#[tokio::test]
 async fn tokens_are_set_aside_from_above_and_settled_by_what_the_answer_tells() {
     let upstream = Upstream::answering(|_| answer("200 OK", JSON, USED)).await;
     let world = World::start(&upstream).await;

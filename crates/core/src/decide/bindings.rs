@@ -61,7 +61,7 @@ fn check_model_is_named<H: ?Sized>(
     route: &Route,
     entry: &KeyEntry,
 ) -> Result<(), Refused> {
-    let only_reads = matches!(request.method, Some(Method::Get | Method::Head | Method::Options));
+    let only_reads = request.method.is_some_and(Method::only_reads);
     if only_reads || route.names_a_model() {
         return Ok(());
     }

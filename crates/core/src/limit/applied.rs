@@ -102,6 +102,8 @@ pub struct Facts<'f> {
     pub(crate) route: &'f str,
     /// The model it names.
     pub(crate) model: Option<&'f str>,
+    /// It names none, and could call any.
+    pub(crate) calls_any_model: bool,
     /// The price that names the model.
     pub(crate) priced: Option<&'f ModelPattern>,
 }
@@ -221,16 +223,17 @@ impl Applied {
         self.limit.only.apis.is_empty() || self.apis.contains(&api)
     }
 
-    /// Whether it counts requests like this.
+    /// Whether it counts requests like this. A limit that is confined to models is not got around by naming none.
     pub(crate) fn applies_to(&self, facts: &Facts<'_>) -> bool {
         let names =
             |list: &[String]| list.is_empty() || list.iter().any(|one| **one == *facts.route);
+        let may_call = |confined: &[ModelPattern]| match facts.model {
+            Some(model) => confined.iter().any(|one| one.matches(model)),
+            None => facts.calls_any_model,
+        };
         self.is_at(facts.api)
             && names(&self.limit.only.routes)
-            && (self.limit.only.models.is_empty()
-                || facts
-                    .model
-                    .is_some_and(|model| self.models.iter().any(|one| one.matches(model))))
+            && (self.limit.only.models.is_empty() || may_call(&self.models))
     }
 
     /// Where it counts this request.
@@ -320,6 +323,7 @@ mod tests {
             api: "a".parse::<ApiName>().unwrap().number(),
             route: "/v1/x",
             model: Some("small"),
+            calls_any_model: false,
             priced: None,
         }
     }
@@ -391,16 +395,18 @@ mod tests {
             (r#","routes":["/v1/x"]"#, true),
             (r#","routes":["/v1"]"#, false),
             (r#","models":["sm*"]"#, true),
-            (r#","models":["smaller","large"]"#, false),
+            (r#","models":["SMA*"]"#, true),
+            (r#","models":["Small"]"#, true),
+            (r#","models":["*"]"#, true),
+            (r#","models":["smaller","large","smaller*","mall"]"#, false),
         ] {
             let applied = Applied::new(&limit(&format!("{{{base}{only}}}")), Place::Plan("x"));
             assert_eq!(applied.applies_to(&facts(1)), applies, "{only}");
+            let confined = only.contains("models");
             let nameless = Facts { model: None, ..facts(1) };
-            assert_eq!(
-                applied.applies_to(&nameless),
-                applies && !only.contains("models"),
-                "{only}"
-            );
+            assert_eq!(applied.applies_to(&nameless), applies && !confined, "{only}");
+            let any = Facts { calls_any_model: true, ..nameless };
+            assert_eq!(applied.applies_to(&any), applies || confined, "{only}");
         }
     }
 }

@@ -386,11 +386,14 @@ impl ModelPattern {
         &self.0
     }
 
-    /// Whether it means this model.
+    /// Whether it means this model. Some upstreams take any case of its letters, so each is meant.
     pub fn matches(&self, model: &str) -> bool {
         match self.0.strip_suffix('*') {
-            Some(beginning) => model.starts_with(beginning),
-            None => *self.0 == *model,
+            Some(beginning) => model
+                .as_bytes()
+                .get(..beginning.len())
+                .is_some_and(|own| own.eq_ignore_ascii_case(beginning.as_bytes())),
+            None => self.0.eq_ignore_ascii_case(model),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{collections::VecDeque, time::Duration};
 /// Parts a window is counted in.
 const PARTS: u32 = 64;
 /// What is so many parts old is outside: the window, and the part that is under way.
-const FORGOTTEN: u32 = PARTS + 1;
+pub(super) const FORGOTTEN: u32 = PARTS + 1;
 
 /// Microseconds by a clock that is never put back; what it counts from does not matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

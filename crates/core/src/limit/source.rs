@@ -146,14 +146,14 @@ impl LimitSource {
                     Some(seconds) if (1..=longest).contains(&seconds) => Duration::from_secs(seconds),
                     _ => return Err(self.wrong(format!("is a rate: write `window_seconds`, 1 to {longest}; what is longer is a quota"))),
                 };
+                if unit == Unit::Cost {
+                    return Err(self.wrong("is a rate of money: make it a budget with a `period`"));
+                }
                 if amount > Limit::MOST_IN_A_WINDOW {
                     return Err(self.wrong(format!(
                         "is a rate: write an amount up to {}",
                         Limit::MOST_IN_A_WINDOW
                     )));
-                }
-                if unit == Unit::Cost {
-                    return Err(self.wrong("is a rate of money: make it a budget with a `period`"));
                 }
                 Ok(Bound::Rate { amount, window })
             }

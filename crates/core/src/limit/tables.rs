@@ -44,7 +44,7 @@ pub struct Prices {
     all: Vec<Price>,
     by_name: HashMap<Box<str>, Arc<Price>>,
     /// Beginnings of names, the longest first.
-    by_beginning: Vec<(Box<str>, Arc<Price>)>,
+    by_beginning: Vec<Arc<Price>>,
 }
 
 impl Prices {
@@ -54,11 +54,11 @@ impl Prices {
         for price in &all {
             let shared = Arc::new(price.clone());
             match price.model.as_str().strip_suffix('*') {
-                Some(beginning) => by_beginning.push((beginning.into(), shared)),
+                Some(_) => by_beginning.push(shared),
                 None => drop(by_name.insert(price.model.as_str().into(), shared)),
             }
         }
-        by_beginning.sort_by_key(|(name, _): &(Box<str>, Arc<Price>)| Reverse(name.len()));
+        by_beginning.sort_by_key(|price: &Arc<Price>| Reverse(price.model.as_str().len()));
         Self { all, by_name, by_beginning }
     }
 
@@ -67,11 +67,13 @@ impl Prices {
         &self.all
     }
 
-    /// What a model costs: by its name, or else by the longest beginning of it that is named.
+    /// What a model costs: by its name, by its name in another case, or else by the longest beginning of it that is named.
     pub fn find(&self, model: &str) -> Option<&Arc<Price>> {
-        let begins = |(name, _): &&(Box<str>, Arc<Price>)| model.starts_with(&**name);
-        let longest = || self.by_beginning.iter().find(begins).map(|(_, price)| price);
-        self.by_name.get(model).or_else(longest)
+        let means = |price: &&Arc<Price>| price.model.matches(model);
+        // Of several, always the same.
+        let alike = || self.by_name.values().filter(means).min_by_key(|price| price.model.as_str());
+        let longest = || self.by_beginning.iter().find(means);
+        self.by_name.get(model).or_else(alike).or_else(longest)
     }
 }
 
@@ -138,6 +140,9 @@ mod tests {
             ("gpt-4o-mini-2026", "gpt-4o*"),
             ("gpt-4", "gpt-4*"),
             ("claude", "*"),
+            // Nor by another spelling.
+            ("GPT-4o-Mini", "gpt-4o-mini"),
+            ("GPT-4O-2026", "gpt-4o*"),
         ] {
             assert_eq!(prices.find(model).unwrap().model.as_str(), found, "{model}");
         }

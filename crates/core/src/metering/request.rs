@@ -6,7 +6,7 @@
 //! integer. Anything else leaves it in doubt, and then it is the largest that any reader could take ([`Number::at_most`]). Refusing
 //! such bodies was rejected: where nothing is limited they harm nobody.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -248,6 +248,13 @@ struct Wanted<'p> {
     what: What,
 }
 
+impl Wanted<'_> {
+    /// Of what stands in a member, or in an array's elements.
+    fn inside(&self) -> Option<Self> {
+        self.rest.split_first().map(|(_, rest)| Self { rest, ..*self })
+    }
+}
+
 type AllWanted<'p> = SmallVec<[Wanted<'p>; 24]>;
 
 /// A value of which something is wanted.
@@ -293,7 +300,10 @@ impl Value<'_, '_> {
             let mut own = self.wanted.iter().enumerate().filter(|(_, wanted)| wanted.what == what);
             own.any(|(at, _)| seen & bit(at) != 0)
         };
-        let silent = self.wanted.iter().map(|wanted| wanted.what).filter(|what| !says(*what));
+        // What stands inline is not in doubt by that.
+        let is_inline = |what| matches!(what, What::Data { .. } | What::Kind { .. });
+        let all = self.wanted.iter().map(|wanted| wanted.what);
+        let silent = all.filter(|what| !is_inline(*what) && !says(*what));
         silent.for_each(|what| self.said.doubt(what));
     }
 }
@@ -349,11 +359,9 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
         let mut elements = 0;
-        let inside = self.wanted.iter().filter_map(|wanted| match wanted.rest {
-            [each, rest @ ..] if is_each(each) => Some(Wanted { rest, ..*wanted }),
-            _ => None,
-        });
-        let inside: AllWanted<'_> = inside.collect();
+        let each = |wanted: &&Wanted<'_>| wanted.rest.first().is_some_and(|first| is_each(first));
+        let inside = self.wanted.iter().filter(each);
+        let inside: AllWanted<'_> = inside.filter_map(Wanted::inside).collect();
         if !inside.is_empty() {
             let said = &mut *self.said;
             while seq
@@ -375,22 +383,23 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         let mut seen = 0;
         loop {
             let Self { wanted, said, .. } = &mut self;
-            let Some(wanted) = map.next_key_seed(Name { wanted, seen: &mut seen, said })? else {
+            let Some(inside) = map.next_key_seed(Name { wanted, seen: &mut seen, said })? else {
                 break;
             };
-            match wanted.is_empty() {
-                true => drop(map.next_value::<IgnoredAny>()?),
-                false => {
-                    map.next_value_seed(Value { wanted: &wanted, is_whole: false, said })?;
-                }
+            if inside == 0 {
+                map.next_value::<IgnoredAny>()?;
+                continue;
             }
+            let led_to = wanted.iter().enumerate().filter(|(at, _)| inside & bit(*at) != 0);
+            let wanted: AllWanted<'_> = led_to.filter_map(|(_, wanted)| wanted.inside()).collect();
+            map.next_value_seed(Value { wanted: &wanted, is_whole: false, said })?;
         }
         self.ends(seen);
         Ok(())
     }
 }
 
-/// A member's name: gives what is wanted of its value.
+/// A member's name: gives which of what is wanted stands in its value, a bit for each.
 struct Name<'p, 'r> {
     wanted: &'r [Wanted<'p>],
     /// The members that were there before.
@@ -398,13 +407,14 @@ struct Name<'p, 'r> {
     said: &'r mut Said,
 }
 
-impl<'p> Name<'p, '_> {
+impl Name<'_, '_> {
     /// What readers could disagree on is in doubt from here on.
-    fn leads_to(self, name: &str, is_escaped: bool) -> AllWanted<'p> {
-        let mut inside = AllWanted::new();
+    fn leads_to(self, name: &str, is_escaped: bool) -> u64 {
+        let Some(plain) = plain(name) else { return 0 };
+        let mut inside = 0;
         for (at, Wanted { rest, what }) in self.wanted.iter().enumerate() {
             let Some((own, rest)) = rest.split_first() else { continue };
-            if is_each(own) || !is_like(own, name) {
+            if !own.eq_ignore_ascii_case(&plain) || is_each(own) {
                 continue;
             }
             if **own != *name || is_escaped || *self.seen & bit(at) != 0 {
@@ -413,9 +423,9 @@ impl<'p> Name<'p, '_> {
                     self.said.inline.doubt(*place);
                 }
             }
-            *self.seen |= bit(at);
-            inside.push(Wanted { rest, what: *what });
+            inside |= bit(at);
         }
+        *self.seen |= inside;
         inside
     }
 }
@@ -425,35 +435,36 @@ fn is_each(segment: &str) -> bool {
     segment == "*"
 }
 
-/// Whether some reader takes the two names for the same.
-fn is_like(own: &str, name: &str) -> bool {
-    match name.is_ascii() {
-        true => own.eq_ignore_ascii_case(name),
-        false => folded(own).eq(folded(name)),
+/// The name as some reader takes it; `None` where nobody takes it for one that is looked for, for these are ASCII. Folded once for all
+/// of them: a body may be nothing but names.
+fn plain(name: &str) -> Option<Cow<'_, str>> {
+    if name.is_ascii() {
+        return Some(Cow::Borrowed(name));
     }
+    folded(name).map(|c| c.is_ascii().then_some(c)).collect::<Option<String>>().map(Cow::Owned)
 }
 
-impl<'de, 'p> DeserializeSeed<'de> for Name<'p, '_> {
-    type Value = AllWanted<'p>;
+impl<'de> DeserializeSeed<'de> for Name<'_, '_> {
+    type Value = u64;
 
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<AllWanted<'p>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<u64, D::Error> {
         json.deserialize_str(self)
     }
 }
 
-impl<'de, 'p> Visitor<'de> for Name<'p, '_> {
-    type Value = AllWanted<'p>;
+impl<'de> Visitor<'de> for Name<'_, '_> {
+    type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a member name")
     }
 
     // The deserializer lends a text from the body exactly where it stands there without escapes.
-    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<AllWanted<'p>, E> {
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<u64, E> {
         Ok(self.leads_to(name, false))
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<AllWanted<'p>, E> {
+    fn visit_str<E>(self, name: &str) -> Result<u64, E> {
         Ok(self.leads_to(name, true))
     }
 }

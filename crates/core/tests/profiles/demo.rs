@@ -2,7 +2,7 @@
 //! clients parse. (That the vendors' SDKs do is tested with these SDKs.)
 
 use keyward_core::{
-    metering::{Estimate, Form, Metered, Reader, Used},
+    metering::{Estimate, Form, Metered, Metering, Reader, Used},
     policy::{Api, Policy},
     profile::{Demo, DemoAnswer, Profile},
     route::{Method, PathPattern, RouteMatch, Routes},
@@ -225,28 +225,45 @@ fn usage_stands_where_metering_looks_for_it() {
         ("gemini", "/v1/models/{model}:streamGenerateContent"),
     ] {
         let profile = compiled(name);
-        let demo = profile.demo.clone().unwrap();
-        let answer = answer_to(&demo, "POST", path);
-        let estimate = Estimate { metered: Metered::Both, read: 77, ..Estimate::default() };
-        let used = |form, pieces: Vec<String>| {
-            let mut reader = Reader::new(form);
-            for piece in &pieces {
-                reader.read(&profile.metering, piece.as_bytes());
-            }
-            reader.end(&profile.metering, true);
-            reader.used(&estimate)
-        };
-        let whole = used(Form::Json, vec![filled(&answer.body)]);
-        let events = answer
-            .events
-            .iter()
-            .chain(&answer.usage_event)
-            .map(|event| format!("{}\n\n", filled(event)));
-        let streamed = used(Form::Events, events.collect());
+        let [whole, streamed] = used(&profile.metering, &profile, path);
         for Used { tokens, estimated } in [whole, streamed] {
             assert!(!estimated, "{name} {path}: {tokens:?}");
             assert!(tokens.input > 0 && tokens.output > 0, "{name} {path}: {tokens:?}");
         }
         assert_eq!(whole.tokens.input, streamed.tokens.input, "{name} {path}");
+    }
+}
+
+/// What metering finds in a profile's answer to this path, whole and streamed.
+fn used(metering: &Metering, profile: &Profile, path: &str) -> [Used; 2] {
+    let demo = profile.demo.clone().unwrap();
+    let answer = answer_to(&demo, "POST", path);
+    let estimate = Estimate { metered: Metered::Both, read: 77, ..Estimate::default() };
+    let events = answer.events.iter().chain(&answer.usage_event);
+    let events = events.map(|event| format!("{}\n\n", filled(event))).collect();
+    [(Form::Json, vec![filled(&answer.body)]), (Form::Events, events)].map(|(form, pieces)| {
+        let mut reader = Reader::new(form);
+        for piece in &pieces {
+            reader.read(metering, piece.as_bytes());
+        }
+        reader.end(metering, true);
+        reader.used(&estimate)
+    })
+}
+
+/// Who brings an API and no profile is metered like the vendors whose form it speaks.
+#[test]
+fn what_every_profile_inherits_finds_the_same_usage_as_the_vendors_profiles() {
+    let inherited = compiled("default").metering;
+    for (name, path) in [
+        ("openai", "/v1/chat/completions"),
+        ("openai", "/v1/responses"),
+        ("openai", "/v1/embeddings"),
+        ("anthropic", "/v1/messages"),
+    ] {
+        let profile = compiled(name);
+        let told = used(&profile.metering, &profile, path);
+        assert_eq!(used(&inherited, &profile, path), told, "{name} {path}");
+        assert!(told.iter().any(|used| used.tokens.input > 0), "{name} {path}: {told:?}");
     }
 }

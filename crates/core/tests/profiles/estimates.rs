@@ -31,12 +31,16 @@ fn images_and_what_bounds_an_answer_stand_where_the_profiles_look_for_them() {
         [("max_tokens", 7), ("max_completion_tokens", 7), ("max_output_tokens", 4096)]
     {
         let body = json!({"model": "m", "messages": messages, member: 7});
-        assert_eq!(of("openai", chat, &body), (written, true, None), "{member}");
+        for profile in ["openai", "default"] {
+            assert_eq!(of(profile, chat, &body), (written, true, None), "{member}");
+        }
     }
     let input = json!([{"role": "user", "content": [{"type": "input_image", "image_url": url}]}]);
     for (member, written) in [("max_output_tokens", 7), ("max_tokens", 4096)] {
         let body = json!({"model": "m", "input": input, member: 7});
-        assert_eq!(of("openai", responses, &body), (written, true, None), "{member}");
+        for profile in ["openai", "default"] {
+            assert_eq!(of(profile, responses, &body), (written, true, None), "{member}");
+        }
     }
     let body = json!({"model": "m", "input": input, "background": true});
     assert_eq!(of("openai", responses, &body), (4096, true, Some(Unknown::Background)));
@@ -46,7 +50,9 @@ fn images_and_what_bounds_an_answer_stand_where_the_profiles_look_for_them() {
     let result = json!([{"type": "tool_result", "tool_use_id": "t", "content": image}]);
     for content in [image, result] {
         let body = json!({"model": "m", "max_tokens": 7, "messages": [{"role": "user", "content": content}]});
-        assert_eq!(of("anthropic", "/v1/messages", &body), (7, true, None));
+        for profile in ["anthropic", "default"] {
+            assert_eq!(of(profile, "/v1/messages", &body), (7, true, None));
+        }
     }
 
     let route = "/v1beta/models/{model}:generateContent";

@@ -129,7 +129,7 @@ impl Alerts {
             }
             Self::Rules { organization } => {
                 let all = backend.list_alert_rules(organization.as_ref()).await?;
-                output.show(&Page::whole(all), |page| rules(&page.items))
+                output.show(&Page::whole(all), |page| rules(&page.items, organization.is_some()))
             }
             Self::Show { id } => output.show(&backend.show_alert_rule(id).await?, shown),
             Self::Create(create) => {
@@ -159,14 +159,20 @@ const fn state(rule: &AlertRuleView) -> &'static str {
     if rule.enabled { "enabled" } else { "disabled" }
 }
 
-fn rules(rules: &[AlertRuleView]) -> String {
+/// Rules of one organization, or those over every one.
+fn rules(rules: &[AlertRuleView], of_one: bool) -> String {
     let row = |one: &AlertRuleView| {
         vec![one.id.clone(), one.name.clone(), written(&one.condition), state(one).to_owned()]
     };
     table(
         &["id", "name", "condition", "state"],
         rules.iter().map(row).collect(),
-        "No rules. Make one with `keyward alerts create`.",
+        match of_one {
+            true => "No rules. Make one with `keyward alerts create`.",
+            false => {
+                "No rules over every organization. See those of one with `--organization`, or make one with `keyward alerts create`."
+            }
+        },
     )
 }
 
@@ -199,4 +205,15 @@ fn listed(alerts: &[AlertView]) -> String {
         alerts.iter().map(row).collect(),
         "Nothing is raised.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_only_rules_over_every_organization_are_listed_none_does_not_say_that_there_are_none() {
+        assert!(rules(&[], false).contains("--organization"));
+        assert!(!rules(&[], true).contains("--organization"));
+    }
 }

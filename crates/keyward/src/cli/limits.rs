@@ -240,6 +240,14 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_of_money_is_told_to_be_a_budget_and_not_how_many_billionths_it_may_be() {
+        for typed in ["x=5.00 cost/60s", "x=0.01 cost/60s"] {
+            let refused = limit(typed).unwrap_err().to_string();
+            assert!(refused.contains("a rate of money: make it a budget"), "{typed}: {refused}");
+        }
+    }
+
+    #[test]
     fn what_is_no_limit_is_told_how_it_would_be_one() {
         for wrong in [
             "100/60s",

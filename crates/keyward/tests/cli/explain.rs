@@ -100,7 +100,7 @@ fn limits_that_apply_are_shown_as_they_stand_and_what_has_no_room_is_refused() {
 
     Note: limits are as they were last saved; what a running gateway counted in the last second, and in the windows of its rates, is not among it.
     "#);
-    // Nobody tells what calls of a model use here, and that is limited.
+    // What a call of a model may use is estimated from its body, and is more than there will ever be room for.
     let tokens =
         r#"{"limits":[{"name":"t","kind":"quota","unit":"tokens","amount":9,"period":"day"}]}"#;
     place.write("limits.json", tokens);
@@ -108,7 +108,7 @@ fn limits_that_apply_are_shown_as_they_stand_and_what_has_no_room_is_refused() {
     place.done(&format!("keys update {id} --limits-file {}", file.display()));
     let body = r#"--header content-type:application/json --body {"model":"m"}"#;
     let view = place.json(&format!("{RUN} --key-id {id} {body}"));
-    assert_eq!(view["refusal"]["reason"], "unknown_use", "{view}");
+    assert_eq!(view["refusal"]["reason"], "exceeds_limit", "{view}");
     assert_eq!(view["steps"].as_array().unwrap().last().unwrap()["check"], "limits");
     let view = place.json(&models);
     assert_eq!(view["verdict"], "permit", "{view}");

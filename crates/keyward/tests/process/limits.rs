@@ -1,8 +1,11 @@
 //! What limits have counted outlives a stop whole, and a kill -9 up to what was counted in the last seconds.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
 
-use keyward_testkit::{Cli, Keyward, Serve, Upstream};
+use keyward_testkit::{Api, Cli, Keyward, Serve, Upstream, wait};
 
 use crate::{KEYWARD, accepted, api, bearer, connect, make_organization};
 
@@ -77,4 +80,39 @@ fn a_kill_9_loses_only_what_was_counted_in_the_last_seconds() {
     accepted(&keyward, &secret);
     let (_, stopped) = keyward.terminate();
     assert!(self::used(&stopped.cli, &id) > used, "it goes on where it stood");
+}
+
+#[test]
+fn a_budget_is_spent_by_what_answers_tell_where_the_profile_says_nothing_of_usage() {
+    let upstream = Upstream::json(r#"{"usage":{"prompt_tokens":30,"completion_tokens":7}}"#);
+    let mine = Api::new("mine", upstream.address()).profile("generic");
+    let keyward = Serve::new(KEYWARD).api(mine).start();
+    make_organization(&keyward.cli);
+    keyward.cli.json("prices set large* --input 2 --output 10");
+    let file = keyward.data().join("limits.toml");
+    let budget = r#"[[limits]]
+        name = "spend"
+        kind = "budget"
+        amount = "1.00"
+        period = "year""#;
+    std::fs::write(&file, budget).unwrap();
+    let key = "--api mine --organization acme --name limited --permission read";
+    let (id, secret) = keyward.cli.create_key(&format!("{key} --limits-file {}", file.display()));
+    let body = r#"{"model":"large-1","prompt":"Hello"}"#;
+    let (bearer, length) = (bearer(&secret), body.len().to_string());
+    let post = || {
+        let mut connection = connect(&keyward);
+        let headers = [
+            ("Authorization", bearer.as_str()),
+            ("Content-Type", "application/json"),
+            ("Content-Length", &length),
+        ];
+        connection.send_head("POST", "/v1/generate", &headers).unwrap();
+        connection.stream().write_all(body.as_bytes()).unwrap();
+        connection.answer().unwrap().status()
+    };
+    wait::until("key and price reach the gateway", wait::LONG, || (post() == 200).then_some(()));
+    let (_, stopped) = keyward.terminate();
+    let limits = stopped.cli.json(&format!("keys limits {id}"));
+    assert_eq!(limits["items"][0]["used"], "0.00013", "{limits}");
 }

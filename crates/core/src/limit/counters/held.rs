@@ -1,6 +1,10 @@
 //! What is set aside for a request until it is settled.
 
-use super::super::{Unit, applied::CounterId, rate::Part};
+use super::super::{
+    Unit,
+    applied::CounterId,
+    rate::{FORGOTTEN, Part},
+};
 use crate::time::Timestamp;
 
 /// What is set aside of one counter.
@@ -55,8 +59,28 @@ impl Reservation {
             let last = self.0.iter_mut().rev().find(|held| held.counter == more.counter);
             match last.filter(|held| held.place == more.place) {
                 Some(held) => held.amount = held.amount.saturating_add(more.amount),
-                None => self.0.push(more),
+                None => {
+                    self.join_forgotten(more.counter);
+                    self.0.push(more);
+                }
             }
+        }
+    }
+
+    /// Joins the two oldest parts of a window of which there are more than it remembers: both have left it, and nothing is given back
+    /// to them. So what a stream holds has a bound, however long it goes on.
+    fn join_forgotten(&mut self, counter: CounterId) {
+        let is_part =
+            |held: &Held| held.counter == counter && matches!(held.place, HeldIn::Window(_));
+        let mut parts = self.0.iter().enumerate().filter(|(_, held)| is_part(held));
+        let (Some((oldest, _)), Some((next, held))) = (parts.next(), parts.next()) else { return };
+        let (amount, others) = (held.amount, parts.count());
+        if others + 2 <= usize::try_from(FORGOTTEN).unwrap_or(usize::MAX) {
+            return;
+        }
+        self.0.remove(next);
+        if let Some(oldest) = self.0.get_mut(oldest) {
+            oldest.amount = oldest.amount.saturating_add(amount);
         }
     }
 
@@ -78,7 +102,12 @@ impl Reservation {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
+    use super::{
+        super::super::rate::{Steady, Width, Window},
+        *,
+    };
 
     fn held(counter: u8, amount: u64, began: u64) -> Held {
         Held {
@@ -86,6 +115,39 @@ mod tests {
             unit: Unit::Tokens,
             amount,
             place: HeldIn::Quota(Timestamp::from_secs(began)),
+        }
+    }
+
+    /// Taken in this second of a window of 64.
+    fn taken_in(window: &mut Window, second: u64) -> Held {
+        let (now, width) = (Steady::from_micros(second * 1_000_000), window.width());
+        window.advance(now, width);
+        Held { place: HeldIn::Window(window.add(now, 1)), ..held(1, 1, 0) }
+    }
+
+    #[test]
+    fn a_stream_holds_no_more_parts_than_its_window_remembers_and_gives_back_what_it_always_would()
+    {
+        let mut window = Window::new(Width::of(Duration::from_secs(64)));
+        let mut all = Reservation(vec![held(2, 10, 0)]);
+        let mut log = Reservation::default();
+        for second in 0..1000 {
+            let taken = taken_in(&mut window, second);
+            all.join(Reservation(vec![taken]));
+            log.push(taken);
+        }
+        assert_eq!(all.held().len(), 1 + 1 + 65);
+        let returned = |all: &Reservation, used| {
+            let mut window = window.clone();
+            for (at, held) in all.held().iter().enumerate() {
+                if let HeldIn::Window(part) = held.place {
+                    window.take_back(part, held.amount.saturating_sub(all.part(at, used)));
+                }
+            }
+            window.total()
+        };
+        for (used, left) in [(0, 0), (934, 0), (935, 0), (936, 1), (990, 55), (1000, 65)] {
+            assert_eq!((returned(&all, used), returned(&log, used)), (left, left), "{used}");
         }
     }
 

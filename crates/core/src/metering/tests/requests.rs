@@ -78,6 +78,11 @@ fn a_number_counts_as_said_only_where_every_reader_finds_the_same() {
         (r#"{"Max_Tokens":7}"#, 100),
         (r#"{"MAX_TOKENS":700,"max_tokens":7}"#, 700),
         ("{\"max_to\u{212a}ens\":700}", 700),
+        ("{\"max_token\u{17f}\":700}", 700),
+        ("{\"generat\u{131}on\":{\"most\":700}}", 700),
+        ("{\"generat\u{130}on\":{\"most\":700}}", 700),
+        ("{\"max_to\u{212a}en\u{e9}\":700}", 100),
+        ("{\"\u{e9}\":700,\"max_tokens\":7}", 7),
         (r#"{"max_\u0074okens":7}"#, 100),
         (r#"{"max_\u0074okens":700,"max_tokens":7}"#, 700),
         // Some take no number, some another one.

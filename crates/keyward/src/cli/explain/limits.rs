@@ -13,7 +13,7 @@ use keyward_core::{
     explain::Step,
     metering::{Body, estimate::beforehand},
     reserve::{self, Asking, Foreseen},
-    route::RouteMatch,
+    route::{Method, RouteMatch},
     snapshot::Snapshot,
     time::Timestamp,
     verdict::{Denial, Permit},
@@ -45,11 +45,15 @@ pub(super) async fn ask(
         RouteMatch::Found(route) => Some(route),
         _ => None,
     };
+    let upgrades = request.headers.values("upgrade").next().is_some();
+    let only_reads = request.method.is_some_and(Method::only_reads) && !upgrades;
     let asking = Asking {
         caller: permit.whose(),
         api,
         route: route.map_or("", |route| route.pattern.as_str()),
         model: permit.model(),
+        calls_any_model: route
+            .is_some_and(|route| route.calls_any_model(only_reads, permit.model())),
     };
     let body = body.unwrap_or_default();
     let length = u64::try_from(body.len()).ok();
@@ -57,7 +61,6 @@ pub(super) async fn ask(
     let price = permit.model().and_then(|model| reserve::price(snapshot, model));
     let known = beforehand(api, route, body, price.and_then(|price| price.most_output));
     let estimate = known.as_ref().map(|(estimate, _)| estimate);
-    let upgrades = request.headers.values("upgrade").next().is_some();
 
     let counting = keeper::saved(&*site.folder.store(), Arc::new(move || now)).await?;
     let (counters, moment) = (&counting.counters, counting.now());
