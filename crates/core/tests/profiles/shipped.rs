@@ -22,9 +22,10 @@ fn every_file_loads_and_is_one_of_the_nine_or_our_own() {
 
 #[test]
 fn where_a_profile_counts_tokens_each_call_is_one_that_can_be_counted_or_closed_to_limits() {
-    for name in SHIPPED {
+    // The others read answers as the default one does; money is refused where their calls name no model.
+    for name in ["anthropic", "freddy", "gemini", "openai"] {
         let profile = compiled(name);
-        for route in profile.routes.iter().filter(|_| !profile.metering.is_empty()) {
+        for route in profile.routes.iter() {
             let pattern = route.pattern.as_str();
             assert_ne!(route.metered, Metered::Told, "{name} {pattern}: of which model?");
             let reads = route.methods.contains(Method::Get);
