@@ -341,11 +341,17 @@ impl Route {
         self.bindings.iter().any(|binding| binding.kind == BindingKind::Model)
     }
 
-    /// Whether a request that names this model, or none, could call any: one that names none where it could have, or that does more
-    /// than read. What is not metered calls none.
-    pub fn calls_any_model(&self, only_reads: bool, model: Option<&str>) -> bool {
-        let calls = self.metered != Metered::No && (self.names_a_model() || !only_reads);
-        calls && model.is_none()
+    /// Whether a request by this method that names this model, or none, could call any: one that names none where it could have, or
+    /// that does more than read. What is not metered calls none, but behind an upgrade nobody sees what is called.
+    pub fn calls_any_model(
+        &self,
+        method: Option<Method>,
+        upgrades: bool,
+        model: Option<&str>,
+    ) -> bool {
+        let only_reads = method.is_some_and(Method::only_reads);
+        let is_call = self.metered != Metered::No && (self.names_a_model() || !only_reads);
+        model.is_none() && (is_call || upgrades)
     }
 
     /// Whether the body must be read before deciding.
@@ -485,9 +491,10 @@ mod tests {
         ] {
             let bindings = binds.then(|| binding.clone()).into_iter().collect();
             let route = Route { metered, bindings, ..route(&Method::ALL, "/v1/x") };
-            let reads = method.only_reads();
-            assert_eq!(route.calls_any_model(reads, None), calls_any, "{method:?} {metered:?}");
-            assert!(!route.calls_any_model(reads, Some("small")));
+            let of = |upgrades, model| route.calls_any_model(Some(method), upgrades, model);
+            assert_eq!(of(false, None), calls_any, "{method:?} {metered:?}");
+            assert!(of(true, None), "{method:?} {metered:?}");
+            assert!(!of(true, Some("small")) && !of(false, Some("small")));
         }
     }
 

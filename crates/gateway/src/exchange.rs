@@ -19,7 +19,7 @@ use keyward_core::{
     policy::Api,
     profile::{Exposed, Profile},
     reserve::{self, Asking, Foreseen},
-    route::{Method, Route, RouteMatch},
+    route::{Route, RouteMatch},
     snapshot::Snapshot,
     usage::Exposure,
     verdict::{Denial, Outage, Permit, Reason, Verdict},
@@ -179,10 +179,9 @@ impl<'w> Exchange<'w> {
             (None, None) => return Err(undecided()),
         };
         let model = permit.model();
-        // Whatever passes after an upgrade is more than reading.
-        let only_reads = facts.method.is_some_and(Method::only_reads)
-            && forward::wanted_upgrade(self.head).is_none();
-        let calls_any_model = route.is_some_and(|route| route.calls_any_model(only_reads, model));
+        let upgrades = forward::wanted_upgrade(self.head).is_some();
+        let calls_any_model =
+            route.is_some_and(|route| route.calls_any_model(facts.method, upgrades, model));
         let asking = Asking { model, calls_any_model, ..asking };
         self.meter(route, &asking, &mut upload, ticket);
         if let Err(denial) = self.reserve(&permit, route, &asking, ticket) {

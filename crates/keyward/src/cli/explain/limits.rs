@@ -13,7 +13,7 @@ use keyward_core::{
     explain::Step,
     metering::{Body, estimate::beforehand},
     reserve::{self, Asking, Foreseen},
-    route::{Method, RouteMatch},
+    route::RouteMatch,
     snapshot::Snapshot,
     time::Timestamp,
     verdict::{Denial, Permit},
@@ -46,14 +46,13 @@ pub(super) async fn ask(
         _ => None,
     };
     let upgrades = request.headers.values("upgrade").next().is_some();
-    let only_reads = request.method.is_some_and(Method::only_reads) && !upgrades;
     let asking = Asking {
         caller: permit.whose(),
         api,
         route: route.map_or("", |route| route.pattern.as_str()),
         model: permit.model(),
         calls_any_model: route
-            .is_some_and(|route| route.calls_any_model(only_reads, permit.model())),
+            .is_some_and(|route| route.calls_any_model(request.method, upgrades, permit.model())),
     };
     let body = body.unwrap_or_default();
     let length = u64::try_from(body.len()).ok();
