@@ -38,6 +38,23 @@ async fn ask(world: &World, plaintext: &str) -> Message {
     world.client().await.ask(&get(plaintext)).await
 }
 
+/// How many pass of what so many clients ask at once, each so often.
+async fn passed_of(world: &World, clients: u32, times: u32, request: &str) -> u64 {
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..clients {
+        let (address, request) = (world.address, request.to_owned());
+        asking.spawn(async move {
+            let mut client = Client::connect(address).await;
+            let mut passed = 0;
+            for _ in 0..times {
+                passed += u64::from(client.ask(&request).await.status() == 200);
+            }
+            passed
+        });
+    }
+    asking.join_all().await.into_iter().sum()
+}
+
 #[tokio::test]
 async fn a_hundred_requests_a_minute_count_down_and_the_next_is_told_how_long_to_wait() {
     let upstream = Upstream::answering(|_| ok("four")).await;
@@ -89,19 +106,7 @@ async fn of_many_requests_at_once_on_two_cores_exactly_as_many_pass_as_the_limit
     let world = World::with(upstream.address, |setup| setup.workers = 2).await;
     let two = [HUNDRED_A_MINUTE, r#"{"name":"day","kind":"quota","amount":50,"period":"year"}"#];
     let key = mint(&world, &two);
-    let mut asking = tokio::task::JoinSet::new();
-    for _ in 0..20 {
-        let (address, request) = (world.address, get(&key.plaintext));
-        asking.spawn(async move {
-            let mut client = Client::connect(address).await;
-            let mut passed = 0;
-            for _ in 0..20 {
-                passed += u64::from(client.ask(&request).await.status() == 200);
-            }
-            passed
-        });
-    }
-    let passed: u64 = asking.join_all().await.into_iter().sum();
+    let passed = passed_of(&world, 20, 20, &get(&key.plaintext)).await;
     assert_eq!(passed, 50);
     let refused = ask(&world, &key.plaintext).await;
     assert!(refused.text().contains("quota_exhausted"), "{}", refused.text());
@@ -253,19 +258,7 @@ async fn a_budget_is_never_passed_by_one_unit_and_what_was_not_used_of_an_estima
     let budget = r#"{"name":"spend","kind":"budget","amount":"0.01"}"#;
     let key = mint_metered(&world, &[budget]);
     let body = r#"{"model":"m","max":40}"#;
-    let mut asking = tokio::task::JoinSet::new();
-    for _ in 0..10 {
-        let (address, request) = (world.address, call(&key.plaintext, body));
-        asking.spawn(async move {
-            let mut client = Client::connect(address).await;
-            let mut passed = 0;
-            for _ in 0..20 {
-                passed += u64::from(client.ask(&request).await.status() == 200);
-            }
-            passed
-        });
-    }
-    let passed: u64 = asking.join_all().await.into_iter().sum();
+    let passed = passed_of(&world, 10, 20, &call(&key.plaintext, body)).await;
     // Set aside are 22 × 2 + 40 × 10 = 444 millionths and a little.
     assert!(passed * 110 <= 10_000 && passed * 110 > 10_000 - 10 * 445, "{passed}");
     let mut alone = 0;

@@ -11,10 +11,12 @@ use keyward_core::usage::{Tokens, UsageSums};
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 
 use crate::world::{
-    Minted, World, http2,
+    Minted, World,
+    client::Client,
+    http2,
     message::{Message, answer, find},
     soon,
-    upstream::Upstream,
+    upstream::{Upstream, UpstreamConnection},
 };
 
 const BODY: &str = r#"{"model":"m","max":40}"#;
@@ -220,6 +222,23 @@ fn chunk(bytes: &str) -> String {
 const CHUNKED: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
+/// A client that asked for a stream and got `came` of it, and its upstream, which sent `sent` and has not ended.
+async fn streaming(
+    world: &World,
+    upstream: &mut Upstream,
+    sent: impl AsRef<[u8]>,
+    came: &str,
+) -> (Client, UpstreamConnection) {
+    let mut client = world.client().await;
+    client.send(post(world, "/v1/chat", "", ASKING)).await;
+    let mut connection = upstream.next().await;
+    connection.request().await;
+    connection.send(sent).await;
+    client.head().await;
+    assert_eq!(soon(client.wire.chunk()).await.unwrap(), came.as_bytes());
+    (client, connection)
+}
+
 #[tokio::test]
 async fn a_stream_tells_at_its_end_and_a_broken_one_is_estimated_by_what_has_passed() {
     let whole = [piece("a"), piece("b"), event(&usage(9, 4, 2)), event("[DONE]")].concat();
@@ -230,26 +249,16 @@ async fn a_stream_tells_at_its_end_and_a_broken_one_is_estimated_by_what_has_pas
     // The upstream breaks off.
     let mut upstream = Upstream::scripted().await;
     let world = World::start(&upstream).await;
-    let mut client = world.client().await;
-    client.send(post(&world, "/v1/chat", "", ASKING)).await;
-    let mut connection = upstream.next().await;
-    connection.request().await;
-    connection.send(format!("{CHUNKED}{}{}", chunk(&piece("a")), chunk(&piece("b")))).await;
-    client.head().await;
-    assert_eq!(soon(client.wire.chunk()).await.unwrap(), piece("a").as_bytes());
+    let two = format!("{CHUNKED}{}{}", chunk(&piece("a")), chunk(&piece("b")));
+    let (mut client, connection) = streaming(&world, &mut upstream, two, &piece("a")).await;
     drop(connection);
     client.end().await;
     assert_eq!(metered(world).await, (tokens(ASKING.len() as u64, 0, 2), 1));
 
     // The client leaves midway.
     let world = World::start(&upstream).await;
-    let mut client = world.client().await;
-    client.send(post(&world, "/v1/chat", "", ASKING)).await;
-    let mut connection = upstream.next().await;
-    connection.request().await;
-    connection.send(format!("{CHUNKED}{}", chunk(&piece("a")))).await;
-    client.head().await;
-    assert_eq!(soon(client.wire.chunk()).await.unwrap(), piece("a").as_bytes());
+    let one = format!("{CHUNKED}{}", chunk(&piece("a")));
+    let (client, mut connection) = streaming(&world, &mut upstream, one, &piece("a")).await;
     drop(client);
     connection.closed().await;
     assert_eq!(metered(world).await, (tokens(ASKING.len() as u64, 0, 1), 1));
@@ -268,13 +277,7 @@ async fn a_count_that_comes_with_text_is_the_last_word_only_of_a_stream_that_cam
 
     let mut upstream = Upstream::scripted().await;
     let world = World::start(&upstream).await;
-    let mut client = world.client().await;
-    client.send(post(&world, "/v1/chat", "", ASKING)).await;
-    let mut connection = upstream.next().await;
-    connection.request().await;
-    connection.send(chunked("")).await;
-    client.head().await;
-    assert_eq!(soon(client.wire.chunk()).await.unwrap(), events.as_bytes());
+    let (client, mut connection) = streaming(&world, &mut upstream, chunked(""), &events).await;
     drop(client);
     connection.closed().await;
     assert_eq!(

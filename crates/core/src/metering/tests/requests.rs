@@ -4,6 +4,11 @@ use serde_json::json;
 
 use super::*;
 
+/// What is estimated of a body of the route that calls a model.
+fn estimated(metering: &Metering, metered: Metered, body: &[u8], most: Option<u64>) -> Estimate {
+    estimate::estimate(metering, "/v1/chat", metered, Body::Whole(body), most)
+}
+
 #[test]
 fn an_estimate_is_no_less_than_what_the_body_can_be() {
     let metering = metering(OPENING);
@@ -30,16 +35,8 @@ fn an_estimate_is_no_less_than_what_the_body_can_be() {
 #[test]
 fn a_number_counts_as_said_only_where_every_reader_finds_the_same() {
     let metering = metering(OPENING);
-    let written = |body: &str| {
-        estimate::estimate(
-            &metering,
-            "/v1/chat",
-            Metered::Both,
-            Body::Whole(body.as_bytes()),
-            Some(100),
-        )
-        .written
-    };
+    let written =
+        |body: &str| estimated(&metering, Metered::Both, body.as_bytes(), Some(100)).written;
     let most = u64::from(u32::MAX);
     for (body, expected) in [
         (r#"{"max_tokens":7}"#, 7),
@@ -123,13 +120,7 @@ fn a_number_counts_as_said_only_where_every_reader_finds_the_same() {
         assert_eq!(written(body), expected, "{body}");
     }
     assert_eq!(written("{\"max_tokens\":7,\"\u{ff}\":1}"), 7);
-    let not_utf8 = estimate::estimate(
-        &metering,
-        "/v1/chat",
-        Metered::Both,
-        Body::Whole(b"{\"max_tokens\":7,\"\xff\":1}"),
-        None,
-    );
+    let not_utf8 = estimated(&metering, Metered::Both, b"{\"max_tokens\":7,\"\xff\":1}", None);
     assert_eq!(not_utf8.written, 4096);
 }
 
@@ -163,13 +154,7 @@ fn what_looks_like_an_image_counts_flat_only_where_every_reader_takes_it_for_one
         (json!([{"image": image}]), 0, 0),
     ] {
         let body = body.to_string();
-        let of = estimate::estimate(
-            &metering,
-            "/v1/chat",
-            Metered::Input,
-            Body::Whole(body.as_bytes()),
-            None,
-        );
+        let of = estimated(&metering, Metered::Input, body.as_bytes(), None);
         assert_eq!(of.read, (body.len() - bytes + flat * 2000) as u64, "{body}");
     }
     // Another reader takes another member.
@@ -185,13 +170,7 @@ fn what_looks_like_an_image_counts_flat_only_where_every_reader_takes_it_for_one
         ),
         (format!(r#"{{"image":"{image}"}} "#) + "x", 0),
     ] {
-        let of = estimate::estimate(
-            &metering,
-            "/v1/chat",
-            Metered::Input,
-            Body::Whole(body.as_bytes()),
-            None,
-        );
+        let of = estimated(&metering, Metered::Input, body.as_bytes(), None);
         assert_eq!(of.read, (body.len() + flat * 2000) as u64, "{body}");
     }
 }
@@ -234,13 +213,7 @@ fn a_stream_is_asked_for_surely_perhaps_or_not() {
         (r#"{"stream":1}"#, false, true),
         (r#"{"stream":true"#, false, true),
     ] {
-        let of = estimate::estimate(
-            &metering,
-            "/v1/chat",
-            Metered::Both,
-            Body::Whole(body.as_bytes()),
-            None,
-        );
+        let of = estimated(&metering, Metered::Both, body.as_bytes(), None);
         assert_eq!((of.streams, of.may_stream), (surely, perhaps), "{body}");
     }
 }
