@@ -147,16 +147,21 @@ impl Permit {
 pub struct Stand<'s>(&'s [Need<'s>]);
 
 impl Stand<'_> {
-    /// Each limit, whether there is anything left of it, and how much, as people read it.
-    pub fn in_words(&self) -> impl Iterator<Item = (&Limit, bool, String)> {
-        self.0.iter().map(|need| {
+    /// Each limit, whether there is anything left of it, and how much, as people read it. While a gateway `runs_elsewhere`, it alone
+    /// knows that of some.
+    pub fn in_words(&self, runs_elsewhere: bool) -> impl Iterator<Item = (&Limit, bool, String)> {
+        self.0.iter().map(move |need| {
             let (limit, left) = (need.limit.limit(), need.standing.left);
+            let (name, allows) = (&limit.name, need.limit.in_words());
+            if runs_elsewhere && !limit.bound.is_saved() {
+                let words = format!("`{name}`: {allows}; the running gateway knows what is left");
+                return (limit, true, words);
+            }
             let told = match limit.unit {
                 Unit::Cost => Money::from_billionths(left).to_string(),
                 _ => left.to_string(),
             };
-            let words = format!("`{}`: {told} left of {}", limit.name, need.limit.in_words());
-            (limit, left > 0, words)
+            (limit, left > 0, format!("`{name}`: {told} left of {allows}"))
         })
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use keyward_api::LimitStateView;
 use keyward_core::{
     id::{KeyId, OrganizationId},
-    limit::{Bound, Plan},
+    limit::Plan,
     member::Right,
     reserve,
 };
@@ -71,7 +71,6 @@ impl Control {
         let now = context.now;
         let counting = keeper::saved(&*self.store, Arc::new(move || now)).await?;
         let runs_elsewhere = !self.store.nodes(Revision::ZERO).await?.is_empty();
-        let is_saved = |bound: &Bound| matches!(bound, Bound::Quota { .. } | Bound::Credit { .. });
-        Ok(limits::states(placed, &counting, |bound| !runs_elsewhere || is_saved(bound)))
+        Ok(limits::states(placed, &counting, |bound| !runs_elsewhere || bound.is_saved()))
     }
 }

@@ -138,6 +138,11 @@ pub enum Bound {
 }
 
 impl Bound {
+    /// Whether what is used of it is saved while a gateway runs. Rates and requests in progress are its own until it stops.
+    pub const fn is_saved(&self) -> bool {
+        matches!(self, Self::Quota { .. } | Self::Credit { .. })
+    }
+
     /// The most it allows; of a credit, what was given so far.
     pub const fn amount(&self) -> u64 {
         match self {

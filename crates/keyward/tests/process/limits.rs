@@ -42,8 +42,13 @@ fn a_stop_loses_nothing_and_neither_do_windows() {
     accepted(&keyward, &secret);
     assert_eq!(get(&keyward, &secret), 200);
     assert_eq!(known(&keyward.cli, &id), None, "only the gateway knows");
+    let explain = format!("explain --api main --path /read/x --key-id {id}");
+    let explained = keyward.cli.json(&explain).to_string();
+    assert!(explained.contains("the running gateway knows what is left"), "{explained}");
     let (_, stopped) = keyward.terminate();
     assert_eq!(used(&stopped.cli, &id), 2);
+    let explained = stopped.cli.json(&explain).to_string();
+    assert!(explained.contains("1 left of 3 requests"), "{explained}");
     let keyward = stopped.start();
     assert_eq!([get(&keyward, &secret), get(&keyward, &secret)], [200, 429]);
 }

@@ -14,7 +14,7 @@ use keyward_core::{
     metering::{Body, estimate::beforehand},
     reserve::{self, Asking, Foreseen},
     route::RouteMatch,
-    snapshot::Snapshot,
+    snapshot::{Revision, Snapshot},
     time::Timestamp,
     verdict::{Denial, Permit},
 };
@@ -61,11 +61,13 @@ pub(super) async fn ask(
     let known = beforehand(api, route, body, price.and_then(|price| price.most_output));
     let estimate = known.as_ref().map(|(estimate, _)| estimate);
 
-    let counting = keeper::saved(&*site.folder.store(), Arc::new(move || now)).await?;
+    let store = site.folder.store();
+    let counting = keeper::saved(&*store, Arc::new(move || now)).await?;
+    let runs_elsewhere = !store.nodes(Revision::ZERO).await?.is_empty();
     let (counters, moment) = (&counting.counters, counting.now());
     let mut limits = Vec::new();
     reserve::look(snapshot, counters, &asking, moment, |stand| {
-        limits.extend(stand.in_words().map(|(limit, passed, what)| {
+        limits.extend(stand.in_words(runs_elsewhere).map(|(limit, passed, what)| {
             (limit.name.clone(), Step { check: CHECK, passed, what })
         }));
     });
