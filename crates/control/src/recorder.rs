@@ -1,17 +1,19 @@
 //! The recorder: what the data plane tells of requests reaches the store, off the requests' way.
 //!
 //! The data plane never waits: a queue takes its batches, which are merged while others are written. A round of writing takes all that was
-//! told, a handful at a time, and pauses after each for as long as that took; then it rests ten times as long as the writing took, three
-//! seconds at most. A few keys are recorded within the second, ten thousand busy ones cost requests less than a tenth of a core, and never
-//! so long at once that requests notice.
+//! told, some at a time, and pauses after each for as long as that took; then it rests many times as long as the writing took, three
+//! seconds at most. What a few keys did is added at once; of ten thousand busy ones the store writes down what was told, and adds it once a
+//! minute, or when it is asked. So either costs requests a hundredth of a core, and never so long at once that they notice.
+//!
+//! When secrets were last used is a row each, and nobody's figures: it is noted within the second where few are in use, and where they are
+//! many each half minute at the latest.
 //!
 //! Nothing that was told is dropped. What cannot be written stays and is tried again; where more is told apart than memory is for,
 //! requests are counted without their route, then without their key, and stay counted ([`pending`]). Models that nobody answered for
 //! are not told apart ([`models`]).
 //!
 //! What a kill -9 loses is what was not yet written: cores tell once a second, so that is [`ORDINARY_LOSS`] where a round of
-//! writing takes 50 ms at most (about a thousand sums), and where it takes longer 4.1 s and three times the round. Rejected:
-//! a journal beside the database, which would bound that at any load, for a second format that must be whole after a crash.
+//! writing takes 50 ms at most (some 40,000 sums), and where it takes longer 4.1 s and three times the round. Of last uses it is 30 s more.
 
 mod models;
 mod pending;
@@ -34,7 +36,7 @@ use keyward_core::{
 };
 use keyward_store::{Actor, Change, Interface, Store, StoreError};
 use tokio::{
-    sync::mpsc,
+    sync::{Notify, mpsc},
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -51,10 +53,18 @@ const TOLD_WITHIN: Duration = Duration::from_millis(1_200);
 const LINGER: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(1);
 /// Sums that are written at once: some milliseconds, on a core that may have requests to serve.
+const SUMS: usize = 10_000;
+/// Of last uses and upgrades so many take as long.
 const HANDFUL: usize = 256;
 /// How often as long as the writing of a round took it rests, and the longest rest.
 const REST: u32 = 10;
 const LONGEST_REST: Duration = Duration::from_secs(3);
+/// The same of the last uses of secrets.
+const REST_OF_USES: u32 = 200;
+const LONGEST_REST_OF_USES: Duration = Duration::from_secs(30);
+/// So often what the store has wait is added, or when so many sums were told.
+const ADDED_EVERY: Duration = Duration::from_secs(60);
+const MOST_WAITING: usize = 500_000;
 /// Secrets that are known not to be kept as ours.
 const MOST_NOT_UPGRADED: usize = 200_000;
 /// Of how long a time a kill -9 loses the counts, in ordinary load. See the module.
@@ -111,11 +121,18 @@ impl Recorder {
             store,
             progress: progress.clone(),
             writing: Writing::default(),
+            uses_due: Instant::now(),
+            waiting: 0,
+            adding: Arc::default(),
             is_away: false,
             not_upgraded: HashSet::new(),
             clock,
         };
-        let run = move |stopping| writer.run(waiting, stopping);
+        let run = move |stopping| {
+            // It ends with the thread: what it has not added waits on.
+            tokio::spawn(add_up(writer.store.clone(), writer.adding.clone()));
+            writer.run(waiting, stopping)
+        };
         let thread = Thread::start("recorder", "recording usage", run)?;
         Ok(Self { sink, progress, thread })
     }
@@ -136,7 +153,18 @@ impl Recorder {
     }
 }
 
-/// What is being written, a handful at a time.
+/// Has the store add up what waits, now and then.
+async fn add_up(store: Arc<dyn Store>, asked: Arc<Notify>) {
+    loop {
+        if let Err(error) = store.add_up_usage().await {
+            tracing::warn!(%error, "usage cannot be added up now: it waits, and it is tried again");
+        }
+        // Either way it is time.
+        let _ = timeout(ADDED_EVERY, asked.notified()).await;
+    }
+}
+
+/// What is being written, some at a time.
 #[derive(Default)]
 struct Writing {
     /// When the first of the usage was told.
@@ -156,28 +184,40 @@ impl Writing {
         !self.rows.is_empty() || !self.last_uses.is_empty()
     }
 
-    fn handful(&self) -> UsageBatch {
+    /// Takes some out: sums, and when there are none left, last uses.
+    fn take_some(&mut self) -> UsageBatch {
+        let uses = if self.rows.is_empty() { HANDFUL } else { 0 };
         UsageBatch {
-            rows: self.rows.iter().rev().take(HANDFUL).cloned().collect(),
-            last_uses: self.last_uses.iter().rev().take(HANDFUL).copied().collect(),
+            rows: self.rows.split_off(self.rows.len().saturating_sub(SUMS)),
+            last_uses: self.last_uses.split_off(self.last_uses.len().saturating_sub(uses)),
             exposures: vec![],
             upgrades: vec![],
         }
     }
 
-    fn forget_handful(&mut self) {
-        self.rows.truncate(self.rows.len().saturating_sub(HANDFUL));
-        self.last_uses.truncate(self.last_uses.len().saturating_sub(HANDFUL));
-        if !self.has_usage() {
-            self.told_at = None;
-        }
+    /// What could not be written.
+    fn put_back(&mut self, some: UsageBatch) {
+        self.rows.extend(some.rows);
+        self.last_uses.extend(some.last_uses);
     }
+}
+
+/// What was written at once.
+#[derive(Clone, Copy, Default)]
+struct Written {
+    sums: usize,
+    last_uses: usize,
 }
 
 struct Writer {
     store: Arc<dyn Store>,
     progress: Arc<Progress>,
     writing: Writing,
+    /// When last uses are written again.
+    uses_due: Instant,
+    /// Sums that the store was given since it added them up, and whoever has it do so.
+    waiting: usize,
+    adding: Arc<Notify>,
     is_away: bool,
     /// Imported secrets that cannot be kept as ours, because another has the same digest.
     not_upgraded: HashSet<SecretId>,
@@ -193,12 +233,13 @@ impl Writer {
         let mut due = Instant::now();
         let mut pending = Pending::default();
         loop {
-            let has_work = !pending.is_empty() || !self.writing.is_empty();
+            let presses = pending.presses() || !self.writing.is_empty();
+            let next = if presses { due } else { due.max(self.uses_due) };
             tokio::select! {
                 () = stopping.asked() => break,
                 batch = waiting.recv() => {
                     let Some(batch) = batch else { break };
-                    if !has_work {
+                    if !presses {
                         due = due.max(Instant::now() + LINGER);
                     }
                     self.take(&mut pending, batch);
@@ -207,9 +248,9 @@ impl Writer {
                         due = due.min(Instant::now());
                     }
                 }
-                () = sleep_until(due), if has_work => {
+                () = sleep_until(next), if presses || !pending.is_empty() => {
                     self.take_waiting(&mut pending, &mut waiting);
-                    pending.hand_over(&mut self.writing);
+                    pending.hand_over(&mut self.writing, self.uses_due <= Instant::now());
                     let rest = self.round(&mut pending, &mut waiting).await;
                     due = Instant::now() + if self.is_away { RETRY } else { rest };
                 }
@@ -219,7 +260,7 @@ impl Writer {
         let last = timeout(LAST_WRITE, async {
             loop {
                 self.take_waiting(&mut pending, &mut waiting);
-                pending.hand_over(&mut self.writing);
+                pending.hand_over(&mut self.writing, true);
                 if self.writing.is_empty() {
                     break;
                 }
@@ -245,13 +286,15 @@ impl Writer {
         let clock = self.clock.clone();
         let rest = {
             let round = async {
-                let mut worked = Duration::ZERO;
+                let (mut worked, mut on_uses) = (Duration::ZERO, Duration::ZERO);
                 loop {
                     let began = Instant::now();
-                    self.write().await;
+                    let written = self.write().await;
                     let took = began.elapsed();
-                    worked += took;
+                    *if written.last_uses > 0 { &mut on_uses } else { &mut worked } += took;
                     if self.is_away || self.writing.is_empty() {
+                        let rest = (on_uses * REST_OF_USES).min(LONGEST_REST_OF_USES);
+                        self.uses_due = self.uses_due.max(Instant::now() + rest);
                         return (worked * REST).min(LONGEST_REST);
                     }
                     sleep(took).await;
@@ -276,29 +319,45 @@ impl Writer {
         rest
     }
 
-    /// Writes what has to be written at once, and a handful of the rest; what fails stays.
-    async fn write(&mut self) {
+    /// Writes what has to be written at once, and some of the rest; what fails stays.
+    async fn write(&mut self) -> Written {
         match self.try_write().await {
-            Ok(()) if std::mem::take(&mut self.is_away) => {
-                tracing::info!("usage is recorded again");
+            Ok(written) => {
+                if std::mem::take(&mut self.is_away) {
+                    tracing::info!("usage is recorded again");
+                }
+                written
             }
-            Ok(()) => {}
             Err(error) => {
                 if !std::mem::replace(&mut self.is_away, true) {
                     tracing::warn!(%error, "usage cannot be recorded now: it is kept in memory and tried again");
                 }
+                Written::default()
             }
         }
     }
 
-    async fn try_write(&mut self) -> Result<(), StoreError> {
+    async fn try_write(&mut self) -> Result<Written, StoreError> {
         self.commit_exposures().await?;
         self.commit_upgrades().await?;
-        if self.writing.has_usage() {
-            self.store.record(self.writing.handful()).await?;
-            self.writing.forget_handful();
+        if !self.writing.has_usage() {
+            return Ok(Written::default());
         }
-        Ok(())
+        let some = self.writing.take_some();
+        if let Err(error) = self.store.record(&some).await {
+            self.writing.put_back(some);
+            return Err(error);
+        }
+        if self.writing.rows.is_empty() {
+            self.writing.told_at = None;
+        }
+        let written = Written { sums: some.rows.len(), last_uses: some.last_uses.len() };
+        self.waiting += written.sums;
+        if self.waiting >= MOST_WAITING {
+            self.waiting = 0;
+            self.adding.notify_one();
+        }
+        Ok(written)
     }
 
     fn take(&self, pending: &mut Pending, batch: UsageBatch) {

@@ -252,7 +252,7 @@ mod tests {
             ..UsageRow::default()
         };
         let rows = [0, 1, 5, 50, 500].map(row).to_vec();
-        store.record(UsageBatch { rows, ..UsageBatch::default() }).await.unwrap();
+        store.record(&UsageBatch { rows, ..UsageBatch::default() }).await.unwrap();
         let keep = Keep { minutes: day * 2, hours: day * 10, days: day * 100 };
         clear(&*store, NOW, &keep).await;
         for (grain, left) in [(UsageGrain::Minute, 2), (UsageGrain::Hour, 3), (UsageGrain::Day, 4)]

@@ -24,19 +24,19 @@ pub const OTHER: &str = "other";
 
 /// What requests must share to be counted together.
 ///
-/// Its texts are shared: of ten thousand scopes, most name one API and one route.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+/// Its texts are shared: of ten thousand scopes, most name one API and one route. Its order is the one in which a store keeps usage.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UsageScope {
-    /// Whole minutes since the Unix epoch in which the requests ended.
-    pub minute: u64,
     /// The key's organization; empty where no key was recognized.
     pub organization: Arc<str>,
+    /// Whole minutes since the Unix epoch in which the requests ended.
+    pub minute: u64,
+    /// The key, where one was recognized.
+    pub key: Option<KeyId>,
     /// The API's name; empty where no API was at the address.
     pub api: Arc<str>,
     /// The route's pattern; empty where none matched.
     pub route: Arc<str>,
-    /// The key, where one was recognized.
-    pub key: Option<KeyId>,
     /// The model that was asked for; empty where none is named.
     pub model: Arc<str>,
     /// The status that was answered (499 where the client left before an answer).

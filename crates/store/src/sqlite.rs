@@ -50,10 +50,16 @@ use keyward_core::{
     usage::UsageBatch,
 };
 use nix::fcntl::Flock;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
 
 use self::{
     hints::Hints,
     readers::Readers,
+    record::Recorded,
+    usage::waiting::{self, Added, Waiting},
     writer::{Tell, Writer},
 };
 pub use self::{migrations::Chaining, opening::Opening};
@@ -83,6 +89,8 @@ pub struct SqliteStore {
     /// For what adds up many rows.
     adders: Readers,
     writer: Writer,
+    /// Whoever adds usage that waits.
+    adding: Mutex<()>,
     hints: Arc<Hints>,
     chain: ChainKey,
     /// Nobody puts another database in its place.
@@ -95,6 +103,47 @@ impl SqliteStore {
     /// [`crate::DataFolder::open`] is how to come by one in a data folder.
     pub fn open(database: &Path) -> Result<Opening, StoreError> {
         Opening::of(database)
+    }
+}
+
+/// How usage that waits is added.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// Somebody waits for it.
+    AtOnce,
+    /// Beside requests, which need the core as well: it rests after each piece for as long as that took.
+    Leisurely,
+}
+
+impl SqliteStore {
+    /// Adds all usage that waits now.
+    async fn add_waiting_usage(&self, pace: Pace) -> Result<(), StoreError> {
+        // One at a time in this process: the next finds it done.
+        let _turn = self.adding.lock().await;
+        let mut newest = None;
+        while let Some(waiting) = self.adders.ask(waiting::gather).await? {
+            let newest = *newest.get_or_insert(waiting.newest());
+            let is_last = waiting.reaches(newest);
+            let done = self.add_gathered(Arc::new(waiting), pace).await?;
+            if is_last && done == Added::All {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds it piece by piece, until all is added or somebody else did.
+    async fn add_gathered(&self, waiting: Arc<Waiting>, pace: Pace) -> Result<Added, StoreError> {
+        let mut done = Added::UpTo(waiting.added());
+        while let Added::UpTo(added) = done {
+            let (waiting, began) = (waiting.clone(), Instant::now());
+            let work = move |connection: &_| waiting.add_piece(connection, added);
+            done = self.writer.run(Tell::Nobody, work).await?;
+            if pace == Pace::Leisurely {
+                sleep(began.elapsed()).await;
+            }
+        }
+        Ok(done)
     }
 }
 
@@ -236,8 +285,13 @@ impl Store for SqliteStore {
     }
 
     async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageTotal>, StoreError> {
+        self.add_waiting_usage(Pace::AtOnce).await?;
         let filter = filter.clone();
         self.adders.ask(move |connection| usage::totals(connection, &filter)).await
+    }
+
+    async fn add_up_usage(&self) -> Result<(), StoreError> {
+        self.add_waiting_usage(Pace::Leisurely).await
     }
 
     async fn clear_usage(
@@ -246,6 +300,10 @@ impl Store for SqliteStore {
         before: u64,
         from: &str,
     ) -> Result<(u64, Option<String>), StoreError> {
+        if from.is_empty() {
+            // What waits may be as old.
+            self.add_waiting_usage(Pace::Leisurely).await?;
+        }
         let from = from.to_owned();
         let work = move |connection: &_| usage::clear_piece(connection, grain, before, &from);
         self.writer.run(Tell::Nobody, work).await
@@ -364,8 +422,9 @@ impl Store for SqliteStore {
         self.readers.ask(move |connection| requests::requests(connection, &filter, &page)).await
     }
 
-    async fn record(&self, batch: UsageBatch) -> Result<(), StoreError> {
-        let work = move |connection: &_| record::record(connection, &batch);
+    async fn record(&self, batch: &UsageBatch) -> Result<(), StoreError> {
+        let recorded = Recorded::of(batch)?;
+        let work = move |connection: &_| record::record(connection, &recorded);
         self.writer.run(Tell::Nobody, work).await
     }
 

@@ -168,6 +168,10 @@ pub trait Store: WebhookStore + AlertStore + Send + Sync {
     /// is left out, and the log says so.
     async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageTotal>, StoreError>;
 
+    /// Adds up what was recorded of usage and waits for that, without haste. What [`Store::usage`] tells is the same before and after;
+    /// it takes less long.
+    async fn add_up_usage(&self) -> Result<(), StoreError>;
+
     /// Forgets a thousand rows at most of the oldest usage of a grain from before the minute `before`, of organizations from `from` on, so
     /// that nobody waits long. Answers how many rows went, and the organization to go on with; `None` behind the last.
     async fn clear_usage(
@@ -188,10 +192,10 @@ pub trait Store: WebhookStore + AlertStore + Send + Sync {
     /// revision, whatever is committed meanwhile. On an error, what was given is worth nothing.
     async fn load(&self, sink: &mut (dyn FnMut(Loaded) + Send)) -> Result<Revision, StoreError>;
 
-    /// Adds up usage and notes last uses, in one transaction without revision or audit entry. Last uses of secrets that are
+    /// Records usage and notes last uses, in one transaction without revision or audit entry. Last uses of secrets that are
     /// not there are ignored. So are the batch's exposures: they are changes, and their caller
     /// commits each as [`Change::MarkKeyExposed`].
-    async fn record(&self, batch: UsageBatch) -> Result<(), StoreError>;
+    async fn record(&self, batch: &UsageBatch) -> Result<(), StoreError>;
 
     /// A person by id.
     async fn user(&self, id: UserId) -> Result<Option<UserRecord>, StoreError>;

@@ -162,7 +162,7 @@ impl World {
     }
 
     async fn record(&self, batch: UsageBatch) {
-        self.delivering.fixture.folder.store().record(batch).await.unwrap();
+        self.delivering.fixture.folder.store().record(&batch).await.unwrap();
     }
 
     /// The ids of rules that are raised now.

@@ -42,6 +42,11 @@ impl Pending {
             && self.upgrades.is_empty()
     }
 
+    /// Whether there is more than last uses, which can wait.
+    pub(super) fn presses(&self) -> bool {
+        !(self.rows.is_empty() && self.exposures.is_empty() && self.upgrades.is_empty())
+    }
+
     /// Whether a key was seen in the clear: that does not wait.
     pub(super) fn is_urgent(&self) -> bool {
         !self.exposures.is_empty()
@@ -121,24 +126,22 @@ impl Pending {
     }
 
     /// Moves what there is to where it is written from; usage only when the last is written, so that nothing is overtaken for ever.
-    pub(super) fn hand_over(&mut self, writing: &mut Writing) {
+    pub(super) fn hand_over(&mut self, writing: &mut Writing, with_last_uses: bool) {
         for (key, exposure) in self.exposures.drain() {
             let known = writing.exposures.entry(key).or_insert(exposure);
             known.disable |= exposure.disable;
         }
         writing.upgrades.extend(self.upgrades.drain());
-        if writing.rows.is_empty() && writing.last_uses.is_empty() {
+        if writing.rows.is_empty() {
             writing.told_at = self.told_at.take();
             let rows = self.rows.drain();
             let row = |(scope, (sums, latencies))| UsageRow { scope, sums, latencies };
             writing.rows.extend(rows.map(row));
-            // In the table's order: a handful of neighbours is a few pages to write, one of strangers is hundreds.
-            let place = |row: &UsageRow| (row.scope.minute, row.scope.key.map(KeyId::bits));
-            writing.rows.sort_unstable_by(|one, other| {
-                let organizations = one.scope.organization.cmp(&other.scope.organization);
-                organizations.then_with(|| place(one).cmp(&place(other)))
-            });
+        }
+        if writing.last_uses.is_empty() && with_last_uses {
             writing.last_uses.extend(self.last_uses.drain().flat_map(|(_, last)| last));
+            // In the table's order: a handful of neighbours is a few pages to write, one of strangers is hundreds.
+            writing.last_uses.sort_unstable_by_key(|last| last.secret);
         }
     }
 }
@@ -182,7 +185,7 @@ mod tests {
             pending.add(told(100 + u64::from(address), address), Timestamp::from_secs(1));
         }
         let mut writing = Writing::default();
-        pending.hand_over(&mut writing);
+        pending.hand_over(&mut writing, true);
         let uses = &writing.last_uses;
         assert_eq!(uses.len(), MOST_ADDRESSES);
         assert!(uses.iter().any(|one| one.from == std::net::IpAddr::from([192, 0, 2, 2])));
@@ -201,7 +204,7 @@ mod tests {
         pending.add(told(0, "org0"), Timestamp::from_secs(1));
         assert_eq!(pending.take_coarsened() as usize, many - MOST_SCOPES);
         let mut writing = Writing::default();
-        pending.hand_over(&mut writing);
+        pending.hand_over(&mut writing, true);
         assert!(writing.rows.len() <= MOST_SCOPES + 2 * ROOM + 1);
         let sum = |of: &dyn Fn(&UsageRow) -> u64| writing.rows.iter().map(of).sum::<u64>();
         assert_eq!(sum(&|row| row.sums.requests), many as u64 + 1);

@@ -33,6 +33,7 @@ const LATER: &[&str] = &[
     include_str!("migrations/0012_counters.sql"),
     include_str!("migrations/0013_alerts.sql"),
     include_str!("migrations/0014_deliveries.sql"),
+    include_str!("migrations/0015_waiting_usage.sql"),
 ];
 /// The step behind which the words of keys have to be gathered.
 const WORDS: i64 = 4;

@@ -11,6 +11,7 @@ use std::{
 
 use nix::fcntl::Flock;
 use rusqlite::Connection;
+use tokio::sync::Mutex;
 
 use super::{
     Chaining, SqliteStore, connection, hints::Hints, imported, lock, migrations, readers::Readers,
@@ -79,7 +80,15 @@ impl Opening {
         let readers = Readers::start(&self.database)?;
         let adders = Readers::start_adding(&self.database)?;
         let writer = Writer::start(self.connection, Arc::clone(&hints))?;
-        Ok(SqliteStore { readers, adders, writer, hints, chain, _in_use: self.in_use })
+        Ok(SqliteStore {
+            readers,
+            adders,
+            writer,
+            adding: Mutex::default(),
+            hints,
+            chain,
+            _in_use: self.in_use,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Writes that make no revision: usage and last uses as they come in from the data plane, and the store's own upkeep.
 
-use keyward_core::usage::{LastUse, UsageBatch};
+use keyward_core::usage::{LastUse, UsageBatch, UsageRow};
 use rusqlite::{Connection, params};
 
 use super::{
@@ -8,7 +8,7 @@ use super::{
     faults::fault,
     reads,
     rows::{count, millis},
-    usage,
+    usage::{self, waiting},
 };
 use crate::{error::StoreError, store::MaterialCheck};
 
@@ -29,10 +29,32 @@ fn used(connection: &Connection, last: &LastUse) -> rusqlite::Result<usize> {
     ])
 }
 
+/// What is recorded at once, made ready before the write that others wait for.
+pub(super) struct Recorded {
+    rows: Vec<UsageRow>,
+    /// In place of rows, where they are many.
+    waiting: Option<String>,
+    last_uses: Vec<LastUse>,
+}
+
+impl Recorded {
+    pub(super) fn of(batch: &UsageBatch) -> Result<Self, StoreError> {
+        let last_uses = batch.last_uses.clone();
+        let (rows, waiting) = match batch.rows.len() > waiting::FEW {
+            true => (vec![], Some(waiting::written(&batch.rows)?)),
+            false => (batch.rows.clone(), None),
+        };
+        Ok(Self { rows, waiting, last_uses })
+    }
+}
+
 /// Takes in what one core has gathered.
-pub(super) fn record(connection: &Connection, batch: &UsageBatch) -> Result<(), StoreError> {
-    usage::add(connection, &batch.rows)?;
-    for last in &batch.last_uses {
+pub(super) fn record(connection: &Connection, recorded: &Recorded) -> Result<(), StoreError> {
+    usage::add(connection, &recorded.rows)?;
+    if let Some(written) = &recorded.waiting {
+        waiting::put(connection, written)?;
+    }
+    for last in &recorded.last_uses {
         used(connection, last).map_err(fault)?;
         alerts::note_network(connection, last.secret, last.from, last.at)?;
     }

@@ -1,5 +1,7 @@
 //! The table of usage: added to as the data plane tells, asked by range and group, cleared by age.
 
+pub(super) mod waiting;
+
 use std::collections::{BTreeMap, HashMap};
 
 use keyward_core::{
@@ -117,11 +119,7 @@ pub(super) fn add(connection: &Connection, rows: &[UsageRow]) -> Result<(), Stor
         }
         let mut folded: Vec<_> = folded.into_iter().collect();
         // In the table's order: neighbours share pages.
-        folded.sort_unstable_by(|(one, _), (other, _)| {
-            let order =
-                |scope: &UsageScope| (scope.minute, scope.key.map(KeyId::bits), scope.status);
-            (&*one.organization, order(one)).cmp(&(&*other.organization, order(other)))
-        });
+        folded.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         for (scope, added) in &folded {
             add_one(&mut statement, grain, scope, added).map_err(fault)?;
         }

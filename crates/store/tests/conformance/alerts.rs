@@ -158,7 +158,7 @@ pub(crate) async fn a_key_is_known_by_its_newest_networks(bed: Bed) {
         let from = from.parse().unwrap();
         let last = LastUse { secret: secret_id(1), at, from, requests: 1 };
         let batch = UsageBatch { last_uses: vec![last], ..UsageBatch::default() };
-        bed.second.record(batch).await.unwrap();
+        bed.second.record(&batch).await.unwrap();
     };
     used("192.0.2.1".to_owned(), NOW).await;
     used("::ffff:192.0.2.77".to_owned(), later(5)).await;

@@ -175,6 +175,7 @@ macro_rules! every_promise {
                 a_password_that_is_maybe_somebody_elses_goes_with_the_first_proof;
             usage:
                 usage_is_added_up_per_scope,
+                many_sums_told_at_once_are_told_as_they_were,
                 usage_is_narrowed_by_every_filter,
                 figures_stay_at_their_maximum,
                 every_range_is_added_up_exactly_whatever_rows_it_is_made_of,

@@ -225,7 +225,7 @@ async fn use_secret(bed: &Bed, number: u64, at: u64) {
         from: "203.0.113.7".parse().unwrap(),
         requests: 1,
     };
-    bed.store.record(UsageBatch { last_uses: vec![last], ..UsageBatch::default() }).await.unwrap();
+    bed.store.record(&UsageBatch { last_uses: vec![last], ..UsageBatch::default() }).await.unwrap();
 }
 
 pub(crate) async fn a_secret_in_use_is_retired_only_by_force(bed: Bed) {

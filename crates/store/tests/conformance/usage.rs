@@ -1,12 +1,16 @@
 //! What is promised of usage and last uses.
 
+use std::sync::Arc;
+
 use keyward_core::{
     money::Money,
     time::Timestamp,
     usage::{Exposure, LastUse, Latencies, Tokens, UsageBatch, UsageRow, UsageScope, UsageSums},
     verdict::Reason,
 };
-use keyward_store::{Change, SecretUse, StoreError, UsageBy, UsageFilter, UsageGrain, UsageGroup};
+use keyward_store::{
+    Change, SecretUse, Store, StoreError, UsageBy, UsageFilter, UsageGrain, UsageGroup,
+};
 
 use super::{Bed, commit, creation, key_id, later, secret_id, secret_of, trace, with_organization};
 
@@ -46,8 +50,8 @@ async fn fill(bed: &Bed) {
         (scope(1, Some(2), "/a", 429), sums(8)),
         (scope(2, None, "", 401), sums(16)),
     ];
-    bed.store.record(batch(rows)).await.unwrap();
-    bed.second.record(batch(vec![(scope(1, Some(1), "/a", 200), sums(32))])).await.unwrap();
+    bed.store.record(&batch(rows)).await.unwrap();
+    bed.second.record(&batch(vec![(scope(1, Some(1), "/a", 200), sums(32))])).await.unwrap();
 }
 
 pub(crate) async fn usage_is_added_up_per_scope(bed: Bed) {
@@ -75,6 +79,43 @@ pub(crate) async fn usage_is_added_up_per_scope(bed: Bed) {
             ("/b", Some(key_id(1)), 200, (1, 1), sums(4)),
         ]
     );
+}
+
+pub(crate) async fn many_sums_told_at_once_are_told_as_they_were(bed: Bed) {
+    let many = |requests| {
+        let row =
+            |n: u64| (scope(n % 90, n.is_multiple_of(2).then_some(n), "/a", 200), sums(requests));
+        batch((0..1000).map(row).collect())
+    };
+    let all = |grain| UsageFilter {
+        by: vec![],
+        grain,
+        ..UsageFilter::minutes(MINUTE - MINUTE % 1440, MINUTE + 2 * 1440)
+    };
+    let requests = async |store: &Arc<dyn Store>, grain| {
+        let totals = store.usage(&all(grain)).await.unwrap();
+        totals.iter().map(|total| total.sums.requests).sum::<u64>()
+    };
+    bed.store.record(&many(1)).await.unwrap();
+    bed.second.record(&many(2)).await.unwrap();
+    assert_eq!(requests(&bed.store, None).await, 3000);
+    bed.store.record(&many(4)).await.unwrap();
+    // Whoever asks while others add what waits sees all that was told before.
+    let (one, other, added) = tokio::join!(
+        requests(&bed.store, None),
+        requests(&bed.second, None),
+        bed.second.add_up_usage(),
+    );
+    added.unwrap();
+    assert_eq!((one, other), (7000, 7000));
+    bed.second.record(&many(8)).await.unwrap();
+    bed.store.add_up_usage().await.unwrap();
+    for grain in [UsageGrain::Minute, UsageGrain::Hour, UsageGrain::Day] {
+        assert_eq!(requests(&bed.store, Some(grain)).await, 15_000, "{grain:?}");
+    }
+    let of_key = UsageFilter { key: Some(key_id(8)), ..UsageFilter::minutes(MINUTE, MINUTE + 90) };
+    let of_key = bed.store.usage(&of_key).await.unwrap();
+    assert_eq!(of_key.iter().map(|total| total.sums).collect::<Vec<_>>(), [sums(15)]);
 }
 
 pub(crate) async fn usage_is_narrowed_by_every_filter(bed: Bed) {
@@ -109,7 +150,7 @@ pub(crate) async fn figures_stay_at_their_maximum(bed: Bed) {
         ..UsageSums::default()
     };
     for _ in 0..3 {
-        bed.store.record(batch(vec![(scope(0, None, "", 200), most)])).await.unwrap();
+        bed.store.record(&batch(vec![(scope(0, None, "", 200), most)])).await.unwrap();
     }
     let totals = bed.store.usage(&UsageFilter::minutes(MINUTE, MINUTE + 1)).await.unwrap();
     let [total] = totals.as_slice() else { panic!("{totals:?}") };
@@ -145,13 +186,13 @@ pub(crate) async fn last_uses_go_forward_only(bed: Bed) {
             (at, from.to_string(), requests)
         }
     };
-    bed.store.record(used(1, later(10), "203.0.113.7")).await.unwrap();
+    bed.store.record(&used(1, later(10), "203.0.113.7")).await.unwrap();
     assert_eq!(last(&bed).await, (later(10), "203.0.113.7".to_owned(), 1));
-    bed.second.record(used(1, later(5), "198.51.100.1")).await.unwrap();
+    bed.second.record(&used(1, later(5), "198.51.100.1")).await.unwrap();
     assert_eq!(last(&bed).await, (later(10), "203.0.113.7".to_owned(), 2), "an older use");
-    bed.second.record(used(1, later(11), "2001:db8::1")).await.unwrap();
+    bed.second.record(&used(1, later(11), "2001:db8::1")).await.unwrap();
     assert_eq!(last(&bed).await, (later(11), "2001:db8::1".to_owned(), 3));
-    bed.store.record(used(9, later(12), "2001:db8::1")).await.unwrap();
+    bed.store.record(&used(9, later(12), "2001:db8::1")).await.unwrap();
     assert_eq!(last(&bed).await.0, later(11), "a secret that is not there is passed over");
 }
 
@@ -171,7 +212,7 @@ pub(crate) async fn requests_of_a_replaced_secret_are_told_apart(bed: Bed) {
         let uses = bed.second.secret_uses(key_id(1)).await.unwrap();
         uses.iter().map(|one| (one.requests, one.since_replaced)).collect()
     };
-    bed.store.record(used(1, 5)).await.unwrap();
+    bed.store.record(&used(1, 5)).await.unwrap();
     assert_eq!(counts().await, [(5, None)]);
     for number in [2, 3] {
         let old_expires_at = later(1000);
@@ -179,10 +220,10 @@ pub(crate) async fn requests_of_a_replaced_secret_are_told_apart(bed: Bed) {
         commit(&bed.store, Change::RotateKey { key: key_id(1), secret, old_expires_at })
             .await
             .unwrap();
-        bed.store.record(used(1, 2)).await.unwrap();
+        bed.store.record(&used(1, 2)).await.unwrap();
     }
-    bed.store.record(used(3, u64::MAX)).await.unwrap();
-    bed.store.record(used(3, 1)).await.unwrap();
+    bed.store.record(&used(3, u64::MAX)).await.unwrap();
+    bed.store.record(&used(3, 1)).await.unwrap();
     assert_eq!(counts().await, [(9, Some(4)), (0, Some(0)), (i64::MAX as u64, None)]);
 }
 
@@ -197,8 +238,8 @@ pub(crate) async fn what_is_recorded_makes_no_revision(bed: Bed) {
         from: "203.0.113.7".parse().unwrap(),
         requests: 1,
     }];
-    bed.store.record(UsageBatch { last_uses, ..UsageBatch::default() }).await.unwrap();
-    bed.store.record(UsageBatch::default()).await.unwrap();
+    bed.store.record(&UsageBatch { last_uses, ..UsageBatch::default() }).await.unwrap();
+    bed.store.record(&UsageBatch::default()).await.unwrap();
     assert_eq!(trace(&bed.store).await, before);
 }
 
@@ -212,7 +253,7 @@ pub(crate) async fn exposures_in_a_batch_are_left_to_the_caller(bed: Bed) {
         from: "203.0.113.7".parse().unwrap(),
         disable: true,
     }];
-    bed.store.record(UsageBatch { exposures, ..UsageBatch::default() }).await.unwrap();
+    bed.store.record(&UsageBatch { exposures, ..UsageBatch::default() }).await.unwrap();
     assert_eq!(bed.store.key(key_id(1)).await.unwrap(), before);
 }
 
@@ -259,7 +300,7 @@ async fn fill_two_days(bed: &Bed) {
     let rows: Vec<_> = ours.chain(others).collect();
     for rows in rows.chunks(500) {
         let batch = UsageBatch { rows: rows.to_vec(), ..UsageBatch::default() };
-        bed.store.record(batch).await.unwrap();
+        bed.store.record(&batch).await.unwrap();
     }
 }
 
@@ -396,8 +437,8 @@ pub(crate) async fn old_usage_is_cleared_grain_by_grain(bed: Bed) {
 
 pub(crate) async fn a_time_of_many_rows_is_cleared_in_pieces(bed: Bed) {
     let rows: Vec<_> = (0..2500).map(|key| (scope(0, Some(key), "/a", 200), sums(1))).collect();
-    bed.store.record(batch(rows)).await.unwrap();
-    bed.store.record(batch(vec![(scope(1, Some(1), "/a", 200), sums(1))])).await.unwrap();
+    bed.store.record(&batch(rows)).await.unwrap();
+    bed.store.record(&batch(vec![(scope(1, Some(1), "/a", 200), sums(1))])).await.unwrap();
     let mut pieces = vec![];
     let mut next = Some(String::new());
     while let Some(from) = next {

@@ -150,7 +150,7 @@ impl Step {
                 }
                 Ok(Revision::ZERO)
             }
-            Deed::Record(batch) => store.record(batch).await.map(|()| Revision::ZERO),
+            Deed::Record(batch) => store.record(&batch).await.map(|()| Revision::ZERO),
             Deed::Touch(session, at) => {
                 store.touch_sessions(vec![(session, at)]).await.map(|()| Revision::ZERO)
             }

@@ -367,7 +367,15 @@ impl Lane {
         };
         let from = "203.0.113.7".parse().unwrap();
         let last = LastUse { secret: last.id, at, from, requests: 2 };
-        let (rows, last_uses) = (vec![UsageRow { scope, sums, ..UsageRow::default() }], vec![last]);
+        let mut rows = vec![UsageRow { scope: scope.clone(), sums, ..UsageRow::default() }];
+        if held.uses.is_multiple_of(3) {
+            // So many that they wait to be added.
+            rows.extend((0..300).map(|number| {
+                let model = format!("model-{number}").into();
+                UsageRow { scope: UsageScope { model, ..scope.clone() }, ..UsageRow::default() }
+            }));
+        }
+        let last_uses = vec![last];
         let batch = UsageBatch { rows, last_uses, exposures: vec![], upgrades: vec![] };
         held.requests += 2;
         self.push_untold(Deed::Record(batch), held.facts());

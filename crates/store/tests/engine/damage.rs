@@ -53,7 +53,7 @@ async fn fill(folder: &Path) {
         exposures: vec![],
         upgrades: vec![],
     };
-    store.record(batch).await.unwrap();
+    store.record(&batch).await.unwrap();
 }
 
 /// Asks everything there is to ask, and gives every error.
@@ -167,7 +167,7 @@ async fn a_damaged_row_of_usage_keeps_nothing_from_being_told_or_recorded() {
         }
     };
     let record = async |store: &Arc<dyn Store>, row| {
-        store.record(UsageBatch { rows: vec![row], ..UsageBatch::default() }).await.unwrap();
+        store.record(&UsageBatch { rows: vec![row], ..UsageBatch::default() }).await.unwrap();
     };
     // What is damaged in the row of minute 1; how many requests of it are told still, of all keys and of its own; and of all keys when
     // 100 more are recorded.

@@ -51,7 +51,7 @@ impl Control {
         }
         let used = LastUse { secret: known.secret.id, at: now, from, requests: 1 };
         let batch = UsageBatch { last_uses: vec![used], ..UsageBatch::default() };
-        if let Err(error) = self.store.record(batch).await {
+        if let Err(error) = self.store.record(&batch).await {
             // Who may only look can still do that while nothing can be written.
             let key = known.record.key.id;
             tracing::warn!(%error, %key, "that a management key was used could not be noted");

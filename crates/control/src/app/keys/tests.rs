@@ -171,7 +171,7 @@ async fn rotation_shows_who_still_uses_the_old_secret() {
     };
     let batch =
         UsageBatch { rows: vec![row], last_uses: vec![used], exposures: vec![], upgrades: vec![] };
-    fixture.folder.store().record(batch).await.unwrap();
+    fixture.folder.store().record(&batch).await.unwrap();
 
     let shown = control.show_key(&at(later), id).await.unwrap();
     let old = &shown.key.secrets[0];

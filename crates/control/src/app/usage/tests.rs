@@ -49,7 +49,7 @@ async fn used(fixture: &Fixture) -> KeyId {
         row(None, NOW, 1000, ""),
     ];
     let batch = UsageBatch { rows, ..UsageBatch::default() };
-    fixture.folder.store().record(batch).await.unwrap();
+    fixture.folder.store().record(&batch).await.unwrap();
     key
 }
 

@@ -177,6 +177,10 @@ const ROWS_OF_TURNS: &str = "INSERT INTO turns VALUES ('alerts', zeroblob(16), 2
 /// From the step of failures on: a webhook that takes nothing.
 const ROWS_OF_FAILURES: &str = "UPDATE webhooks SET failing_since = 29, failures = 2;";
 
+/// From the step of usage that waits on: a sum that is not yet added, and none of it under way.
+const ROWS_OF_WAITING: &str =
+    "INSERT INTO usage_waiting (sums) VALUES ('{\"texts\":[],\"rows\":[]}');";
+
 /// The rows of each step behind the chain; a new step has its own here.
 const ROWS: [&str; LATER.len()] = [
     ROWS_OF_STEP_3,
@@ -191,6 +195,7 @@ const ROWS: [&str; LATER.len()] = [
     ROWS_OF_COUNTERS,
     ROWS_OF_TURNS,
     ROWS_OF_FAILURES,
+    ROWS_OF_WAITING,
 ];
 
 /// A change was done at a step: its entry, its line in the feed, its revision.
