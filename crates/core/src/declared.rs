@@ -44,16 +44,22 @@ pub fn unreadable<H: Headers + ?Sized>(headers: &H) -> Option<&'static str> {
         return Some(SEVERAL);
     }
     let (essence, parameters) = kind.split_once(';').unwrap_or((kind, ""));
-    let essence = essence.trim().to_ascii_lowercase();
-    let json = essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"));
-    if !json {
+    if !is_json(essence.trim()) {
         return Some("The body is not declared as JSON; send `Content-Type: application/json`.");
     }
     if !parameters.split(';').all(leaves_utf8) {
         return Some("The body is declared in another charset; send JSON in UTF-8.");
     }
     None
+}
+
+fn is_json(essence: &str) -> bool {
+    let is = |text: &str, other: &str| text.eq_ignore_ascii_case(other);
+    let of_application = essence.split_once('/').filter(|(kind, _)| is(kind, "application"));
+    of_application.is_some_and(|(_, name)| {
+        let suffix = name.rsplit_once('+').map(|(_, suffix)| suffix);
+        is(suffix.unwrap_or(name), "json")
+    })
 }
 
 /// A header's value, if it has visible ASCII, spaces and tabs alone.

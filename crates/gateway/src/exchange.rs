@@ -246,7 +246,11 @@ impl<'w> Exchange<'w> {
             .inspect_err(|denial| self.tell_exposed(facts.api, denial))?;
         let caller = match identity {
             Identity::Known(caller) => caller,
-            Identity::Unproven(suspect) => Box::pin(self.prove(facts, *suspect)).await?,
+            Identity::Unproven(suspect) => {
+                let proven = Box::pin(self.prove(facts, *suspect)).await;
+                ticket.waited();
+                proven?
+            }
         };
         ticket.caller(caller.key(), Some(caller.organization()), self.snapshot);
         Ok(caller)
@@ -267,16 +271,21 @@ impl<'w> Exchange<'w> {
         let mut progress = decide::authorize(self.snapshot, facts, caller, Body::NotRead, now);
         match (&progress, body.as_mut()) {
             (Progress::BodyWanted, Some(body)) => {
-                let (decided, read) =
-                    Box::pin(self.decide_on_body(facts, body, most, &ticket.upload)).await?;
+                let decided =
+                    Box::pin(self.decide_on_body(facts, body, most, &ticket.upload)).await;
+                ticket.waited();
+                let (decided, read) = decided?;
                 progress = decided;
                 whole = Some(read);
             }
             (Progress::Decided(Verdict::Permit(_)), Some(body)) if is_up_to(body, taken) => {
                 check_length(body, most)?;
                 let read = self.read_whole(body, taken, &ticket.upload).await?;
-                if read.waited && ticket.took() > AT_ONCE {
-                    progress = self.decide_again(facts, Body::NotRead)?;
+                if read.waited {
+                    ticket.waited();
+                    if ticket.took() > AT_ONCE {
+                        progress = self.decide_again(facts, Body::NotRead)?;
+                    }
                 }
                 whole = Some(read);
             }

@@ -10,13 +10,13 @@ use http::{HeaderName, HeaderValue};
 use keyward_core::{
     credential::{Headers as _, Slot},
     id::ApiNumber,
+    limit,
     permission::PermissionSet,
     policy::{Api, Policy, Upstream},
-    profile::{LimitHeaders, Limits},
+    profile::Limits,
     query,
     verdict::Permit,
 };
-use smallvec::SmallVec;
 
 use crate::{
     request::RequestHead,
@@ -346,12 +346,7 @@ pub(crate) fn toward_client(
 ) -> Told {
     let mut told = Told::default();
     // What is told of limits is ours or the upstream's, never both: no half of one beside a half of the other.
-    let mut own: SmallVec<[&[u8]; 8]> = answer::fields(limits).map(|(name, _)| name).collect();
-    for LimitHeaders { limit, remaining, reset } in form.requests.iter().chain(&form.tokens) {
-        if own.iter().any(|own| own.eq_ignore_ascii_case(limit.as_bytes())) {
-            own.extend([remaining.as_bytes(), reset.as_bytes()]);
-        }
-    }
+    let own = limit::headers::names(form, limits);
     let named: Vec<&[u8]> = match head.connection {
         true => answer::fields(lines)
             .filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"))
@@ -374,7 +369,7 @@ pub(crate) fn toward_client(
         if is_hop_by_hop(&lowered) || named.iter().any(|named| named.eq_ignore_ascii_case(name)) {
             continue;
         }
-        if own.iter().any(|own| own.len() == name.len() && own.eq_ignore_ascii_case(name)) {
+        if own.iter().any(|own| own.eq_ignore_ascii_case(name)) {
             continue;
         }
         told.date |= lowered.whole() == b"date";

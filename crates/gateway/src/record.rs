@@ -178,7 +178,7 @@ impl Recorder {
     pub(crate) fn flush(&mut self, now: Timestamp) {
         let minute = std::mem::replace(&mut self.minute, now.as_minutes());
         let mut rows = Vec::with_capacity(self.counts.len());
-        let mut last_uses = Vec::new();
+        let mut last_uses = Vec::with_capacity(self.counts.len());
         for (scope, counts) in self.counts.drain() {
             if let (Some(secret), Some((at, from))) = (scope.secret, counts.used) {
                 last_uses.push(LastUse { secret, at, from, requests: counts.requests() });
@@ -216,6 +216,8 @@ pub(crate) struct Ticket {
     /// What came of the request's body.
     pub(crate) upload: Rc<UploadState>,
     started: Instant,
+    /// When the clock was last looked at: since then nothing was waited for.
+    seen: Instant,
     began: Timestamp,
     scope: Scope,
     /// From where a secret was accepted.
@@ -244,11 +246,13 @@ struct LogLine {
 
 impl Ticket {
     pub(crate) fn open(worker: &Rc<Worker>, in_flight: InFlight) -> Self {
+        let started = Instant::now();
         Self {
             worker: worker.clone(),
             in_flight,
             upload: Rc::default(),
-            started: Instant::now(),
+            started,
+            seen: started,
             began: clock::now(),
             scope: Scope::default(),
             accepted_from: None,
@@ -275,9 +279,14 @@ impl Ticket {
         &self.worker
     }
 
-    /// How long it has taken so far.
+    /// Something was waited for: time has passed.
+    pub(crate) fn waited(&mut self) {
+        self.seen = Instant::now();
+    }
+
+    /// How long it has taken so far, what was waited for included.
     pub(crate) fn took(&self) -> Duration {
-        self.started.elapsed()
+        self.seen - self.started
     }
 
     /// When it began, by the wall clock.
@@ -331,7 +340,7 @@ impl Ticket {
     pub(crate) fn moment(&self) -> Moment {
         match self.took() {
             took if took <= AT_ONCE => self.worker.moment(self.began, self.started),
-            took => self.worker.moment(clock::now(), self.started + took),
+            _ => self.worker.moment(clock::now(), self.seen),
         }
     }
 

@@ -6,6 +6,9 @@
 
 use std::{io::Write as _, time::Duration};
 
+use memchr::memmem;
+use smallvec::SmallVec;
+
 use super::{
     Bound, Limit, Period, Unit,
     applied::Applied,
@@ -15,6 +18,9 @@ use crate::{
     profile::{LimitHeaders, Limits, ResetForm},
     time::Timestamp,
 };
+
+const POLICY: &[u8] = b"ratelimit-policy";
+const LEFT: &[u8] = b"ratelimit";
 
 /// A limit, and how it stands.
 pub type Told<'t> = (&'t Applied, &'t Standing);
@@ -42,6 +48,23 @@ pub fn write<'t>(
         own(out, names, told, form_of, now);
     }
     standard(out, &all.filter(|(limit, _)| limit.limit().unit != Unit::Cost));
+}
+
+/// The names of the headers that tell of limits in these lines, which [`write`] wrote in this form. Where one of several that belong
+/// together is not told, it is named with the others.
+pub fn names<'n>(form: &'n Limits, lines: &[u8]) -> SmallVec<[&'n [u8]; 8]> {
+    let mut names = SmallVec::new();
+    if lines.is_empty() {
+        return names;
+    }
+    names.extend([POLICY, LEFT]);
+    for LimitHeaders { limit, remaining, reset } in form.requests.iter().chain(&form.tokens) {
+        let begins_line = |at: usize| at == 0 || lines.get(at - 1) == Some(&b'\n');
+        if memmem::find(lines, limit.as_bytes()).is_some_and(begins_line) {
+            names.extend([limit, remaining, reset].map(|name| name.as_bytes()));
+        }
+    }
+    names
 }
 
 /// The one that clients meet first: which refuses, or has least left; of several, the one that takes longest to recover.
@@ -87,19 +110,21 @@ fn digits(out: &mut Vec<u8>, value: u64) {
 
 /// `RateLimit-Policy: "requests";q=100;w=60` and `RateLimit: "requests";r=99;t=60`.
 fn standard<'t>(out: &mut Vec<u8>, all: &(impl Iterator<Item = Told<'t>> + Clone)) {
-    let mut before: &[u8] = b"ratelimit-policy: ";
-    for (at, (limit, _)) in all.clone().enumerate() {
-        out.extend_from_slice(before);
-        out.extend_from_slice(named(limit, all.clone().take(at)).policy.as_bytes());
-        before = b", ";
-    }
-    if before != b", " {
+    if all.clone().next().is_none() {
         return;
     }
-    before = b"\r\nratelimit: ";
+    out.extend_from_slice(POLICY);
+    out.extend_from_slice(b":");
+    for (at, (limit, _)) in all.clone().enumerate() {
+        let words = &*named(limit, all.clone().take(at)).policy;
+        out.extend_from_slice(behind(words, at).as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(LEFT);
+    out.extend_from_slice(b":");
     for (at, (limit, standing)) in all.clone().enumerate() {
-        out.extend_from_slice(before);
-        out.extend_from_slice(named(limit, all.clone().take(at)).left.as_bytes());
+        let words = &*named(limit, all.clone().take(at)).left;
+        out.extend_from_slice(behind(words, at).as_bytes());
         digits(out, standing.left);
         let until = match standing.refused {
             Some(Wait::For(wait)) => Some(wait),
@@ -110,9 +135,13 @@ fn standard<'t>(out: &mut Vec<u8>, all: &(impl Iterator<Item = Told<'t>> + Clone
             out.extend_from_slice(b";t=");
             digits(out, whole_seconds(until));
         }
-        before = b", ";
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// What stands behind the colon, or behind another limit.
+fn behind(words: &str, at: usize) -> &str {
+    if at == 0 { words.strip_prefix(',').unwrap_or(words) } else { words }
 }
 
 /// Clients find what is left of a policy by its name: where one before it is called the same, it is told where it stands.
@@ -124,12 +153,12 @@ fn named<'t>(limit: &'t Applied, mut before: impl Iterator<Item = Told<'t>>) -> 
     }
 }
 
-/// What is told of a limit whatever it counted, worded once.
+/// What is told of a limit whatever it counted, worded once, as it stands behind another.
 #[derive(Clone, Debug)]
 pub(super) struct Words {
-    /// `"requests";q=100;w=60`
+    /// `, "requests";q=100;w=60`
     policy: Box<str>,
-    /// `"requests";r=`
+    /// `, "requests";r=`
     left: Box<str>,
 }
 
@@ -138,14 +167,14 @@ impl Words {
     pub(super) fn of(limit: &Limit, stands_at: &str) -> [Self; 2] {
         let name = &limit.name;
         [name.to_string(), format!("{name}.{stands_at}")].map(|name| {
-            let mut policy = format!("\"{name}\";q={}", limit.bound.amount());
+            let mut policy = format!(", \"{name}\";q={}", limit.bound.amount());
             if let Some(unit) = quota_unit(limit) {
                 policy = format!("{policy};qu=\"{unit}\"");
             }
             if let Some(window) = window_seconds(limit) {
                 policy = format!("{policy};w={window}");
             }
-            Self { policy: policy.into(), left: format!("\"{name}\";r=").into() }
+            Self { policy: policy.into(), left: format!(", \"{name}\";r=").into() }
         })
     }
 }

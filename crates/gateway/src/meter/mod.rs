@@ -32,7 +32,7 @@ use crate::{
 /// Bytes of an answer that cannot be read, for which a token is assumed to have been written.
 const BYTES_PER_UNREAD_TOKEN: u64 = 4;
 
-/// Readers kept for the next request.
+/// Meters kept for the next request.
 const MOST_SPARE: usize = 256;
 
 /// What is known of each API's answers, lent to requests by a count of this core's own: see `worker::Lent`.
@@ -41,8 +41,8 @@ pub(crate) struct Meters {
     policy: Option<Arc<Policy>>,
     apis: Vec<(ApiNumber, Lent)>,
     /// Those that requests are done with.
-    #[expect(clippy::vec_box, reason = "boxes are lent, and readers are large")]
-    spare: Vec<Box<Reader>>,
+    #[expect(clippy::vec_box, reason = "boxes are lent, and meters are large")]
+    spare: Vec<Box<Meter>>,
 }
 
 type Lent = Rc<Arc<Metering>>;
@@ -52,6 +52,7 @@ impl Meters {
         if !self.policy.as_ref().is_some_and(|own| Arc::ptr_eq(own, policy)) {
             self.policy = Some(policy.clone());
             self.apis.clear();
+            self.spare.clear();
         }
         if let Some((_, metering)) = self.apis.iter().find(|(number, _)| *number == api.number) {
             return metering.clone();
@@ -61,13 +62,25 @@ impl Meters {
         metering
     }
 
-    fn reader(&mut self) -> Box<Reader> {
-        self.spare.pop().unwrap_or_else(|| Box::new(Reader::new(Form::Json)))
+    /// A meter of this API's answers, for another request.
+    fn meter(&mut self, policy: &Arc<Policy>, api: &Api, estimate: Estimate) -> Box<Meter> {
+        let metering = self.of(policy, api);
+        let Some(mut meter) = self.spare.pop() else {
+            return Box::new(Meter::new(metering, estimate));
+        };
+        meter.metering = metering;
+        meter.estimate = estimate;
+        meter
     }
 
-    fn keep(&mut self, reader: Box<Reader>) {
+    /// Takes back a meter whose request is over.
+    fn keep(&mut self, mut meter: Box<Meter>) {
         if self.spare.len() < MOST_SPARE {
-            self.spare.push(reader);
+            // Its reader begins anew with the next answer.
+            meter.answer = Answer::Awaited;
+            meter.filter = None;
+            (meter.unread, meter.whole, meter.is_whole) = (false, None, false);
+            self.spare.push(meter);
         }
     }
 }
@@ -80,7 +93,7 @@ pub(crate) struct Meter {
     unread: bool,
     answer: Answer,
     /// Reads it where it comes uncoded.
-    reader: Box<Reader>,
+    reader: Reader,
     filter: Option<Filter>,
     /// Where the last event ends in the piece that passed last; `None` where none ends in it.
     whole: Option<usize>,
@@ -101,6 +114,19 @@ enum Answer {
 }
 
 impl Meter {
+    fn new(metering: Lent, estimate: Estimate) -> Self {
+        Self {
+            metering,
+            estimate,
+            unread: false,
+            answer: Answer::Awaited,
+            reader: Reader::new(Form::Json),
+            filter: None,
+            whole: None,
+            is_whole: false,
+        }
+    }
+
     /// A meter for a request that is about to be forwarded, where its route's are metered. `most_output` is what the model writes
     /// at most, where a price says so.
     ///
@@ -114,20 +140,25 @@ impl Meter {
         head: &RequestHead,
         most_output: Option<u64>,
     ) -> Option<Box<Self>> {
-        route.filter(|route| route.metered != Metered::No)?;
-        let seen = upload.bytes().map(|bytes| &bytes[..]);
-        let body = Body::new(declared::form(head), seen, upload.length());
+        let metered = route.map_or(Metered::No, |route| route.metered);
+        let body = match metered {
+            Metered::No => return None,
+            // Nothing is estimated from it.
+            Metered::Told | Metered::Unknown => Body::Endless,
+            Metered::Input | Metered::Both => {
+                let seen = upload.bytes().map(|bytes| &bytes[..]);
+                Body::new(declared::form(head), seen, upload.length())
+            }
+        };
         let (estimate, asking) = beforehand(api, route, body, most_output)?;
         let unread = estimate.metered != Metered::Told && !matches!(body, Body::Whole(_));
-        let metering = meters.borrow_mut().of(policy, api);
-        let filter = asking.map(|asking| {
+        let mut meter = meters.borrow_mut().meter(policy, api, estimate);
+        meter.unread = unread;
+        meter.filter = asking.map(|asking| {
             upload.replace(asking.into());
             Filter::default()
         });
-        let reader = meters.borrow_mut().reader();
-        let answer = Answer::Awaited;
-        let (whole, is_whole) = (None, false);
-        Some(Box::new(Self { metering, estimate, unread, answer, reader, filter, whole, is_whole }))
+        Some(meter)
     }
 
     /// What the request uses at most.
@@ -227,14 +258,19 @@ impl Meter {
 
     /// The request is over, however it ended; `sent` says whether all of it had left for the upstream. The sums hold already how
     /// much of its body came.
-    pub(crate) fn settle(mut self, meters: &RefCell<Meters>, sent: bool, sums: &mut UsageSums) {
+    pub(crate) fn settle(
+        mut self: Box<Self>,
+        meters: &RefCell<Meters>,
+        sent: bool,
+        sums: &mut UsageSums,
+    ) {
         if self.unread {
             self.estimate.read = by_length(&self.metering, sums.bytes_in);
         }
         let Used { tokens, estimated } = self.used(sent);
         sums.tokens.add(&tokens);
         sums.estimated = sums.estimated.saturating_add(u64::from(estimated));
-        meters.borrow_mut().keep(self.reader);
+        meters.borrow_mut().keep(self);
     }
 
     fn used(&mut self, sent: bool) -> Used {

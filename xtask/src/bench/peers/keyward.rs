@@ -46,7 +46,7 @@ impl With {
 
     fn of_route(self) -> &'static str {
         match self {
-            Self::Nothing => "",
+            Self::Nothing => r#"metered = "no""#,
             Self::Limits => r#"metered = "told""#,
         }
     }
