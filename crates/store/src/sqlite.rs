@@ -37,7 +37,14 @@ mod webhook_store;
 mod webhooks;
 mod writer;
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use keyward_core::{
@@ -89,8 +96,7 @@ pub struct SqliteStore {
     /// For what adds up many rows.
     adders: Readers,
     writer: Writer,
-    /// Whoever adds usage that waits.
-    adding: Mutex<()>,
+    adding: Adding,
     hints: Arc<Hints>,
     chain: ChainKey,
     /// Nobody puts another database in its place.
@@ -115,16 +121,41 @@ enum Pace {
     Leisurely,
 }
 
+/// Whoever adds usage that waits.
+#[derive(Default)]
+struct Adding {
+    /// One at a time in this process: the next finds it done.
+    turn: Mutex<()>,
+    /// How many want it at once.
+    hurried: AtomicU32,
+}
+
+/// Somebody waits for it.
+struct Hurry<'a>(&'a AtomicU32);
+
+impl<'a> Hurry<'a> {
+    fn begin(hurried: &'a AtomicU32) -> Self {
+        hurried.fetch_add(1, Ordering::Relaxed);
+        Self(hurried)
+    }
+}
+
+impl Drop for Hurry<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl SqliteStore {
     /// Adds all usage that waits now.
     async fn add_waiting_usage(&self, pace: Pace) -> Result<(), StoreError> {
-        // One at a time in this process: the next finds it done.
-        let _turn = self.adding.lock().await;
+        let _hurry = (pace == Pace::AtOnce).then(|| Hurry::begin(&self.adding.hurried));
+        let _turn = self.adding.turn.lock().await;
         let mut newest = None;
         while let Some(waiting) = self.adders.ask(waiting::gather).await? {
             let newest = *newest.get_or_insert(waiting.newest());
             let is_last = waiting.reaches(newest);
-            let done = self.add_gathered(Arc::new(waiting), pace).await?;
+            let done = self.add_gathered(Arc::new(waiting)).await?;
             if is_last && done == Added::All {
                 break;
             }
@@ -133,13 +164,13 @@ impl SqliteStore {
     }
 
     /// Adds it piece by piece, until all is added or somebody else did.
-    async fn add_gathered(&self, waiting: Arc<Waiting>, pace: Pace) -> Result<Added, StoreError> {
+    async fn add_gathered(&self, waiting: Arc<Waiting>) -> Result<Added, StoreError> {
         let mut done = Added::UpTo(waiting.added());
         while let Added::UpTo(added) = done {
             let (waiting, began) = (waiting.clone(), Instant::now());
             let work = move |connection: &_| waiting.add_piece(connection, added);
             done = self.writer.run(Tell::Nobody, work).await?;
-            if pace == Pace::Leisurely {
+            if self.adding.hurried.load(Ordering::Relaxed) == 0 {
                 sleep(began.elapsed()).await;
             }
         }

@@ -24,8 +24,8 @@ use crate::{wait, workspace};
 
 const CONNECTIONS: usize = 32;
 const ROUTES: usize = 8;
-/// What Keyward states where a round of writing takes a second, as it may beside a load on the same cores.
-const LOSS: Duration = Duration::from_millis(7_100);
+/// What Keyward states of ordinary load, as this is to who writes: so many groups are written within some milliseconds.
+const LOSS: Duration = Duration::from_secs(2);
 const TIME_TO_START: Duration = Duration::from_secs(30);
 /// Before a kill there is this much load, and up to a second more.
 const BEFORE_KILL: Duration = Duration::from_secs(12);

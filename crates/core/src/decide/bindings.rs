@@ -6,6 +6,7 @@
 use super::{Body, Refused, Request, suspended_organization};
 use crate::{
     binding::{Binding, BindingKind, BindingPlace},
+    credential::Headers,
     directory::KeyEntry,
     json::{self, Field},
     organization::Organization,
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// Checks all of a route's; gives the model that the request names.
-pub(super) fn check<H: ?Sized>(
+pub(super) fn check<H: Headers + ?Sized>(
     snapshot: &Snapshot,
     request: &Request<'_, H>,
     route: &Route,
@@ -54,14 +55,16 @@ pub(super) fn check<H: ?Sized>(
 }
 
 /// A key that is confined to models must not get around its list where nothing says which model is meant: on a route that
-/// changes or makes something and binds no model (a multipart upload, a batch, a wide fallback), it is refused.
-fn check_model_is_named<H: ?Sized>(
+/// changes or makes something and binds no model (a multipart upload, a batch, a wide fallback), it is refused; so is a change of
+/// protocol, behind which nobody sees what is called.
+fn check_model_is_named<H: Headers + ?Sized>(
     snapshot: &Snapshot,
     request: &Request<'_, H>,
     route: &Route,
     entry: &KeyEntry,
 ) -> Result<(), Refused> {
-    let only_reads = request.method.is_some_and(Method::only_reads);
+    let upgrades = request.headers.values("upgrade").next().is_some();
+    let only_reads = request.method.is_some_and(Method::only_reads) && !upgrades;
     if only_reads || route.names_a_model() {
         return Ok(());
     }

@@ -374,7 +374,7 @@ pub fn authorize<H: Headers + ?Sized>(
     authorize_traced(snapshot, request, caller, body, now, &mut Silent)
 }
 
-fn authorize_traced<H: ?Sized>(
+fn authorize_traced<H: Headers + ?Sized>(
     snapshot: &Snapshot,
     request: &Request<'_, H>,
     caller: &Caller,
@@ -395,7 +395,7 @@ fn authorize_traced<H: ?Sized>(
 }
 
 /// The checks on a known key; `None` where the body is wanted first.
-fn may<H: ?Sized>(
+fn may<H: Headers + ?Sized>(
     snapshot: &Snapshot,
     request: &Request<'_, H>,
     entry: &KeyEntry,

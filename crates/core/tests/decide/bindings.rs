@@ -198,6 +198,12 @@ fn a_key_confined_to_models_does_not_get_around_its_list_where_no_model_is_named
         assert_eq!(ask(&free, method, path), None, "{method} {path}");
         assert_eq!(ask(&confined, method, path), of_confined, "{method} {path}");
     }
+    // Behind a change of protocol any model could be called.
+    let upgrading = |made| {
+        let request = world.request("GET", "https://api.openai.com/v1/models").with(made);
+        request.header("Upgrade", "websocket").refused_for()
+    };
+    assert_eq!((upgrading(&free), upgrading(&confined)), (None, NOT_ALLOWED));
 }
 
 #[test]

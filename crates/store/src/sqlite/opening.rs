@@ -11,11 +11,10 @@ use std::{
 
 use nix::fcntl::Flock;
 use rusqlite::Connection;
-use tokio::sync::Mutex;
 
 use super::{
-    Chaining, SqliteStore, connection, hints::Hints, imported, lock, migrations, readers::Readers,
-    reads, record, writer::Writer,
+    Adding, Chaining, SqliteStore, connection, hints::Hints, imported, lock, migrations,
+    readers::Readers, reads, record, writer::Writer,
 };
 use crate::{chain::ChainKeys, error::StoreError, store::MaterialCheck};
 
@@ -84,7 +83,7 @@ impl Opening {
             readers,
             adders,
             writer,
-            adding: Mutex::default(),
+            adding: Adding::default(),
             hints,
             chain,
             _in_use: self.in_use,

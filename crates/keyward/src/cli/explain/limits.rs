@@ -11,6 +11,7 @@ use keyward_core::{
     decide::Request,
     declared,
     explain::Step,
+    limit::LimitName,
     metering::{Body, estimate::beforehand},
     reserve::{self, Asking, Foreseen},
     route::RouteMatch,
@@ -83,10 +84,14 @@ pub(super) async fn ask(
         stand.write_headers(&mut lines, api, now);
     });
     let denial = reserved.err();
-    // The one that refuses is told last, in its own words.
-    let refusing = denial.as_ref().and_then(|denial| denial.limit.clone());
-    let others = limits.into_iter().filter(|(name, _)| Some(name.as_str()) != refusing.as_deref());
-    let mut steps: Vec<Step> = others.map(|(_, step)| step).collect();
+    // The one that refuses is told last, in its own words; of several of its name it is one that has nothing left.
+    if let Some(refusing) = denial.as_ref().and_then(|denial| denial.limit.as_deref()) {
+        let is_named = |(name, _): &(LimitName, Step)| name.as_str() == refusing;
+        let is_used_up = |limit: &(LimitName, Step)| is_named(limit) && !limit.1.passed;
+        let at = limits.iter().position(is_used_up).or_else(|| limits.iter().position(is_named));
+        at.map(|at| limits.remove(at));
+    }
+    let mut steps: Vec<Step> = limits.into_iter().map(|(_, step)| step).collect();
     if let Some(denial) = &denial {
         let what = denial.detail.to_string();
         steps.push(Step { check: CHECK, passed: false, what });
