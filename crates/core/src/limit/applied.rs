@@ -40,28 +40,35 @@ impl Place<'_> {
 ///
 /// Its upper half says whose use alone, so that what is counted of one key lies together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CounterId(u128);
+pub struct CounterId {
+    upper: u64,
+    lower: u64,
+}
 
 impl CounterId {
     /// From its bytes.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(u128::from_be_bytes(bytes))
+        Self::from_bits(u128::from_be_bytes(bytes))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the halves are wanted")]
+    const fn from_bits(bits: u128) -> Self {
+        Self { upper: (bits >> 64) as u64, lower: bits as u64 }
     }
 
     /// As the store keeps it.
     pub const fn to_bytes(self) -> [u8; 16] {
-        self.0.to_be_bytes()
+        ((self.upper as u128) << 64 | self.lower as u128).to_be_bytes()
     }
 
     /// Its upper and its lower half: both are spread evenly.
-    #[expect(clippy::cast_possible_truncation, reason = "the halves are wanted")]
     pub(super) const fn halves(self) -> (u64, u64) {
-        ((self.0 >> 64) as u64, self.0 as u64)
+        (self.upper, self.lower)
     }
 
     /// From both.
     pub(super) const fn of_halves(upper: u64, lower: u64) -> Self {
-        Self((upper as u128) << 64 | lower as u128)
+        Self { upper, lower }
     }
 }
 
@@ -254,7 +261,7 @@ impl Applied {
             };
             whose = told_apart(whose, thing);
         }
-        CounterId(whose ^ number)
+        CounterId::from_bits(whose ^ number)
     }
 
     /// How much it allows, and in which time, as people read it: `100 requests in 60 seconds`.

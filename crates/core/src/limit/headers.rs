@@ -29,25 +29,28 @@ pub type Told<'t> = (&'t Applied, &'t Standing);
 pub fn write<'t>(
     out: &mut Vec<u8>,
     form: &Limits,
-    all: impl Iterator<Item = Told<'t>> + Clone,
+    all: impl Iterator<Item = Told<'t>>,
     now: Timestamp,
 ) {
+    // Money is not told.
+    let all: SmallVec<[Told<'_>; 4]> =
+        all.filter(|(limit, _)| limit.limit().unit != Unit::Cost).collect();
     let form_of = form.reset.unwrap_or(ResetForm::DeltaSeconds);
-    let of_requests = |told: &Told<'_>| {
-        let limit = told.0.limit();
+    let of_requests = |limit: &Limit| {
         limit.unit == Unit::Requests && !matches!(limit.bound, Bound::Concurrency { .. })
     };
-    let of_tokens = |told: &Told<'_>| {
-        matches!(told.0.limit().unit, Unit::Tokens | Unit::InputTokens | Unit::OutputTokens)
-    };
-    if let (Some(names), Some(told)) = (&form.requests, narrowest(all.clone().filter(of_requests)))
+    let of_tokens = |limit: &Limit| limit.unit != Unit::Requests;
+    if let Some(names) = &form.requests
+        && let Some(told) = narrowest(&all, of_requests)
     {
         own(out, names, told, form_of, now);
     }
-    if let (Some(names), Some(told)) = (&form.tokens, narrowest(all.clone().filter(of_tokens))) {
+    if let Some(names) = &form.tokens
+        && let Some(told) = narrowest(&all, of_tokens)
+    {
         own(out, names, told, form_of, now);
     }
-    standard(out, &all.filter(|(limit, _)| limit.limit().unit != Unit::Cost));
+    standard(out, &all);
 }
 
 /// The names of the headers that tell of limits in these lines, which [`write`] wrote in this form. Where one of several that belong
@@ -68,8 +71,8 @@ pub fn names<'n>(form: &'n Limits, lines: &[u8]) -> SmallVec<[&'n [u8]; 8]> {
 }
 
 /// The one that clients meet first: which refuses, or has least left; of several, the one that takes longest to recover.
-fn narrowest<'t>(all: impl Iterator<Item = Told<'t>>) -> Option<Told<'t>> {
-    all.min_by_key(|(_, standing)| {
+fn narrowest<'t>(all: &[Told<'t>], counts: impl Fn(&Limit) -> bool) -> Option<Told<'t>> {
+    all.iter().copied().filter(|(limit, _)| counts(limit.limit())).min_by_key(|(_, standing)| {
         let recovers = standing.whole_in.unwrap_or(Duration::MAX);
         (standing.refused.is_none(), standing.left, std::cmp::Reverse(recovers))
     })
@@ -109,22 +112,25 @@ fn digits(out: &mut Vec<u8>, value: u64) {
 }
 
 /// `RateLimit-Policy: "requests";q=100;w=60` and `RateLimit: "requests";r=99;t=60`.
-fn standard<'t>(out: &mut Vec<u8>, all: &(impl Iterator<Item = Told<'t>> + Clone)) {
-    if all.clone().next().is_none() {
+fn standard(out: &mut Vec<u8>, all: &[Told<'_>]) {
+    if all.is_empty() {
         return;
     }
     out.extend_from_slice(POLICY);
-    out.extend_from_slice(b":");
-    for (at, (limit, _)) in all.clone().enumerate() {
-        let words = &*named(limit, all.clone().take(at)).policy;
-        out.extend_from_slice(behind(words, at).as_bytes());
+    out.push(b':');
+    let mut behind = ",".len();
+    for (words, _) in worded(all) {
+        // The first has no comma before it.
+        out.extend_from_slice(words.policy.as_bytes().get(behind..).unwrap_or_default());
+        behind = 0;
     }
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(LEFT);
-    out.extend_from_slice(b":");
-    for (at, (limit, standing)) in all.clone().enumerate() {
-        let words = &*named(limit, all.clone().take(at)).left;
-        out.extend_from_slice(behind(words, at).as_bytes());
+    out.push(b':');
+    behind = ",".len();
+    for (words, standing) in worded(all) {
+        out.extend_from_slice(words.left.as_bytes().get(behind..).unwrap_or_default());
+        behind = 0;
         digits(out, standing.left);
         let until = match standing.refused {
             Some(Wait::For(wait)) => Some(wait),
@@ -139,18 +145,16 @@ fn standard<'t>(out: &mut Vec<u8>, all: &(impl Iterator<Item = Told<'t>> + Clone
     out.extend_from_slice(b"\r\n");
 }
 
-/// What stands behind the colon, or behind another limit.
-fn behind(words: &str, at: usize) -> &str {
-    if at == 0 { words.strip_prefix(',').unwrap_or(words) } else { words }
-}
-
 /// Clients find what is left of a policy by its name: where one before it is called the same, it is told where it stands.
-fn named<'t>(limit: &'t Applied, mut before: impl Iterator<Item = Told<'t>>) -> &'t Words {
-    let [alone, placed] = limit.words();
-    match before.any(|(other, _)| other.is_called_as(limit)) {
-        true => placed,
-        false => alone,
-    }
+fn worded<'t>(all: &[Told<'t>]) -> impl Iterator<Item = (&'t Words, &'t Standing)> {
+    (0..).zip(all).map(|(at, (limit, standing))| {
+        let [alone, placed] = limit.words();
+        let mut before = all.iter().take(at);
+        match before.any(|(other, _)| other.is_called_as(limit)) {
+            true => (placed, *standing),
+            false => (alone, *standing),
+        }
+    })
 }
 
 /// What is told of a limit whatever it counted, worded once, as it stands behind another.
@@ -250,7 +254,7 @@ mod tests {
         let all =
             [Place::Plan("standard"), Place::Key(key)].map(|place| Applied::new(&limit, place));
         let (mut out, standing) = (Vec::new(), Standing { whole_in: None, ..standing(9, 8, 0) });
-        standard(&mut out, &all.iter().map(|limit| (limit, &standing)));
+        standard(&mut out, &all.each_ref().map(|limit| (limit, &standing)));
         let told = "ratelimit-policy: \"requests\";q=9, \"requests.key\";q=9\r\n\
             ratelimit: \"requests\";r=8, \"requests.key\";r=8\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), told);

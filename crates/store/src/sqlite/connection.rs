@@ -26,6 +26,8 @@ fn open(database: &Path) -> Result<Connection, StoreError> {
     set("trusted_schema", &false)?;
     set("cell_size_check", &true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(fault)?;
+    // A statement has one plan, whatever it is asked with: otherwise it is prepared again for each key it is asked about.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(fault)?;
     usage::functions(&connection)?;
     Ok(connection)
 }
