@@ -169,24 +169,33 @@ pub(in crate::sqlite) enum Added {
     Elsewhere,
 }
 
-/// How far the adding is that is under way: up to which row's sums, and how many of them.
-fn under_way(connection: &Connection) -> Result<Option<(i64, usize)>, StoreError> {
+/// How far the adding is that is under way, where these rows wait: up to which row's sums, and how many of them.
+fn under_way(
+    connection: &Connection,
+    (first, newest): (i64, i64),
+) -> Result<Option<(i64, usize)>, StoreError> {
     let found = reads::first(connection, "SELECT until, added FROM usage_adding", [], |row| {
         let cells = Cells::of("usage_adding", row);
-        Ok((cells.number(0, "until")?, cells.number(1, "added")?))
+        match (cells.number(0, "until")?, cells.number(1, "added")?) {
+            (0, _) => Ok(None),
+            // Up to a row that is still to come, that one would go without being added.
+            (until, _) if !(first..=newest).contains(&until) => Err(cells.corrupt("until")),
+            known => Ok(Some(known)),
+        }
     });
     match found {
         Err(damage @ StoreError::Corrupt { .. }) => {
             tracing::error!(%damage, "how far usage is added is damaged: some seconds of it may count twice");
             Ok(None)
         }
-        found => Ok(found?.filter(|(until, _)| *until > 0)),
+        found => Ok(found?.flatten()),
     }
 }
 
 /// The first and the last row that wait.
 fn numbers(connection: &Connection) -> Result<Option<(i64, i64)>, StoreError> {
-    let sql = "SELECT min(number), max(number) FROM usage_waiting HAVING count(*) > 0";
+    let sql = "SELECT number, (SELECT max(number) FROM usage_waiting) FROM usage_waiting \
+        ORDER BY number LIMIT 1";
     reads::first(connection, sql, [], |row| {
         let cells = Cells::of("usage_waiting", row);
         Ok((cells.number(0, "number")?, cells.number(1, "number")?))
@@ -197,7 +206,7 @@ fn numbers(connection: &Connection) -> Result<Option<(i64, i64)>, StoreError> {
 /// others waiting.
 pub(in crate::sqlite) fn gather(connection: &Connection) -> Result<Option<Waiting>, StoreError> {
     let Some((first, newest)) = numbers(connection)? else { return Ok(None) };
-    let (last, added) = under_way(connection)?.unwrap_or((newest, 0));
+    let (last, added) = under_way(connection, (first, newest))?.unwrap_or((newest, 0));
     let mut merged: BTreeMap<UsageScope, (UsageSums, Latencies)> = BTreeMap::new();
     let sql = "SELECT sums FROM usage_waiting WHERE number <= ?1 ORDER BY number";
     reads::each(connection, sql, [last], |row| {
@@ -243,12 +252,11 @@ impl Waiting {
         connection: &Connection,
         added: usize,
     ) -> Result<Added, StoreError> {
-        let (_, last) = self.numbers;
-        let is_ours = match under_way(connection)? {
+        let (first, last) = self.numbers;
+        let Some(waiting) = numbers(connection)? else { return Ok(Added::Elsewhere) };
+        let is_ours = match under_way(connection, waiting)? {
             Some(known) => known == (last, added),
-            None => {
-                added == 0 && numbers(connection)?.is_some_and(|(first, _)| first == self.numbers.0)
-            }
+            None => added == 0 && waiting.0 == first,
         };
         if !is_ours {
             return Ok(Added::Elsewhere);
@@ -270,7 +278,9 @@ impl Waiting {
 }
 
 fn note(connection: &Connection, until: i64, added: usize) -> Result<(), StoreError> {
-    let sql = "UPDATE usage_adding SET until = ?1, added = ?2";
+    // Were the row gone, what is noted nowhere would be added again for ever.
+    let sql = "INSERT INTO usage_adding (only_row, until, added) VALUES (1, ?1, ?2) \
+        ON CONFLICT DO UPDATE SET until = ?1, added = ?2";
     let added = i64::try_from(added).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(sql).map_err(fault)?;
     statement.execute(params![until, added]).map(|_| ()).map_err(fault)
@@ -412,6 +422,36 @@ mod tests {
             assert_eq!(waiting.add_piece(&connection, waiting.added()).unwrap(), Added::All);
             assert!(gather(&connection).unwrap().is_none(), "{damage}");
             let expected: Vec<_> = (1..=10).map(|requests| requests * 2).collect();
+            assert_eq!(requests(&connection), expected, "{damage}");
+        }
+    }
+
+    #[test]
+    fn wherever_it_says_the_adding_is_each_sum_is_added() {
+        let many = 2 * PIECE as u64;
+        for damage in [
+            "DELETE FROM usage_adding",
+            "UPDATE usage_adding SET until = -1",
+            "UPDATE usage_adding SET until = 1000",
+            "UPDATE usage_adding SET until = 1000, added = 1000",
+        ] {
+            let connection = database();
+            put(&connection, &written(&rows(many)).unwrap()).unwrap();
+            connection.execute_batch(damage).unwrap();
+            let mut told = 1;
+            for _ in 0..5 {
+                let Some(waiting) = gather(&connection).unwrap() else { break };
+                if told == 1 {
+                    put(&connection, &written(&rows(many)).unwrap()).unwrap();
+                    told += 1;
+                }
+                let mut done = Added::UpTo(waiting.added());
+                while let Added::UpTo(added) = done {
+                    done = waiting.add_piece(&connection, added).unwrap();
+                }
+            }
+            assert!(gather(&connection).unwrap().is_none(), "{damage}");
+            let expected: Vec<_> = (1..=many).map(|requests| requests * told).collect();
             assert_eq!(requests(&connection), expected, "{damage}");
         }
     }
