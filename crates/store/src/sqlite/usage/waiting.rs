@@ -31,6 +31,8 @@ use crate::error::StoreError;
 pub(in crate::sqlite) const FEW: usize = 256;
 /// Sums that are added in one transaction: some milliseconds in which no other change gets in.
 const PIECE: usize = 256;
+/// Sums that are gathered at once, and those of one row more: a few hundred megabytes. What is told in a minute is fewer.
+const MOST_GATHERED: usize = 500_000;
 
 /// Sums as they are written down. Texts stand there once, and rows name them by their places.
 #[derive(Serialize, Deserialize)]
@@ -202,16 +204,24 @@ fn numbers(connection: &Connection) -> Result<Option<(i64, i64)>, StoreError> {
     })
 }
 
-/// Whatever waits; `None` where nothing does. A row that is damaged counts nothing, and the log says so: an error would keep all
-/// others waiting.
+/// What waits, the oldest of it where it is very much; `None` where nothing does. A row that is damaged counts nothing, and the log says
+/// so: an error would keep all others waiting.
 pub(in crate::sqlite) fn gather(connection: &Connection) -> Result<Option<Waiting>, StoreError> {
+    gather_up_to(connection, MOST_GATHERED)
+}
+
+fn gather_up_to(connection: &Connection, most: usize) -> Result<Option<Waiting>, StoreError> {
     let Some((first, newest)) = numbers(connection)? else { return Ok(None) };
-    let (last, added) = under_way(connection, (first, newest))?.unwrap_or((newest, 0));
+    let known = under_way(connection, (first, newest))?;
+    let (until, added) = known.unwrap_or((newest, 0));
+    let mut last = until;
     let mut merged: BTreeMap<UsageScope, (UsageSums, Latencies)> = BTreeMap::new();
-    let sql = "SELECT sums FROM usage_waiting WHERE number <= ?1 ORDER BY number";
-    reads::each(connection, sql, [last], |row| {
-        let text = Cells::of("usage_waiting", row).text(0, "sums");
-        match text.ok().and_then(read_back) {
+    let sql = "SELECT number, sums FROM usage_waiting WHERE number <= ?1 ORDER BY number";
+    let mut statement = connection.prepare_cached(sql).map_err(fault)?;
+    let mut found = statement.query([until]).map_err(fault)?;
+    while let Some(row) = found.next().map_err(fault)? {
+        let cells = Cells::of("usage_waiting", row);
+        match cells.text(1, "sums").ok().and_then(read_back) {
             Some(rows) => {
                 for UsageRow { scope, sums, latencies } in rows {
                     let (known, slow) = merged.entry(scope).or_default();
@@ -223,8 +233,12 @@ pub(in crate::sqlite) fn gather(connection: &Connection) -> Result<Option<Waitin
                 "usage that waited to be added is damaged: statistics lack some seconds of it"
             ),
         }
-        Ok(())
-    })?;
+        // What is under way is gathered as far as it was.
+        if known.is_none() && merged.len() >= most {
+            last = cells.number(0, "number")?;
+            break;
+        }
+    }
     let row = |(scope, (sums, latencies))| UsageRow { scope, sums, latencies };
     let rows = merged.into_iter().map(row).collect();
     Ok(Some(Waiting { numbers: (first, last), newest, rows, added }))
@@ -424,6 +438,29 @@ mod tests {
             let expected: Vec<_> = (1..=10).map(|requests| requests * 2).collect();
             assert_eq!(requests(&connection), expected, "{damage}");
         }
+    }
+
+    #[test]
+    fn what_is_too_much_at_once_is_added_in_turns() {
+        let many = 2 * PIECE as u64;
+        let connection = database();
+        for _ in 0..3 {
+            put(&connection, &written(&rows(many)).unwrap()).unwrap();
+        }
+        let turn = |most| gather_up_to(&connection, most).unwrap();
+        for reached in 1..=3 {
+            let waiting = turn(1).unwrap();
+            assert!(waiting.reaches(reached) && !waiting.reaches(reached + 1));
+            assert_eq!(waiting.newest(), 3);
+            assert_eq!(waiting.add_piece(&connection, 0).unwrap(), Added::UpTo(PIECE));
+            // Whoever goes on gathers the same, whatever is too much for them.
+            let waiting = turn(usize::MAX).unwrap();
+            assert!(!waiting.reaches(reached + 1));
+            assert_eq!(waiting.add_piece(&connection, PIECE).unwrap(), Added::All);
+        }
+        assert!(turn(1).is_none());
+        let expected: Vec<_> = (1..=many).map(|requests| requests * 3).collect();
+        assert_eq!(requests(&connection), expected);
     }
 
     #[test]
