@@ -55,7 +55,7 @@ const LIVES: u32 = 5;
 fn the_victim() {
     let folder = std::env::var_os(VICTIMS_FOLDER).unwrap();
     let seed = std::env::var(VICTIMS_SEED).unwrap().parse().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let folder = DataFolder::open(Path::new(&folder)).await.unwrap();
         let sets_up = !folder.store().has_operator().await.unwrap();
@@ -241,7 +241,7 @@ fn no_acknowledged_change_is_lost_and_none_is_half_there() {
     let (start, next) = (Instant::now(), AtomicU32::new(0));
     let folders = kills.div_ceil(LIVES);
     let work = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let mut found = Found::default();
         loop {
             let folder = next.fetch_add(1, Relaxed);
