@@ -44,6 +44,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -91,6 +92,8 @@ const TRIM_AT_ONCE: u32 = 10_000;
 
 /// Whoever waits for the adding of usage has it rest so many times shorter than a piece takes.
 const HURRY: u32 = 8;
+/// However long a piece was held up.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// The store in one SQLite database.
 pub struct SqliteStore {
@@ -175,7 +178,8 @@ impl SqliteStore {
             done = self.writer.run(Tell::Nobody, work).await?;
             let is_hurried = self.adding.hurried.load(Ordering::Relaxed) > 0;
             // Never without a gap: another process's write looks for one now and then, and gives up in the end.
-            sleep(began.elapsed() / if is_hurried { HURRY } else { 1 }).await;
+            let rest = began.elapsed() / if is_hurried { HURRY } else { 1 };
+            sleep(rest.min(LONGEST_REST)).await;
         }
         Ok(done)
     }
