@@ -17,7 +17,7 @@ use keyward_core::{
     route::Routes,
     time::Timestamp,
 };
-use keyward_store::{DataFolder, Interface};
+use keyward_store::{DataFolder, Interface, Store};
 
 use crate::{
     Context, Control,
@@ -144,8 +144,13 @@ impl Fixture {
     }
 
     pub(crate) fn control(&self) -> Control {
+        self.control_of(self.folder.store())
+    }
+
+    /// The same on a store of its own.
+    pub(crate) fn control_of(&self, store: Arc<dyn Store>) -> Control {
         Control::new(
-            self.folder.store(),
+            store,
             Arc::new(plan().policy(&Credentials::new()).unwrap()),
             Arc::new(self.folder.peppers().clone()),
             self.folder.sealer(),

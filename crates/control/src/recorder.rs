@@ -21,6 +21,7 @@ mod pending;
 mod tests;
 
 use std::{
+    cell::Cell,
     collections::{HashMap, HashSet},
     sync::{
         Arc,
@@ -38,7 +39,7 @@ use keyward_store::{Actor, Change, Interface, Store, StoreError};
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinSet,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 use self::pending::Pending;
@@ -98,6 +99,13 @@ impl Progress {
 
     fn note(&self, oldest: Option<Timestamp>) {
         self.oldest.store(oldest.map_or(0, Timestamp::as_millis), Ordering::Release);
+    }
+
+    /// Notes what was told while others are written: where usage is among them, that is older.
+    fn note_beside(&self, told: Option<Timestamp>) {
+        if self.oldest.load(Ordering::Acquire) == 0 {
+            self.note(told);
+        }
     }
 }
 
@@ -251,8 +259,13 @@ impl Writer {
                 () = sleep_until(next), if presses || !pending.is_empty() => {
                     self.take_waiting(&mut pending, &mut waiting);
                     pending.hand_over(&mut self.writing, self.uses_due <= Instant::now());
-                    let rest = self.round(&mut pending, &mut waiting).await;
-                    due = Instant::now() + if self.is_away { RETRY } else { rest };
+                    let rest = self.round(&mut pending, &mut waiting, &mut stopping).await;
+                    due = Instant::now()
+                        + match (self.is_away, pending.is_urgent()) {
+                            (true, _) => RETRY,
+                            (false, true) => Duration::ZERO,
+                            (false, false) => rest,
+                        };
                 }
             }
         }
@@ -277,13 +290,16 @@ impl Writer {
         }
     }
 
-    /// Writes all that was handed over, and takes in what is told meanwhile. Answers for how long to rest.
+    /// Writes all that was handed over, and takes in what is told meanwhile. Answers for how long to rest. It ends before it is through
+    /// where something is urgent, or where it shall stop.
     async fn round(
         &mut self,
         pending: &mut Pending,
         waiting: &mut mpsc::UnboundedReceiver<UsageBatch>,
+        stopping: &mut Stopping,
     ) -> Duration {
-        let clock = self.clock.clone();
+        let (clock, progress) = (self.clock.clone(), self.progress.clone());
+        let is_urgent = Cell::new(false);
         let rest = {
             let round = async {
                 let (mut worked, mut on_uses) = (Duration::ZERO, Duration::ZERO);
@@ -292,19 +308,25 @@ impl Writer {
                     let written = self.write().await;
                     let took = began.elapsed();
                     *if written.last_uses > 0 { &mut on_uses } else { &mut worked } += took;
-                    if self.is_away || self.writing.is_empty() {
+                    if self.is_away || self.writing.is_empty() || is_urgent.get() {
                         let rest = (on_uses * REST_OF_USES).min(LONGEST_REST_OF_USES);
                         self.uses_due = self.uses_due.max(Instant::now() + rest);
                         return (worked * REST).min(LONGEST_REST);
                     }
-                    sleep(took).await;
+                    if stopping.asked_within(took.min(LONGEST_REST)).await {
+                        return Duration::ZERO;
+                    }
                 }
             };
             tokio::pin!(round);
             loop {
                 tokio::select! {
                     rest = &mut round => break rest,
-                    Some(batch) = waiting.recv() => pending.add(batch, clock()),
+                    Some(batch) = waiting.recv() => {
+                        pending.add(batch, clock());
+                        progress.note_beside(pending.told_at());
+                        is_urgent.set(pending.is_urgent());
+                    }
                 }
             }
         };

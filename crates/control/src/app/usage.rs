@@ -117,6 +117,8 @@ impl Control {
         limit: u32,
     ) -> Result<UsagePage, ControlError> {
         let filter = self.usage_filter(context, asked, after, limit.clamp(1, 1000)).await?;
+        // Before it is asked: what is recorded meanwhile may be missing.
+        let recorded_until = self.recorded_until(context.now);
         let totals = self.store.usage(&filter).await?;
         let (from, until) = filter.covered();
         Ok(UsagePage {
@@ -124,7 +126,7 @@ impl Control {
             items: totals.iter().map(rows::view).collect(),
             from: moment(from).to_string(),
             until: moment(until).to_string(),
-            complete_until: self.recorded_until(context.now).min(moment(until)).to_string(),
+            complete_until: recorded_until.min(moment(until)).to_string(),
             currency: self.usage_terms.currency.clone(),
         })
     }

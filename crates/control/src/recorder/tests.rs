@@ -10,8 +10,13 @@ use keyward_core::{
 };
 use keyward_store::{AuditFilter, UsageFilter};
 
-use super::Recorder;
-use crate::fixture::{Faulty, Fixture, NOW, at, new_key};
+use tokio::time::{Instant, sleep};
+
+use super::{HANDFUL, Recorder};
+use crate::{
+    app::usage::{UsageAsked, UsageTerms},
+    fixture::{Faulty, Fixture, NOW, at, new_key},
+};
 
 fn row(key: Option<KeyId>, status: u16, requests: u64) -> UsageRow {
     let scope = UsageScope {
@@ -153,6 +158,82 @@ async fn a_key_seen_in_the_clear_is_marked_once_and_disabled_where_that_was_chos
     let mut expected = vec![one.to_string(), two.to_string()];
     expected.sort();
     assert_eq!(subjects, expected);
+}
+
+/// So many handfuls of last uses, of secrets that nobody has.
+fn uses(handfuls: u128) -> UsageBatch {
+    let used = |n: u128| {
+        let secret = SecretId::from_bits(n.to_be_bytes());
+        LastUse { secret, at: NOW, from: [192, 0, 2, 1].into(), requests: 1 }
+    };
+    let last_uses = (0..handfuls * HANDFUL as u128).map(used).collect();
+    UsageBatch { last_uses, ..UsageBatch::default() }
+}
+
+#[tokio::test]
+async fn nothing_is_said_to_be_recorded_while_last_uses_keep_it_waiting() {
+    let fixture = Fixture::with_organizations().await;
+    let store = Arc::new(Faulty::slow(fixture.folder.store(), Duration::from_millis(200)));
+    let recorder = Recorder::start(store, Arc::new(|| NOW)).unwrap();
+    recorder.sink().submit(uses(5));
+    sleep(Duration::from_millis(300)).await;
+    recorder.sink().submit(rows(vec![row(None, 200, 1)]));
+    sleep(Duration::from_millis(100)).await;
+    let until = recorder.progress().recorded_until(NOW.plus(Duration::from_secs(60)));
+    assert_eq!(requests(&fixture).await, []);
+    assert!(until <= NOW, "{until}");
+    finish(recorder);
+}
+
+#[tokio::test]
+async fn what_is_told_beside_usage_to_be_complete_is_in_it() {
+    let fixture = Fixture::with_organizations().await;
+    let recorder = Recorder::start(fixture.folder.store(), Arc::new(|| NOW)).unwrap();
+    let store = Arc::new(Faulty::slow(fixture.folder.store(), Duration::from_secs(1)));
+    let terms = UsageTerms::default();
+    let control = fixture.control_of(store).with_usage(terms, Some(recorder.progress()));
+    recorder.sink().submit(rows(vec![row(None, 200, 1)]));
+    let progress = recorder.progress();
+    let later = NOW.plus(Duration::from_secs(60));
+    while progress.recorded_until(later) > NOW {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let asked = UsageAsked::default();
+    let page = control.usage(&at(later), &asked, None, 10).await.unwrap();
+    assert_eq!(requests(&fixture).await, [(200, 1)], "it is recorded meanwhile");
+    assert!(!page.items.is_empty() || page.complete_until <= NOW.to_string(), "{page:?}");
+    finish(recorder);
+}
+
+#[tokio::test]
+async fn a_key_seen_in_the_clear_waits_for_no_round_and_no_rest() {
+    let fixture = Fixture::with_organizations().await;
+    let control = fixture.control();
+    let key = control.create_key(&at(NOW), new_key("one")).await.unwrap().key().id;
+    let store = Arc::new(Faulty::slow(fixture.folder.store(), Duration::from_millis(300)));
+    let recorder = Recorder::start(store, Arc::new(|| NOW)).unwrap();
+    recorder.sink().submit(UsageBatch { rows: vec![row(None, 200, 1)], ..uses(10) });
+    sleep(Duration::from_millis(200)).await;
+    let exposures = vec![Exposure { key, at: NOW, from: [198, 51, 100, 4].into(), disable: true }];
+    recorder.sink().submit(UsageBatch { exposures, ..UsageBatch::default() });
+    sleep(Duration::from_millis(1_300)).await;
+    let state = control.show_key(&at(NOW), key).await.unwrap().key.state;
+    assert_eq!(state.as_str(), "disabled");
+    finish(recorder);
+}
+
+#[tokio::test]
+async fn whoever_stops_it_waits_for_no_pause() {
+    const HANDFULS: u32 = 30;
+    let fixture = Fixture::with_organizations().await;
+    let lingers = Duration::from_millis(100);
+    let store = Arc::new(Faulty::slow(fixture.folder.store(), lingers));
+    let recorder = Recorder::start(store, Arc::new(|| NOW)).unwrap();
+    recorder.sink().submit(uses(HANDFULS.into()));
+    sleep(Duration::from_millis(400)).await;
+    let began = Instant::now();
+    finish(recorder);
+    assert!(began.elapsed() < lingers * HANDFULS * 3 / 2, "{:?}", began.elapsed());
 }
 
 #[tokio::test]
