@@ -299,7 +299,7 @@ impl Writer {
         stopping: &mut Stopping,
     ) -> Duration {
         let (clock, progress) = (self.clock.clone(), self.progress.clone());
-        let is_urgent = Cell::new(false);
+        let (is_urgent, sums_wait) = (Cell::new(false), Cell::new(false));
         let rest = {
             let round = async {
                 let (mut worked, mut on_uses) = (Duration::ZERO, Duration::ZERO);
@@ -308,7 +308,9 @@ impl Writer {
                     let written = self.write().await;
                     let took = began.elapsed();
                     *if written.last_uses > 0 { &mut on_uses } else { &mut worked } += took;
-                    if self.is_away || self.writing.is_empty() || is_urgent.get() {
+                    // Sums wait for no more than some last uses.
+                    let is_overtaken = written.last_uses > 0 && sums_wait.get();
+                    if self.is_away || self.writing.is_empty() || is_urgent.get() || is_overtaken {
                         let rest = (on_uses * REST_OF_USES).min(LONGEST_REST_OF_USES);
                         self.uses_due = self.uses_due.max(Instant::now() + rest);
                         return (worked * REST).min(LONGEST_REST);
@@ -326,6 +328,7 @@ impl Writer {
                         pending.add(batch, clock());
                         progress.note_beside(pending.told_at());
                         is_urgent.set(pending.is_urgent());
+                        sums_wait.set(pending.told_at().is_some());
                     }
                 }
             }

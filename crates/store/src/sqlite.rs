@@ -323,7 +323,12 @@ impl Store for SqliteStore {
     }
 
     async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageTotal>, StoreError> {
-        self.add_waiting_usage(Pace::AtOnce).await?;
+        match self.add_waiting_usage(Pace::AtOnce).await {
+            Err(error) if error.is_outage() => {
+                tracing::warn!(%error, "usage that waits cannot be added now: what is asked of usage is told without it");
+            }
+            added => added?,
+        }
         let filter = filter.clone();
         self.adders.ask(move |connection| usage::totals(connection, &filter)).await
     }

@@ -165,7 +165,7 @@ pub trait Store: WebhookStore + AlertStore + Send + Sync {
     async fn verify_audit(&self, noted: Option<AuditHead>) -> Result<AuditProof, StoreError>;
 
     /// Totals over a range of minutes, by whatever the filter tells them apart by, in the order of their groups. A row that is damaged
-    /// is left out, and the log says so.
+    /// is left out, and the log says so; so is what waits to be added, where nothing can be written.
     async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageTotal>, StoreError>;
 
     /// Adds up what was recorded of usage and waits for that, without haste. What [`Store::usage`] tells is the same before and after;

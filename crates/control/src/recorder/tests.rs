@@ -10,8 +10,6 @@ use keyward_core::{
 };
 use keyward_store::{AuditFilter, UsageFilter};
 
-use tokio::time::{Instant, sleep};
-
 use super::{HANDFUL, Recorder};
 use crate::{
     app::usage::{UsageAsked, UsageTerms},
@@ -160,80 +158,61 @@ async fn a_key_seen_in_the_clear_is_marked_once_and_disabled_where_that_was_chos
     assert_eq!(subjects, expected);
 }
 
-/// So many handfuls of last uses, of secrets that nobody has.
-fn uses(handfuls: u128) -> UsageBatch {
-    let used = |n: u128| {
-        let secret = SecretId::from_bits(n.to_be_bytes());
-        LastUse { secret, at: NOW, from: [192, 0, 2, 1].into(), requests: 1 }
+/// Asks until it is so; says whether it came to that.
+async fn comes_to(is_so: impl AsyncFn() -> bool) -> bool {
+    let asking = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     };
-    let last_uses = (0..handfuls * HANDFUL as u128).map(used).collect();
-    UsageBatch { last_uses, ..UsageBatch::default() }
-}
-
-#[tokio::test]
-async fn nothing_is_said_to_be_recorded_while_last_uses_keep_it_waiting() {
-    let fixture = Fixture::with_organizations().await;
-    let store = Arc::new(Faulty::slow(fixture.folder.store(), Duration::from_millis(200)));
-    let recorder = Recorder::start(store, Arc::new(|| NOW)).unwrap();
-    recorder.sink().submit(uses(5));
-    sleep(Duration::from_millis(300)).await;
-    recorder.sink().submit(rows(vec![row(None, 200, 1)]));
-    sleep(Duration::from_millis(100)).await;
-    let until = recorder.progress().recorded_until(NOW.plus(Duration::from_secs(60)));
-    assert_eq!(requests(&fixture).await, []);
-    assert!(until <= NOW, "{until}");
-    finish(recorder);
+    tokio::time::timeout(Duration::from_secs(20), asking).await.is_ok()
 }
 
 #[tokio::test]
 async fn what_is_told_beside_usage_to_be_complete_is_in_it() {
     let fixture = Fixture::with_organizations().await;
     let recorder = Recorder::start(fixture.folder.store(), Arc::new(|| NOW)).unwrap();
-    let store = Arc::new(Faulty::slow(fixture.folder.store(), Duration::from_secs(1)));
-    let terms = UsageTerms::default();
-    let control = fixture.control_of(store).with_usage(terms, Some(recorder.progress()));
-    recorder.sink().submit(rows(vec![row(None, 200, 1)]));
+    let store = Arc::new(Faulty::held(fixture.folder.store()));
     let progress = recorder.progress();
+    let control =
+        fixture.control_of(store.clone()).with_usage(UsageTerms::default(), Some(progress.clone()));
+    recorder.sink().submit(rows(vec![row(None, 200, 1)]));
     let later = NOW.plus(Duration::from_secs(60));
-    while progress.recorded_until(later) > NOW {
-        sleep(Duration::from_millis(1)).await;
-    }
-    let asked = UsageAsked::default();
-    let page = control.usage(&at(later), &asked, None, 10).await.unwrap();
-    assert_eq!(requests(&fixture).await, [(200, 1)], "it is recorded meanwhile");
+    assert!(comes_to(async || progress.recorded_until(later) <= NOW).await);
+    let (asked, moment) = (UsageAsked::default(), at(later));
+    let (page, ()) = tokio::join!(control.usage(&moment, &asked, None, 10), async {
+        comes_to(async || !requests(&fixture).await.is_empty()).await;
+        store.let_through(1);
+    });
+    let page = page.unwrap();
     assert!(!page.items.is_empty() || page.complete_until <= NOW.to_string(), "{page:?}");
     finish(recorder);
 }
 
 #[tokio::test]
-async fn a_key_seen_in_the_clear_waits_for_no_round_and_no_rest() {
+async fn a_key_seen_in_the_clear_waits_for_no_round() {
     let fixture = Fixture::with_organizations().await;
     let control = fixture.control();
     let key = control.create_key(&at(NOW), new_key("one")).await.unwrap().key().id;
-    let store = Arc::new(Faulty::slow(fixture.folder.store(), Duration::from_millis(300)));
-    let recorder = Recorder::start(store, Arc::new(|| NOW)).unwrap();
-    recorder.sink().submit(UsageBatch { rows: vec![row(None, 200, 1)], ..uses(10) });
-    sleep(Duration::from_millis(200)).await;
+    let store = Arc::new(Faulty::held(fixture.folder.store()));
+    let recorder = Recorder::start(store.clone(), Arc::new(|| NOW)).unwrap();
+    // Handfuls of last uses, of secrets that nobody has.
+    let used = |n: u128| {
+        let secret = SecretId::from_bits(n.to_be_bytes());
+        LastUse { secret, at: NOW, from: [192, 0, 2, 1].into(), requests: 1 }
+    };
+    let last_uses = (0..10 * HANDFUL as u128).map(used).collect();
+    recorder.sink().submit(UsageBatch { last_uses, ..UsageBatch::default() });
+    comes_to(async || store.given() > 0).await;
     let exposures = vec![Exposure { key, at: NOW, from: [198, 51, 100, 4].into(), disable: true }];
     recorder.sink().submit(UsageBatch { exposures, ..UsageBatch::default() });
-    sleep(Duration::from_millis(1_300)).await;
-    let state = control.show_key(&at(NOW), key).await.unwrap().key.state;
-    assert_eq!(state.as_str(), "disabled");
+    // Not all of them.
+    store.let_through(5);
+    let state = async || control.show_key(&at(NOW), key).await.unwrap().key.state;
+    let is_disabled = comes_to(async || state().await.as_str() == "disabled").await;
+    store.let_through(100);
     finish(recorder);
-}
-
-#[tokio::test]
-async fn whoever_stops_it_waits_for_no_pause() {
-    const HANDFULS: u32 = 30;
-    let fixture = Fixture::with_organizations().await;
-    let lingers = Duration::from_millis(100);
-    let store = Arc::new(Faulty::slow(fixture.folder.store(), lingers));
-    let recorder = Recorder::start(store, Arc::new(|| NOW)).unwrap();
-    recorder.sink().submit(uses(HANDFULS.into()));
-    sleep(Duration::from_millis(400)).await;
-    let began = Instant::now();
-    finish(recorder);
-    assert!(began.elapsed() < lingers * HANDFULS * 3 / 2, "{:?}", began.elapsed());
+    assert!(is_disabled);
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@
 use std::{fs, path::Path, process::Command, sync::Arc};
 
 use crate::conformance::{commit, creation, key_id, trace, with_organization};
-use keyward_store::{KeyFilter, Loaded, Page, Store, StoreError};
+use keyward_core::usage::{UsageBatch, UsageRow, UsageScope, UsageSums};
+use keyward_store::{KeyFilter, Loaded, Page, Store, StoreError, UsageFilter};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 const INSIDE: &str = "KEYWARD_INSIDE_FULL_DISK";
@@ -18,6 +19,24 @@ fn room(bytes: u64) {
 
 fn open(folder: &Path) -> Arc<dyn Store> {
     crate::open(folder)
+}
+
+/// So many sums that they wait to be added.
+const SUMS: u64 = 300;
+
+async fn record(store: &Arc<dyn Store>) {
+    let row = |number| {
+        let scope = UsageScope { route: format!("/{number}").into(), ..UsageScope::default() };
+        let sums = UsageSums { requests: 1, ..UsageSums::default() };
+        UsageRow { scope, sums, ..UsageRow::default() }
+    };
+    let rows = (0..SUMS).map(row).collect();
+    store.record(&UsageBatch { rows, ..UsageBatch::default() }).await.unwrap();
+}
+
+async fn requests(store: &Arc<dyn Store>) -> u64 {
+    let totals = store.usage(&UsageFilter::minutes(0, 1)).await.unwrap();
+    totals.iter().map(|total| total.sums.requests).sum()
 }
 
 #[tokio::test]
@@ -38,6 +57,7 @@ async fn a_full_disk_refuses_the_change_and_nothing_else() {
     let (store, second) = (open(folder.path()), open(folder.path()));
     with_organization(&store).await;
     commit(&store, creation(1)).await.unwrap();
+    record(&store).await;
     let log = fs::metadata(folder.path().join("keyward.db-wal")).unwrap().len();
     // From no room at all to room for some pages, so that it ends at different places of a transaction.
     let mut number = 2;
@@ -57,6 +77,7 @@ async fn a_full_disk_refuses_the_change_and_nothing_else() {
         assert!(store.check().await.is_err(), "the health check says so");
         // What is there is served, and nothing of the refused change is there.
         assert_eq!(store.key(key_id(number)).await.unwrap(), None);
+        assert!(requests(&store).await <= SUMS, "what waits is told when it can be added");
         assert_eq!(store.key(key_id(1)).await.unwrap().unwrap().secrets.len(), 1);
         assert_eq!(trace(&second).await.0.get(), before.0.get() + made);
         room(RLIM_INFINITY);
@@ -64,6 +85,7 @@ async fn a_full_disk_refuses_the_change_and_nothing_else() {
         store.check().await.unwrap();
         number += 1;
     }
+    assert_eq!(requests(&store).await, SUMS);
     drop((store, second));
     let store = open(folder.path());
     let mut keys = 0;
