@@ -93,12 +93,18 @@ async fn a_route_that_nobody_can_count_is_closed_to_limits_and_what_calls_no_mod
     assert_refused(&ask(&world, &call).await, "cannot be counted");
 }
 
-#[tokio::test]
-async fn what_is_only_told_passes_as_long_as_a_limit_has_room() {
-    let told = r#"{"usage":{"in":30,"cached":0,"out":10}}"#;
+/// A gateway before an upstream that tells this of each request.
+async fn telling(told: &'static str) -> (Upstream, World) {
     let json = "content-type: application/json\r\n";
     let upstream = Upstream::answering(move |_| answer("200 OK", json, told)).await;
     let world = World::start(&upstream).await;
+    (upstream, world)
+}
+
+#[tokio::test]
+async fn what_is_only_told_passes_as_long_as_a_limit_has_room() {
+    let told = r#"{"usage":{"in":30,"cached":0,"out":10}}"#;
+    let (_upstream, world) = telling(told).await;
     let fifty = TOKENS.replace("100000", "50");
     let key = mint(&world, &fifty);
     let post = request(&key, "POST /v1/x", "Content-Length: 0\r\n", "");
@@ -116,9 +122,7 @@ async fn what_is_only_told_passes_as_long_as_a_limit_has_room() {
 #[tokio::test]
 async fn where_money_is_limited_tokens_that_are_told_of_no_model_are_refused_and_reading_is_free() {
     let told = r#"{"usage":{"in":30000000,"cached":0,"out":10000000}}"#;
-    let json = "content-type: application/json\r\n";
-    let upstream = Upstream::answering(move |_| answer("200 OK", json, told)).await;
-    let world = World::start(&upstream).await;
+    let (_upstream, world) = telling(told).await;
     world.price(&[r#"{"model":"*","input":"2","output":"10"}"#]);
     for amount in ["0", "0.01", "100"] {
         let key = mint(&world, &MONEY.replace("100", amount));

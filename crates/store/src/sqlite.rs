@@ -37,15 +37,7 @@ mod webhook_store;
 mod webhooks;
 mod writer;
 
-use std::{
-    fs::File,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::{fs::File, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use keyward_core::{
@@ -58,16 +50,12 @@ use keyward_core::{
     usage::UsageBatch,
 };
 use nix::fcntl::Flock;
-use tokio::{
-    sync::Mutex,
-    time::{Instant, sleep},
-};
 
 use self::{
     hints::Hints,
     readers::Readers,
     record::Recorded,
-    usage::waiting::{self, Added, Waiting},
+    usage::adding::{Adding, Pace},
     writer::{Tell, Writer},
 };
 pub use self::{migrations::Chaining, opening::Opening};
@@ -89,11 +77,6 @@ use crate::{
 
 /// How many feed entries are removed in one transaction: some milliseconds in which no change gets in.
 const TRIM_AT_ONCE: u32 = 10_000;
-
-/// Whoever waits for the adding of usage has it rest so many times shorter than a piece takes.
-const HURRY: u32 = 8;
-/// However long a piece was held up.
-const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// The store in one SQLite database.
 pub struct SqliteStore {
@@ -118,70 +101,9 @@ impl SqliteStore {
     }
 }
 
-/// How usage that waits is added.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pace {
-    /// Somebody waits for it.
-    AtOnce,
-    /// Beside requests, which need the core as well: it rests after each piece for as long as that took.
-    Leisurely,
-}
-
-/// Whoever adds usage that waits.
-#[derive(Default)]
-struct Adding {
-    /// One at a time in this process: the next finds it done.
-    turn: Mutex<()>,
-    /// How many want it at once.
-    hurried: AtomicU32,
-}
-
-/// Somebody waits for it.
-struct Hurry<'a>(&'a AtomicU32);
-
-impl<'a> Hurry<'a> {
-    fn begin(hurried: &'a AtomicU32) -> Self {
-        hurried.fetch_add(1, Ordering::Relaxed);
-        Self(hurried)
-    }
-}
-
-impl Drop for Hurry<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl SqliteStore {
-    /// Adds all usage that waits now.
     async fn add_waiting_usage(&self, pace: Pace) -> Result<(), StoreError> {
-        let _hurry = (pace == Pace::AtOnce).then(|| Hurry::begin(&self.adding.hurried));
-        let _turn = self.adding.turn.lock().await;
-        let mut newest = None;
-        while let Some(waiting) = self.adders.ask(waiting::gather).await? {
-            let newest = *newest.get_or_insert(waiting.newest());
-            let is_last = waiting.reaches(newest);
-            let done = self.add_gathered(Arc::new(waiting)).await?;
-            if is_last && done == Added::All {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds it piece by piece, until all is added or somebody else did.
-    async fn add_gathered(&self, waiting: Arc<Waiting>) -> Result<Added, StoreError> {
-        let mut done = Added::UpTo(waiting.added());
-        while let Added::UpTo(added) = done {
-            let (waiting, began) = (waiting.clone(), Instant::now());
-            let work = move |connection: &_| waiting.add_piece(connection, added);
-            done = self.writer.run(Tell::Nobody, work).await?;
-            let is_hurried = self.adding.hurried.load(Ordering::Relaxed) > 0;
-            // Never without a gap: another process's write looks for one now and then, and gives up in the end.
-            let rest = began.elapsed() / if is_hurried { HURRY } else { 1 };
-            sleep(rest.min(LONGEST_REST)).await;
-        }
-        Ok(done)
+        self.adding.all(&self.adders, &self.writer, pace).await
     }
 }
 

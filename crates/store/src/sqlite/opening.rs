@@ -13,8 +13,8 @@ use nix::fcntl::Flock;
 use rusqlite::Connection;
 
 use super::{
-    Adding, Chaining, SqliteStore, connection, hints::Hints, imported, lock, migrations,
-    readers::Readers, reads, record, writer::Writer,
+    Chaining, SqliteStore, connection, hints::Hints, imported, lock, migrations, readers::Readers,
+    reads, record, usage::adding::Adding, writer::Writer,
 };
 use crate::{chain::ChainKeys, error::StoreError, store::MaterialCheck};
 

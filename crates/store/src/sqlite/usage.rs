@@ -1,5 +1,6 @@
 //! The table of usage: added to as the data plane tells, asked by range and group, cleared by age.
 
+pub(super) mod adding;
 pub(super) mod waiting;
 
 use std::collections::{BTreeMap, HashMap};
