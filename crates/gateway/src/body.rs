@@ -9,14 +9,15 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http_body::{Body as _, Frame};
+use bytes::{Buf as _, Bytes};
+use http::HeaderMap;
+use http_body::Body as _;
 use hyper::body::Incoming;
 use keyward_core::verdict::{Denial, Reason};
 
 use crate::{
     guard,
-    meter::Meter,
+    meter::{Meter, Passed},
     record::Ticket,
     upstream::{Call, Framing},
     watchdog::Watch,
@@ -56,11 +57,13 @@ impl UploadFault {
 }
 
 /// A request body as it comes from the client.
+///
+/// Its pieces are lent: whoever waited for one reads it where it lies, and says how much of it is not needed any more.
 pub(crate) enum ClientBody {
     /// HTTP/1.1's, read from the connection it shares.
     Http1(Rc<RefCell<ClientWire>>),
     /// A stream's of HTTP/2.
-    Http2 { incoming: Incoming, patience: Option<Patience> },
+    Http2 { incoming: Incoming, piece: Bytes, patience: Option<Patience> },
 }
 
 /// How long the next piece may take: in HTTP/2, one slow body among others leaves the connection busy.
@@ -85,29 +88,54 @@ impl Patience {
 }
 
 impl ClientBody {
-    /// The next piece; trailers are its end, because they could carry fields that were never decided on.
+    /// A stream's of HTTP/2.
+    pub(crate) fn of_http2(incoming: Incoming, patience: Option<Patience>) -> Self {
+        Self::Http2 { incoming, piece: Bytes::new(), patience }
+    }
+
+    /// Waits for the next piece, and says how long it is. Trailers are the body's end, because they could carry fields that were never
+    /// decided on.
     pub(crate) fn poll_piece(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, UploadFault>>> {
-        let (incoming, patience) = match self {
+    ) -> Poll<Option<Result<usize, UploadFault>>> {
+        let (incoming, piece, patience) = match self {
             Self::Http1(wire) => {
-                let poll = wire.borrow_mut().poll_body(cx);
+                let poll = wire.borrow_mut().poll_piece(cx);
                 return poll.map_err(|_| match wire.borrow().fault() {
                     Some(fault) => UploadFault::Wire(fault),
                     None => UploadFault::Broken,
                 });
             }
-            Self::Http2 { incoming, patience } => (incoming, patience),
+            Self::Http2 { incoming, piece, patience } => (incoming, piece, patience),
         };
-        let poll = Pin::new(incoming).poll_frame(cx);
-        if patience.as_mut().is_some_and(|patience| patience.is_over(cx, &poll)) {
-            return Poll::Ready(Some(Err(UploadFault::Stalled)));
+        while piece.is_empty() {
+            let poll = Pin::new(&mut *incoming).poll_frame(cx);
+            if patience.as_mut().is_some_and(|patience| patience.is_over(cx, &poll)) {
+                return Poll::Ready(Some(Err(UploadFault::Stalled)));
+            }
+            *piece = match ready!(poll).map(|frame| frame.map(http_body::Frame::into_data)) {
+                Some(Ok(Ok(data))) => data,
+                Some(Ok(Err(_))) | None => return Poll::Ready(None),
+                Some(Err(_)) => return Poll::Ready(Some(Err(UploadFault::Broken))),
+            };
         }
-        match ready!(poll) {
-            Some(Ok(frame)) => Poll::Ready(frame.into_data().ok().map(Ok)),
-            Some(Err(_)) => Poll::Ready(Some(Err(UploadFault::Broken))),
-            None => Poll::Ready(None),
+        Poll::Ready(Some(Ok(piece.len())))
+    }
+
+    /// Reads the piece that was waited for.
+    pub(crate) fn with_piece<T>(&self, read: impl FnOnce(&[u8]) -> T) -> T {
+        match self {
+            Self::Http1(wire) => read(wire.borrow().piece()),
+            Self::Http2 { piece, .. } => read(piece),
+        }
+    }
+
+    /// So many bytes of the piece are not needed any more.
+    pub(crate) fn take(&mut self, count: usize) {
+        match self {
+            Self::Http1(wire) => wire.borrow_mut().take(count),
+            Self::Http2 { piece, .. } => piece.advance(count.min(piece.len())),
         }
     }
 
@@ -115,7 +143,7 @@ impl ClientBody {
     pub(crate) fn has_ended(&self) -> bool {
         match self {
             Self::Http1(wire) => wire.borrow().body_has_ended(),
-            Self::Http2 { incoming, .. } => incoming.is_end_stream(),
+            Self::Http2 { incoming, piece, .. } => piece.is_empty() && incoming.is_end_stream(),
         }
     }
 
@@ -123,7 +151,10 @@ impl ClientBody {
     pub(crate) fn left(&self) -> Option<u64> {
         match self {
             Self::Http1(wire) => wire.borrow().body_left(),
-            Self::Http2 { incoming, .. } => incoming.size_hint().exact(),
+            Self::Http2 { incoming, piece, .. } => {
+                let left = incoming.size_hint().exact()?;
+                Some(left.saturating_add(count(piece)))
+            }
         }
     }
 }
@@ -142,6 +173,12 @@ impl UploadState {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.bytes.set(self.bytes.get().saturating_add(bytes));
     }
+
+    /// For another exchange.
+    pub(crate) fn reset(&self) {
+        self.bytes.set(0);
+        self.sent.set(false);
+    }
 }
 
 /// A request body on its way to the upstream.
@@ -153,8 +190,8 @@ pub(crate) enum Upload {
         left: u64,
         state: Rc<UploadState>,
     },
-    /// It was read, and counted, to decide on; with the room it takes, until it is sent.
-    Whole(Option<Bytes>, #[expect(dead_code, reason = "gives back its room when dropped")] Held),
+    /// It was read, and counted, to decide on; so many bytes of it are sent.
+    Whole { body: Held, sent: usize },
 }
 
 impl Upload {
@@ -164,22 +201,24 @@ impl Upload {
     }
 
     /// A body that was read, and counted, to decide on.
-    pub(crate) fn whole(bytes: Bytes, held: Held) -> Self {
-        Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()), held)
+    pub(crate) fn whole(body: Held) -> Self {
+        Self::Whole { body, sent: 0 }
     }
 
     /// All of it, where it was read.
-    pub(crate) fn bytes(&self) -> Option<&Bytes> {
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
         match self {
-            Self::Whole(bytes, _) => bytes.as_ref(),
+            Self::Whole { body, .. } => {
+                Some(body).filter(|body| !body.is_empty()).map(|body| &**body)
+            }
             Self::Stream { .. } => None,
         }
     }
 
     /// Puts another in the place of one that was read.
-    pub(crate) fn replace(&mut self, with: Bytes) {
-        if let Self::Whole(bytes, _) = self {
-            *bytes = Some(with);
+    pub(crate) fn replace(&mut self, with: &[u8]) {
+        if let Self::Whole { body, .. } = self {
+            body.replace(with);
         }
     }
 
@@ -200,39 +239,61 @@ impl Upload {
         }
     }
 
-    /// The next piece.
+    /// Waits for the next piece, and says how long it is.
     pub(crate) fn poll_piece(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, UploadFault>>> {
-        let (body, left, state) = match self {
-            Self::Whole(bytes, _) => return Poll::Ready(bytes.take().map(Ok)),
-            Self::Stream { body, left, state } => (body, left, state),
+    ) -> Poll<Option<Result<usize, UploadFault>>> {
+        let (body, left) = match self {
+            Self::Whole { body, sent } => {
+                let left = body.len().saturating_sub(*sent);
+                return Poll::Ready(Some(left).filter(|left| *left > 0).map(Ok));
+            }
+            Self::Stream { body, left, .. } => (body, left),
         };
-        let piece = ready!(body.poll_piece(cx));
-        if let Some(Ok(data)) = &piece {
-            state.count(data.len());
-            match left.checked_sub(u64::try_from(data.len()).unwrap_or(u64::MAX)) {
-                Some(rest) => *left = rest,
-                None => return Poll::Ready(Some(Err(UploadFault::TooLarge))),
+        match ready!(body.poll_piece(cx)) {
+            Some(Ok(length)) if u64::try_from(length).unwrap_or(u64::MAX) > *left => {
+                Poll::Ready(Some(Err(UploadFault::TooLarge)))
+            }
+            piece => Poll::Ready(piece),
+        }
+    }
+
+    /// Reads the piece that was waited for.
+    pub(crate) fn with_piece<T>(&self, read: impl FnOnce(&[u8]) -> T) -> T {
+        match self {
+            Self::Whole { body, sent } => read(body.get(*sent..).unwrap_or_default()),
+            Self::Stream { body, .. } => body.with_piece(read),
+        }
+    }
+
+    /// So many bytes of the piece are not needed any more.
+    pub(crate) fn take(&mut self, count: usize) {
+        match self {
+            Self::Whole { sent, .. } => *sent += count,
+            Self::Stream { body, left, state } => {
+                state.count(count);
+                *left = left.saturating_sub(u64::try_from(count).unwrap_or(u64::MAX));
+                body.take(count);
             }
         }
-        Poll::Ready(piece)
     }
 
     /// How the upstream is told where it ends; nothing where there is no body.
     pub(crate) fn framing(&self) -> Option<Framing> {
         match self {
-            Self::Whole(None, _) => None,
-            Self::Whole(Some(bytes), _) => {
-                Some(Framing::Length(u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
-            }
+            Self::Whole { body, .. } if body.is_empty() => None,
+            Self::Whole { body, .. } => Some(Framing::Length(count(body))),
             Self::Stream { body, .. } if body.has_ended() => None,
             Self::Stream { body, .. } => {
                 Some(body.left().map_or(Framing::Chunked, Framing::Length))
             }
         }
     }
+}
+
+fn count(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 /// Why an answer does not come to its end. The client's connection is broken off then: it must never take a part for the whole.
@@ -251,76 +312,130 @@ pub(crate) enum AnswerFault {
 }
 
 /// The content of an answer on its way to the client. The request is recorded when it is dropped.
+///
+/// Its pieces are lent, as those of a [`ClientBody`].
 pub(crate) struct Answer {
     source: Source,
+    /// So many bytes of the upstream's piece were metered, and may pass.
+    passed: usize,
+    /// What the client gets instead of a piece, and how much of that was taken.
+    instead: (Vec<u8>, usize),
     ticket: Option<Ticket>,
 }
 
 enum Source {
-    /// Ours.
-    Own(Option<Bytes>),
+    /// Ours, and how much of it was taken.
+    Own(Box<[u8]>, usize),
     /// An upstream's, passed on as it comes.
     Upstream(Box<Call>),
     /// It has ended, or there is none.
     Nothing,
 }
 
+/// What comes next of an answer.
+pub(crate) enum Piece {
+    /// So many bytes of content.
+    Data(usize),
+    /// What ends it.
+    Trailers(Box<HeaderMap>),
+}
+
 impl Answer {
+    fn of(source: Source, ticket: Option<Ticket>) -> Self {
+        Self { source, passed: 0, instead: (Vec::new(), 0), ticket }
+    }
+
     /// An answer of ours.
-    pub(crate) fn own(body: Bytes, ticket: Ticket) -> Self {
-        Self { source: Source::Own(Some(body)), ticket: Some(ticket) }
+    pub(crate) fn own(body: Box<[u8]>, ticket: Ticket) -> Self {
+        Self::of(Source::Own(body, 0), Some(ticket))
     }
 
     /// The record is kept elsewhere.
     pub(crate) fn empty() -> Self {
-        Self { source: Source::Nothing, ticket: None }
+        Self::of(Source::Nothing, None)
     }
 
     /// An upstream's.
     pub(crate) fn relay(call: Box<Call>, ticket: Ticket) -> Self {
-        Self { source: Source::Upstream(call), ticket: Some(ticket) }
+        Self::of(Source::Upstream(call), Some(ticket))
     }
 
     /// Whether it is one of ours.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(self.source, Source::Own(_))
+        matches!(self.source, Source::Own(..))
     }
 
-    /// The next piece, or the trailers.
-    pub(crate) fn poll_frame(
+    /// Waits for the next piece, and says how long it is; or for the trailers.
+    pub(crate) fn poll_piece(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, AnswerFault>>> {
-        let mut frame = match &mut self.source {
-            Source::Own(body) => body.take().map(|body| Ok(Frame::data(body))),
-            Source::Upstream(call) => match self.ticket.as_mut().and_then(|t| t.meter.as_mut()) {
-                Some(meter) => ready!(poll_metered(call, meter, cx)),
-                None => ready!(call.poll_frame(cx)),
-            },
-            Source::Nothing => None,
-        };
-        if let (Source::Upstream(_), Some(Ok(passes)), Some(ticket)) =
-            (&self.source, &mut frame, &mut self.ticket)
-            && let Some(piece) = passes.data_mut()
-            && let Some((whole, ending)) = ticket.ending()?
-        {
-            piece.truncate(whole);
-            *piece = [&piece[..], ending.as_bytes()].concat().into();
-            self.end();
+    ) -> Poll<Option<Result<Piece, AnswerFault>>> {
+        while self.piece().is_empty() {
+            let Self { source, passed, instead, ticket } = self;
+            let Source::Upstream(call) = source else { return Poll::Ready(None) };
+            let meter = ticket.as_mut().and_then(|ticket| ticket.meter.as_mut());
+            match ready!(call.poll_piece(cx)) {
+                Some(Ok(Piece::Data(length))) => {
+                    match meter.map(|meter| meter.pass(call.piece())) {
+                        Some(Passed::Instead(others)) => {
+                            call.take(length);
+                            *instead = (others, 0);
+                        }
+                        Some(Passed::AsItIs) | None => *passed = length,
+                    }
+                }
+                None => match meter.and_then(|meter| meter.rest()) {
+                    Some(rest) => *instead = (rest, 0),
+                    None => return Poll::Ready(None),
+                },
+                ended => return Poll::Ready(ended),
+            }
+            if self.piece().is_empty() {
+                // All of it was taken out, or waits for its end.
+                continue;
+            }
+            if let Some((whole, ending)) = self.ticket.as_mut().map_or(Ok(None), Ticket::ending)? {
+                let piece = self.piece().get(..whole).unwrap_or_default();
+                self.instead = ([piece, ending.as_bytes()].concat(), 0);
+                self.end();
+            }
         }
-        if let (Some(Ok(frame)), Some(ticket)) = (&frame, &mut self.ticket) {
-            let bytes = frame.data_ref().map_or(0, Bytes::len);
-            ticket.sums.bytes_out += u64::try_from(bytes).unwrap_or_default();
+        Poll::Ready(Some(Ok(Piece::Data(self.piece().len()))))
+    }
+
+    /// The piece that was waited for.
+    pub(crate) fn piece(&self) -> &[u8] {
+        let (instead, taken) = &self.instead;
+        match (&self.source, instead.get(*taken..).unwrap_or_default()) {
+            (Source::Own(body, taken), _) => body.get(*taken..).unwrap_or_default(),
+            (Source::Upstream(call), []) => call.piece().get(..self.passed).unwrap_or_default(),
+            (_, instead) => instead,
         }
-        Poll::Ready(frame)
+    }
+
+    /// So many bytes of the piece are not needed any more.
+    pub(crate) fn take(&mut self, count: usize) {
+        let Self { source, passed, instead: (instead, taken), ticket } = self;
+        if let Some(ticket) = ticket {
+            ticket.sums.bytes_out += u64::try_from(count).unwrap_or_default();
+        }
+        match source {
+            Source::Own(_, taken) => *taken += count,
+            Source::Upstream(call) if *taken == instead.len() => {
+                call.take(count);
+                *passed = passed.saturating_sub(count);
+            }
+            _ => *taken = instead.len().min(*taken + count),
+        }
     }
 
     /// What the upstream goes on to say is not waited for.
     fn end(&mut self) {
+        self.passed = 0;
         let source = std::mem::replace(&mut self.source, Source::Nothing);
         if let (Source::Upstream(call), Some(ticket)) = (source, &mut self.ticket) {
             ticket.stretch = None;
-            ticket.worker().keep_watch(call.finish());
+            call.finish();
         }
     }
 
@@ -334,23 +449,22 @@ impl Answer {
 
     /// Whether no more of it is to come.
     pub(crate) fn has_ended(&self) -> bool {
-        match &self.source {
-            Source::Own(body) => body.is_none(),
-            Source::Upstream(call) => call.has_ended() && !self.meter().is_some_and(Meter::holds),
-            Source::Nothing => true,
-        }
+        self.piece().is_empty()
+            && match &self.source {
+                Source::Upstream(call) => {
+                    call.has_ended() && !self.meter().is_some_and(Meter::holds)
+                }
+                Source::Own(..) | Source::Nothing => true,
+            }
     }
 
     /// How much of it is to come, where that is known.
     pub(crate) fn left(&self) -> Option<u64> {
         match &self.source {
-            Source::Own(body) => {
-                Some(body.as_ref().map_or(0, |body| u64::try_from(body.len()).unwrap_or(0)))
-            }
             // What is taken out, or left off, is not known before.
             Source::Upstream(_) if self.may_end_otherwise() && !self.has_ended() => None,
             Source::Upstream(call) => call.left(),
-            Source::Nothing => Some(0),
+            Source::Own(..) | Source::Nothing => Some(count(self.piece())),
         }
     }
 
@@ -364,35 +478,14 @@ impl Answer {
     }
 }
 
-/// The next piece of a metered answer.
-fn poll_metered(
-    call: &mut Call,
-    meter: &mut Meter,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Result<Frame<Bytes>, AnswerFault>>> {
-    loop {
-        let frame = match ready!(call.poll_frame(cx)) {
-            Some(Ok(frame)) => frame,
-            Some(Err(fault)) => return Poll::Ready(Some(Err(fault))),
-            None => return Poll::Ready(meter.rest().map(|rest| Ok(Frame::data(rest)))),
-        };
-        match frame.into_data().map(|piece| meter.pass(piece)) {
-            // All of it was taken out, or waits for its end.
-            Ok(piece) if piece.is_empty() => {}
-            Ok(piece) => return Poll::Ready(Some(Ok(Frame::data(piece)))),
-            Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
-        }
-    }
-}
-
 impl Drop for Answer {
     fn drop(&mut self) {
         let source = std::mem::replace(&mut self.source, Source::Nothing);
         if let (Source::Upstream(call), Some(ticket)) = (source, &mut self.ticket) {
-            if let Some(meter) = ticket.meter.as_mut().filter(|_| call.has_ended()) {
+            if let Some(meter) = ticket.meter.as_mut().filter(|_| call.has_come()) {
                 meter.ended();
             }
-            ticket.worker().keep_watch(call.finish());
+            call.finish();
         }
     }
 }

@@ -1,17 +1,20 @@
 //! Buffers of one core, lent to whoever has bytes under way: a connection that lies idle keeps none.
+//!
+//! What a request needs is lent and given back, so that nothing is allocated for it once a core has served a few.
 
 use std::{
     cell::RefCell,
     io,
-    pin::pin,
+    ops::Deref,
     task::{Context, Poll, ready},
 };
 
-use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{request::RequestHead, socket::Socket};
 
 /// What is read at once.
-pub(crate) const READ: usize = 16 * 1024;
+const READ: usize = 16 * 1024;
 /// The same once that was filled.
 const READ_MUCH: usize = 64 * 1024;
 /// A piece up to this size is copied behind what is there already, so that both leave in one write.
@@ -24,17 +27,20 @@ const MOST_SPARE: usize = 256;
 const WRITTEN: usize = 1024;
 /// A larger buffer is given back to the system.
 const SPARE_BYTES: usize = 64 * 1024;
+/// Fields of a head that is kept for the next.
+const SPARE_FIELDS: usize = 128;
 
 /// The spare ones.
 #[derive(Default)]
 pub(crate) struct Buffers {
-    reads: RefCell<Vec<BytesMut>>,
+    reads: RefCell<Vec<Vec<u8>>>,
     writes: RefCell<Vec<Vec<u8>>>,
+    heads: RefCell<Vec<RequestHead>>,
 }
 
 impl Buffers {
     /// An empty buffer to read into.
-    pub(crate) fn read(&self) -> BytesMut {
+    fn read(&self) -> Vec<u8> {
         self.reads.borrow_mut().pop().unwrap_or_default()
     }
 
@@ -44,39 +50,110 @@ impl Buffers {
     }
 
     /// Keeps a buffer, without what is in it.
-    pub(crate) fn keep_read(&self, mut buffer: BytesMut) {
-        buffer.clear();
-        keep(&self.reads, buffer, BytesMut::capacity);
+    fn keep_read(&self, buffer: Vec<u8>) {
+        keep(&self.reads, buffer);
     }
 
     /// Keeps a buffer, without what is in it.
-    pub(crate) fn keep_write(&self, mut buffer: Vec<u8>) {
-        buffer.clear();
-        keep(&self.writes, buffer, Vec::capacity);
+    pub(crate) fn keep_write(&self, buffer: Vec<u8>) {
+        keep(&self.writes, buffer);
+    }
+
+    /// A head to be read into.
+    pub(crate) fn head(&self) -> RequestHead {
+        self.heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps a head, without what it says.
+    pub(crate) fn keep_head(&self, mut head: RequestHead) {
+        let mut spare = self.heads.borrow_mut();
+        let (bytes, fields) = head.clear();
+        if spare.len() < MOST_SPARE && bytes <= WRITTEN * 4 && fields <= SPARE_FIELDS {
+            spare.push(head);
+        }
     }
 }
 
-fn keep<B>(spare: &RefCell<Vec<B>>, buffer: B, capacity: impl Fn(&B) -> usize) {
+fn keep(spare: &RefCell<Vec<Vec<u8>>>, mut buffer: Vec<u8>) {
     let mut spare = spare.borrow_mut();
-    if spare.len() < MOST_SPARE && (1..=SPARE_BYTES).contains(&capacity(&buffer)) {
+    if spare.len() < MOST_SPARE && (1..=SPARE_BYTES).contains(&buffer.capacity()) {
+        buffer.clear();
         spare.push(buffer);
     }
 }
 
-/// Reads what there is behind what the buffer holds, up to a bound that grows once it was filled.
-pub(crate) fn fill(
-    stream: &mut (impl AsyncRead + Unpin),
-    buffer: &mut BytesMut,
-    most: &mut usize,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    if buffer.capacity() - buffer.len() < *most / 4 {
-        buffer.reserve(*most);
+/// What was read from a connection and not taken yet.
+#[derive(Default)]
+pub(crate) struct Received {
+    bytes: Vec<u8>,
+    /// So many at the front were taken.
+    taken: usize,
+    /// A read has filled all the room there was: more comes, and is read at once.
+    fills: bool,
+}
+
+impl Deref for Received {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(self.taken..).unwrap_or_default()
     }
-    let room = buffer.capacity() - buffer.len();
-    let read = ready!(pin!(stream.read_buf(buffer)).poll(cx))?;
-    if read == room {
-        *most = READ_MUCH;
+}
+
+impl Received {
+    /// The first so many are not needed any more.
+    pub(crate) fn take(&mut self, count: usize) {
+        self.taken += count;
+        if self.taken >= self.bytes.len() {
+            self.clear();
+        }
     }
-    Poll::Ready(Ok(read))
+
+    /// Nothing of it is needed any more.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.taken = 0;
+    }
+
+    /// Reads what there is behind what was read, into a buffer that is lent.
+    pub(crate) fn poll_fill<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        buffers: &Buffers,
+        socket: &mut Socket<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        ready!(socket.poll_readable(cx))?;
+        if self.bytes.capacity() == 0 {
+            self.bytes = buffers.read();
+        }
+        let most = if self.fills { READ_MUCH } else { READ };
+        if self.room() < most / 4 {
+            self.bytes.drain(..std::mem::take(&mut self.taken));
+        }
+        if self.room() < most / 4 {
+            self.bytes.reserve(most);
+        }
+        let room = self.room();
+        let read = socket.poll_fill(cx, &mut self.bytes);
+        self.fills |= matches!(read, Poll::Ready(Ok(read)) if read == room);
+        read
+    }
+
+    fn room(&self) -> usize {
+        self.bytes.capacity() - self.bytes.len()
+    }
+
+    /// Gives back the buffer, and what is in it.
+    pub(crate) fn give_back(&mut self, buffers: &Buffers) {
+        self.taken = 0;
+        if self.bytes.capacity() > 0 {
+            buffers.keep_read(std::mem::take(&mut self.bytes));
+        }
+    }
+
+    /// All of it, for another who goes on reading.
+    pub(crate) fn into_rest(mut self) -> Vec<u8> {
+        self.bytes.drain(..self.taken);
+        self.bytes
+    }
 }

@@ -1,18 +1,8 @@
 //! A request's way, top to bottom: guard, route, credential, decide, reserve, forward, record.
 
-use std::{
-    future::poll_fn,
-    net::IpAddr,
-    rc::Rc,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{future::poll_fn, net::IpAddr, rc::Rc, sync::Arc, task::Poll, time::Duration};
 
-use bytes::{Bytes, BytesMut};
-use http::HeaderValue;
 use keyward_core::{
-    credential::Headers as _,
     decide::{self, Body, Caller, Identity, Progress, Silent, Suspect},
     declared,
     metering::Metered,
@@ -24,6 +14,8 @@ use keyward_core::{
     usage::Exposure,
     verdict::{Denial, Outage, Permit, Reason, Verdict},
 };
+
+use smallvec::SmallVec;
 
 use crate::{
     body::{ClientBody, Upload, UploadState},
@@ -38,8 +30,8 @@ use crate::{
     settings::Compiled,
     slow::{Checked, Full},
     stretch::{Stretch, Words},
-    wire::client::WireFault,
-    worker::{Held, Worker},
+    wire::{client::WireFault, fields::Name},
+    worker::{Held, NoRoom, Worker},
 };
 
 /// A body of so many bytes, which its sender has declared, is taken whole before it is forwarded: it comes with its head or right
@@ -75,10 +67,10 @@ pub(crate) async fn exchange(
         api: None,
         client,
         secure,
-        request_id: HeaderValue::from_static(""),
+        request_id: RequestId::new(),
     };
     let mut body = Some(body);
-    match exchange.answer(&mut body, origin.err(), &mut ticket).await {
+    let reply = match exchange.answer(&mut body, origin.err(), &mut ticket).await {
         Ok(forwarding) => forwarding.into_reply(ticket),
         Err(denial) => {
             let unread = match body {
@@ -87,8 +79,13 @@ pub(crate) async fn exchange(
             };
             exchange.refuse(&denial, unread, ticket)
         }
-    }
+    };
+    worker.buffers.keep_head(head);
+    reply
 }
+
+/// The profile's prefix and 32 hexadecimal digits.
+type RequestId = SmallVec<[u8; 56]>;
 
 /// The facts of a request, as they are decided on.
 type Facts<'f> = decide::Request<'f, RequestHead>;
@@ -110,8 +107,7 @@ struct Bodies {
 
 /// A body that was read to its end.
 struct Whole {
-    bytes: Bytes,
-    held: Held,
+    body: Held,
     /// Whether time passed over it.
     waited: bool,
 }
@@ -128,7 +124,7 @@ struct Exchange<'w> {
     api: Option<&'w Api>,
     client: IpAddr,
     secure: bool,
-    request_id: HeaderValue,
+    request_id: RequestId,
 }
 
 impl<'w> Exchange<'w> {
@@ -172,7 +168,7 @@ impl<'w> Exchange<'w> {
         let Decided { permit, whole } =
             decided.inspect_err(|denial| self.tell_limits(&asking, denial, ticket))?;
         let mut upload = match (whole, body.take()) {
-            (Some(whole), _) => Upload::whole(whole.bytes, whole.held),
+            (Some(whole), _) => Upload::whole(whole.body),
             (None, Some(stream)) => {
                 Upload::stream(stream, most.unwrap_or(u64::MAX), ticket.upload.clone())
             }
@@ -214,7 +210,7 @@ impl<'w> Exchange<'w> {
     }
 
     fn request_id_text(&self) -> &str {
-        self.request_id.to_str().unwrap_or_default()
+        std::str::from_utf8(&self.request_id).unwrap_or_default()
     }
 
     fn profile(&self) -> &'w Profile {
@@ -422,7 +418,7 @@ impl<'w> Exchange<'w> {
     /// them (HTTP/1.1), or the stream is, and they throw the answer away (HTTP/2).
     async fn discard(&self, mut body: ClientBody) -> bool {
         // A client that waits to be told to go on has sent nothing, and is not told.
-        let waits = self.head.has("expect");
+        let waits = self.head.has(Name::Expect);
         if waits || self.fault.is_some() || body.has_ended() {
             return waits || self.fault.is_some();
         }
@@ -439,7 +435,8 @@ impl<'w> Exchange<'w> {
                 Poll::Ready(piece) => Poll::Ready(Some(piece)),
             });
             let Some(Some(Ok(piece))) = piece.await else { return !body.has_ended() };
-            match left.checked_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX)) {
+            body.take(piece);
+            match left.checked_sub(u64::try_from(piece).unwrap_or(u64::MAX)) {
                 Some(rest) => left = rest,
                 None => return true,
             }
@@ -460,7 +457,7 @@ impl<'w> Exchange<'w> {
         let whole = self.read_whole(body, most, state).await?;
         let known = match declared::unreadable(facts.headers) {
             Some(why) => Body::Unreadable(why),
-            None => Body::Json(&whole.bytes),
+            None => Body::Json(&whole.body),
         };
         Ok((self.decide_again(facts, known)?, whole))
     }
@@ -476,27 +473,22 @@ impl<'w> Exchange<'w> {
         most: u64,
         state: &UploadState,
     ) -> Result<Whole, Box<Denial>> {
-        let mut whole = BytesMut::new();
-        let mut held = self.worker.hold();
-        let mut waited = false;
+        let mut whole = Whole { body: self.worker.hold(), waited: false };
         let mut left = usize::try_from(most).unwrap_or(usize::MAX);
-        let mut next = |cx: &mut Context<'_>| {
-            let piece = body.poll_piece(cx);
-            waited |= piece.is_pending();
-            piece.map(|piece| (piece, body.has_ended()))
-        };
-        while let (Some(piece), ends) = poll_fn(&mut next).await {
-            let data = piece.map_err(|fault| fault.denial())?;
-            state.count(data.len());
-            left = left.checked_sub(data.len()).ok_or_else(|| too_large(most))?;
-            held.add(data.len()).map_err(|()| too_much_held())?;
-            if whole.is_empty() && ends {
-                // The usual small body comes in one piece and is not copied.
-                return Ok(Whole { bytes: data, held, waited });
-            }
-            whole.extend_from_slice(&data);
+        loop {
+            let piece = poll_fn(|cx| {
+                let piece = body.poll_piece(cx);
+                whole.waited |= piece.is_pending();
+                piece
+            });
+            let Some(piece) = piece.await else { return Ok(whole) };
+            let length = piece.map_err(|fault| fault.denial())?;
+            left = left.checked_sub(length).ok_or_else(|| too_large(most))?;
+            let added = body.with_piece(|piece| whole.body.add(piece));
+            added.map_err(|NoRoom| too_much_held())?;
+            state.count(length);
+            body.take(length);
         }
-        Ok(Whole { bytes: whole.freeze(), held, waited })
     }
 
     fn tell_exposed(&self, api: &Api, denial: &Denial) {
@@ -526,21 +518,19 @@ impl<'w> Exchange<'w> {
 
     /// Whether the client names `application/problem+json` (RFC 9457) among what it accepts.
     fn wants_problem(&self) -> bool {
-        let mut accepted = self.head.values("accept");
+        let mut accepted = self.head.all(Name::Accept);
         accepted.any(|value| memchr::memmem::find(value, b"application/problem+json").is_some())
     }
 }
 
-/// The profile's prefix and 32 hexadecimal digits.
-fn request_id(prefix: &str, number: u128) -> HeaderValue {
-    let mut text = Vec::with_capacity(prefix.len() + 32);
-    text.extend_from_slice(prefix.as_bytes());
-    let digit = |at: u32| match u8::try_from(number >> (4 * at) & 15).unwrap_or_default() {
-        digit @ 0..=9 => b'0' + digit,
-        letter => b'a' + letter - 10,
-    };
-    text.extend((0..32).rev().map(digit));
-    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static("unknown"))
+fn request_id(prefix: &str, number: u128) -> RequestId {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut id = RequestId::from_slice(prefix.as_bytes());
+    for byte in number.to_be_bytes() {
+        let digit = |of: u8| DIGITS.get(usize::from(of)).copied().unwrap_or_default();
+        id.extend([digit(byte >> 4), digit(byte & 15)]);
+    }
+    id
 }
 
 fn outage_denial(outage: Outage) -> Denial {

@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, net::IpAddr, rc::Rc, sync::Arc, task::Context};
 
-use http::{HeaderValue, Method, Version};
+use http::{Method, Version};
 use keyward_core::{
     policy::{Api, Upstream},
     route::LimitsTold,
@@ -13,14 +13,14 @@ use keyward_core::{
 use crate::{
     body::{Answer, Upload},
     connection::Connection,
-    headers::{self, Identity},
+    headers::{self, Gone, Identity},
     record::Ticket,
     reply::{Reply, length_line},
     request::RequestHead,
     settings::Compiled,
     tunnel::Tunnel,
-    upstream::{AnswerHead, Call, CallFault, ConnectFault, Framing, Lease, Request},
-    wire::answer::Media,
+    upstream::{Call, CallFault, ConnectFault, Framing, Lease, Request},
+    wire::{answer::Media, fields::Name},
     worker::Worker,
 };
 
@@ -34,7 +34,7 @@ pub(crate) struct Way<'w> {
     pub(crate) api: &'w Api,
     pub(crate) client: IpAddr,
     pub(crate) secure: bool,
-    pub(crate) request_id: &'w HeaderValue,
+    pub(crate) request_id: &'w [u8],
     /// Whose limits the answer tells of.
     pub(crate) limits_told: LimitsTold,
 }
@@ -74,7 +74,7 @@ pub(crate) async fn forward(
     let filters = ticket.meter.as_ref().is_some_and(|meter| meter.filters());
     let uncoded = filters || ticket.stretch.is_some();
     let request = toward(&way, upstream, &permit, upload, upgrade, uncoded)?;
-    let mut call = Call::new(lease, request, way.worker.spare_watch());
+    let mut call = way.worker.upstreams.call(lease, request);
     let sent = &ticket.upload.sent;
     let poll = |call: &mut Call, cx: &mut Context<'_>| {
         let poll = call.poll_head(cx);
@@ -89,9 +89,9 @@ pub(crate) async fn forward(
         }
         answer => answer,
     };
-    let AnswerHead { head, lines } = answer.map_err(|fault| call_denial(upstream, &fault))?;
+    let head = answer.map_err(|fault| call_denial(upstream, &fault))?;
     if let Some(meter) = &mut ticket.meter {
-        meter.answered(&head, &lines);
+        meter.answered(&head, call.head());
     }
     if head.media != Media::Events {
         ticket.stretch = None;
@@ -107,9 +107,9 @@ pub(crate) async fn forward(
         LimitsTold::Upstream => b"",
     };
     let form = &way.api.profile.limits;
-    let told = headers::toward_client(&mut out, &head, &lines, switches, number, limits, form);
+    let told = headers::toward_client(&mut out, &head, call.head(), switches, number, limits, form);
     if !told.request_id {
-        headers::checked_line(&mut out, number, way.request_id.as_bytes());
+        headers::checked_line(&mut out, number, way.request_id);
     }
     Ok(Forwarding {
         status: head.status,
@@ -126,7 +126,7 @@ const SWITCHING_PROTOCOLS: u16 = 101;
 
 /// The protocol a client wants to change to. Only HTTP/1.1 has a way to.
 pub(crate) fn wanted_upgrade(head: &RequestHead) -> Option<&[u8]> {
-    if head.version == Version::HTTP_11 { head.value("upgrade") } else { None }
+    if head.version == Version::HTTP_11 { head.value(Name::Upgrade) } else { None }
 }
 
 /// The request as the upstream gets it.
@@ -138,16 +138,14 @@ fn toward(
     upgrade: Option<&[u8]>,
     uncoded: bool,
 ) -> Result<Request, Box<Denial>> {
-    let organization = way.snapshot.directory().organization(permit.organization());
-    let organization = organization.ok_or_else(|| internal("the organization is gone"))?;
     let identity = Identity {
+        directory: way.snapshot.directory(),
         policy: way.snapshot.policy(),
         api: way.api,
         upstream,
         settings: way.settings,
         permit,
-        organization: organization.id.as_str(),
-        client: way.connection.header_of(way.client),
+        client: &way.connection.text_of(way.client),
         secure: way.secure,
         request_id: way.request_id,
         uncoded,
@@ -160,7 +158,8 @@ fn toward(
     target(&mut head, way.head, way.api, upstream);
     head.extend_from_slice(b" HTTP/1.1\r\n");
     let mut prepared = way.worker.prepared.borrow_mut();
-    headers::toward_upstream(&mut head, way.head, &mut prepared, &identity);
+    headers::toward_upstream(&mut head, way.head, &mut prepared, &identity)
+        .map_err(|Gone| internal("the organization is gone"))?;
     if let Some(protocol) = upgrade {
         headers::line(&mut head, "connection", b"upgrade");
         headers::line(&mut head, "upgrade", protocol);
@@ -180,7 +179,7 @@ fn toward(
 
 /// The client's own host.
 fn clients_host(head: &RequestHead) -> Option<&[u8]> {
-    head.value("host").or_else(|| head.authority().map(str::as_bytes))
+    head.value(Name::Host).or_else(|| head.authority().map(str::as_bytes))
 }
 
 /// Exactly the path that was decided on, behind the upstream's base path.
@@ -204,7 +203,7 @@ fn framing(out: &mut Vec<u8>, head: &RequestHead, upload: &Upload) -> Framing {
         Some(Framing::Length(length)) => length_line(out, length),
         // Where a body is usual, its absence is told (RFC 9110, 8.6).
         None if matches!(head.method, Method::POST | Method::PUT | Method::PATCH)
-            || head.has("content-length") =>
+            || head.has(Name::ContentLength) =>
         {
             length_line(out, 0);
         }
@@ -263,7 +262,8 @@ impl Forwarding {
         let (body, tunnel) = match status {
             SWITCHING_PROTOCOLS => {
                 let upstream = call.into_tunnelled();
-                (Answer::empty(), Some(Box::new(Tunnel { permit, upstream, ticket })))
+                let tunnel = upstream.map(|upstream| Tunnel { permit, upstream, ticket });
+                (Answer::empty(), tunnel.map(Box::new))
             }
             _ => (Answer::relay(call, ticket), None),
         };

@@ -7,7 +7,6 @@ use std::net::IpAddr;
 
 use http::Version;
 use keyward_core::{
-    credential::Headers as _,
     network::{self, Network},
     path,
     verdict::{Denial, Reason},
@@ -19,6 +18,7 @@ use crate::{
     request::RequestHead,
     wire::{
         client::WireFault,
+        fields::Name,
         screen::{Violation, is_authority},
     },
 };
@@ -62,7 +62,7 @@ pub(crate) fn check<'h>(
 
 /// HTTP/1.1's was screened; HTTP/2 frames by itself, but what it passes on must not be read in two ways behind us.
 fn check_length_header(head: &RequestHead) -> Result<(), Box<Denial>> {
-    let mut lengths = head.values("content-length");
+    let mut lengths = head.all(Name::ContentLength);
     let Some(digits) = lengths.next() else { return Ok(()) };
     let strict =
         digits.iter().all(u8::is_ascii_digit) && (digits.len() == 1 || !digits.starts_with(b"0"));
@@ -80,7 +80,7 @@ fn check_size(limits: &Limits, head: &RequestHead) -> Result<(), Box<Denial>> {
     if target > limits.uri_bytes {
         return deny(Reason::UriTooLong, "The request target is too long; shorten it.");
     }
-    let fields: usize = head.fields().map(|(name, value)| name.len() + value.len()).sum();
+    let fields: usize = head.fields().map(|(_, name, value)| name.len() + value.len()).sum();
     if head.fields_count() > limits.headers || target + fields > limits.head_bytes {
         return deny(Reason::HeadTooLarge, "The request head is too large; send fewer headers.");
     }
@@ -89,7 +89,7 @@ fn check_size(limits: &Limits, head: &RequestHead) -> Result<(), Box<Denial>> {
 
 /// The one host: HTTP/1.1's Host header (an absolute target must agree), HTTP/2's authority (a Host header must agree).
 fn host(head: &RequestHead) -> Result<&str, Box<Denial>> {
-    let mut headers = head.values("host");
+    let mut headers = head.all(Name::Host);
     let header = headers.next().map(|value| std::str::from_utf8(value).unwrap_or_default());
     if headers.next().is_some() {
         return Err(bad_request("The request has more than one Host header; send one."));
@@ -105,6 +105,8 @@ fn host(head: &RequestHead) -> Result<&str, Box<Denial>> {
         (Some(_), None) if head.version < Version::HTTP_2 => {
             Err(bad_request("The request has no Host header; send one."))
         }
+        // HTTP/1.1's was screened.
+        (_, Some(host)) if head.version < Version::HTTP_2 => Ok(host),
         (_, Some(host)) | (Some(host), None) if is_authority(host.as_bytes()) => Ok(host),
         (_, Some(host)) | (Some(host), None) if !host.is_empty() => {
             Err(bad_request("The host is no host name or address with at most a port; send one."))
@@ -164,7 +166,7 @@ pub(crate) fn origin(
     if trusted.is_empty() || !is_trusted(connection.peer) {
         return Ok((connection.peer, connection.secure));
     }
-    let mut protos = head.values("x-forwarded-proto").peekable();
+    let mut protos = head.all(Name::ForwardedProto).peekable();
     let secure = match protos.peek() {
         // Of several, a client could have sent the first.
         Some(_) => protos.all(|proto| proto.eq_ignore_ascii_case(b"https")),
@@ -172,7 +174,7 @@ pub(crate) fn origin(
     };
     // From the right: each proxy appended its own peer; the first that is no proxy of ours is the client.
     let mut client = connection.peer;
-    let lists: Vec<&[u8]> = head.values("x-forwarded-for").collect();
+    let lists: Vec<&[u8]> = head.all(Name::ForwardedFor).collect();
     for entry in lists.iter().rev().flat_map(|list| list.rsplit(|byte| *byte == b',')) {
         // To stop at what cannot be read would take the proxy for the client, and open what its own network is allowed.
         client = forwarded_address(entry).ok_or_else(|| {

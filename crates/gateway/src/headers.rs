@@ -8,8 +8,9 @@ use std::{borrow::Cow, sync::Arc};
 use hashbrown::HashMap;
 use http::{HeaderName, HeaderValue};
 use keyward_core::{
-    credential::{Headers as _, Slot},
-    id::ApiNumber,
+    credential::Slot,
+    directory::Directory,
+    id::{ApiNumber, OrganizationId},
     limit,
     permission::PermissionSet,
     policy::{Api, Policy, Upstream},
@@ -17,11 +18,16 @@ use keyward_core::{
     query,
     verdict::Permit,
 };
+use smallvec::SmallVec;
 
 use crate::{
     request::RequestHead,
     settings::Compiled,
-    wire::answer::{self, Head},
+    wire::{
+        answer::Head,
+        fields::{Fields, Name},
+        syntax::{is_field_name, is_field_value},
+    },
 };
 
 /// Header lines that many requests share, made once.
@@ -60,6 +66,11 @@ impl Lines {
         }
         Self { host, credential, credential_name }
     }
+
+    fn is_credential(&self, name: &[u8]) -> bool {
+        let own = self.credential_name.as_ref();
+        own.is_some_and(|own| name.eq_ignore_ascii_case(own.as_str().as_bytes()))
+    }
 }
 
 impl Prepared {
@@ -92,84 +103,9 @@ pub(crate) fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 
 /// Writes one header line, unless a line break or the like stands in it.
 pub(crate) fn checked_line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    if HeaderName::from_bytes(name.as_bytes()).is_ok() && HeaderValue::from_bytes(value).is_ok() {
+    if is_field_name(name.as_bytes()) && is_field_value(value) {
         line(out, name, value);
     }
-}
-
-/// A name's first bytes in lower case, to be held against the names below: none is longer.
-struct Lowered([u8; 24], usize);
-
-impl Lowered {
-    fn new(name: &[u8]) -> Self {
-        let mut lowered = [0; 24];
-        let length = name.len().min(lowered.len());
-        if let (Some(lowered), Some(name)) = (lowered.get_mut(..length), name.get(..length)) {
-            lowered.copy_from_slice(name);
-            lowered.make_ascii_lowercase();
-        }
-        Self(lowered, name.len())
-    }
-
-    /// The whole name, where it is short enough to be one of ours.
-    fn whole(&self) -> &[u8] {
-        self.0.get(..self.1).unwrap_or_default()
-    }
-
-    fn starts_with(&self, prefix: &str) -> bool {
-        self.1 >= prefix.len() && self.0.starts_with(prefix.as_bytes())
-    }
-}
-
-/// RFC 9110, 7.6.1, and what proxies added over time.
-fn is_hop_by_hop(name: &Lowered) -> bool {
-    matches!(
-        name.whole(),
-        b"connection"
-            | b"keep-alive"
-            | b"proxy-connection"
-            | b"proxy-authenticate"
-            | b"proxy-authorization"
-            | b"te"
-            | b"trailer"
-            | b"transfer-encoding"
-            | b"upgrade"
-    )
-}
-
-/// What makes some servers see another path, method or caller than was decided on, and what is set anew.
-fn is_override(name: &Lowered) -> bool {
-    matches!(
-        name.whole(),
-        b"x-method"
-            | b"x-method-override"
-            | b"x-host"
-            | b"x-client-ip"
-            | b"x-cluster-client-ip"
-            | b"true-client-ip"
-            | b"cf-connecting-ip"
-            | b"fastly-client-ip"
-            | b"forwarded"
-            | b"proxy"
-            | b"http2-settings"
-            | b"expect"
-    ) || (name.starts_with("x-") && OVERRIDE_FAMILIES.iter().any(|family| name.starts_with(family)))
-}
-
-const OVERRIDE_FAMILIES: [&str; 6] =
-    ["x-keyward-", "x-forwarded-", "x-original-", "x-real-", "x-rewrite-", "x-http-method"];
-
-/// Where APIs elsewhere expect a key: an upstream could believe one of these instead of the credential it is given.
-fn is_credential_of_others(name: &Lowered) -> bool {
-    matches!(
-        name.whole(),
-        b"authorization" | b"x-api-key" | b"api-key" | b"x-goog-api-key" | b"x-auth-token"
-    )
-}
-
-/// What is written anew for every request: where it goes, where its body ends, and what came in several parts.
-fn is_written_anew(name: &Lowered) -> bool {
-    matches!(name.whole(), b"host" | b"content-length" | b"cookie" | b"sec-websocket-protocol")
 }
 
 /// Who calls, and whom: for the upstream.
@@ -179,15 +115,18 @@ pub(crate) struct Identity<'r> {
     pub(crate) upstream: &'r Upstream,
     pub(crate) settings: &'r Compiled,
     pub(crate) permit: &'r Permit,
-    pub(crate) organization: &'r str,
-    pub(crate) client: HeaderValue,
+    pub(crate) directory: &'r Directory,
+    pub(crate) client: &'r str,
     pub(crate) secure: bool,
-    pub(crate) request_id: &'r HeaderValue,
+    pub(crate) request_id: &'r [u8],
     /// Whether the answer must come uncoded, whatever the client takes.
     pub(crate) uncoded: bool,
     /// The client's host, where the upstream is to see it.
     pub(crate) host: Option<&'r [u8]>,
 }
+
+/// The organization of a permit is not there.
+pub(crate) struct Gone;
 
 /// Writes a client's headers as the upstream gets them, without those that frame the body.
 pub(crate) fn toward_upstream(
@@ -195,7 +134,7 @@ pub(crate) fn toward_upstream(
     head: &RequestHead,
     prepared: &mut Prepared,
     identity: &Identity<'_>,
-) {
+) -> Result<(), Gone> {
     let Identity { policy, api, upstream, settings, permit, .. } = *identity;
     let lines = prepared.of(policy, api, upstream);
     match identity.host {
@@ -204,29 +143,26 @@ pub(crate) fn toward_upstream(
     }
     out.extend_from_slice(&lines.credential);
 
-    let named: Vec<&[u8]> = head.values("connection").flat_map(named_in).collect();
+    let named: Named<'_> = head.all(Name::Connection).flat_map(named_in).collect();
     let is_named = |name: &[u8]| named.iter().any(|named| named.eq_ignore_ascii_case(name));
+    let may_pass = |is: Name, name: &[u8]| {
+        let stays = is.passes() && !(identity.uncoded && is == Name::AcceptEncoding);
+        let is_ours = || settings.is_identity(name) || is_key_slot(name, api);
+        stays && !is_ours() && !lines.is_credential(name) && !is_named(name)
+    };
     let mut numbered = false;
-    let unwanted = |name: &[u8]| identity.uncoded && name.eq_ignore_ascii_case(b"accept-encoding");
-    for (name, value) in head.fields() {
-        let ours = |own: &Option<HeaderName>| own.as_ref().is_some_and(|own| is(name, own));
-        if may_pass(name, api, settings)
-            && !ours(&lines.credential_name)
-            && !is_named(name)
-            && !unwanted(name)
-        {
-            numbered |= name.eq_ignore_ascii_case(b"x-request-id");
+    for (is, name, value) in head.fields() {
+        if may_pass(is, name) {
+            numbered |= is == Name::RequestId;
             raw_line(out, name, value);
         }
     }
-    let ours = |name: &str| {
-        is_key_slot(name.as_bytes(), api)
-            || lines.credential_name.as_ref().is_some_and(|own| own.as_str() == name)
-    };
-    if !is_named(b"cookie") && !ours("cookie") {
+    let ours = |name: &[u8]| is_key_slot(name, api) || lines.is_credential(name);
+    let goes_on = |name: &[u8]| !is_named(name) && !ours(name);
+    if head.has(Name::Cookie) && goes_on(b"cookie") {
         join_cookies(out, head);
     }
-    if !is_named(b"sec-websocket-protocol") && !ours("sec-websocket-protocol") {
+    if head.has(Name::WebSocketProtocol) && goes_on(b"sec-websocket-protocol") {
         keep_subprotocols(out, head, api);
     }
 
@@ -234,7 +170,8 @@ pub(crate) fn toward_upstream(
         line(out, name.as_str(), &permit.key().encoded());
     }
     if let Some(name) = &settings.organization_id {
-        line(out, name.as_str(), identity.organization.as_bytes());
+        let write = |id: &OrganizationId| line(out, name.as_str(), id.as_str().as_bytes());
+        identity.directory.organization_id(permit.organization(), write).ok_or(Gone)?;
     }
     if let Some(name) = &settings.permissions {
         line(out, name.as_str(), prepared.permissions(api, permit.permissions()));
@@ -245,25 +182,9 @@ pub(crate) fn toward_upstream(
     line(out, "x-forwarded-for", identity.client.as_bytes());
     line(out, "x-forwarded-proto", if identity.secure { b"https" } else { b"http" });
     if !numbered {
-        line(out, "x-request-id", identity.request_id.as_bytes());
+        line(out, "x-request-id", identity.request_id);
     }
-}
-
-fn is(name: &[u8], wanted: &HeaderName) -> bool {
-    name.eq_ignore_ascii_case(wanted.as_str().as_bytes())
-}
-
-fn may_pass(name: &[u8], api: &Api, settings: &Compiled) -> bool {
-    let lowered = Lowered::new(name);
-    if is_written_anew(&lowered)
-        || is_hop_by_hop(&lowered)
-        || is_override(&lowered)
-        || is_credential_of_others(&lowered)
-        || name.contains(&b'_')
-    {
-        return false;
-    }
-    !settings.is_identity(name) && !is_key_slot(name, api)
+    Ok(())
 }
 
 /// Whether a key may stand in this header.
@@ -275,6 +196,9 @@ fn is_key_slot(name: &[u8], api: &Api) -> bool {
         Slot::Query { .. } | Slot::Subprotocol { .. } => false,
     })
 }
+
+/// What `Connection` names.
+type Named<'n> = SmallVec<[&'n [u8]; 4]>;
 
 /// What `Connection` names in vain: how content is framed and how it is read was decided on, and stays so.
 const END_TO_END: [&[u8]; 4] = [b"content-encoding", b"content-length", b"content-type", b"host"];
@@ -294,7 +218,7 @@ fn keep_subprotocols(out: &mut Vec<u8>, head: &RequestHead, api: &Api) {
         })
     };
     let kept: Vec<&[u8]> = head
-        .values("sec-websocket-protocol")
+        .all(Name::WebSocketProtocol)
         .flat_map(|list| list.split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
         .filter(|item| !item.is_empty() && !is_key(item))
@@ -306,7 +230,7 @@ fn keep_subprotocols(out: &mut Vec<u8>, head: &RequestHead, api: &Api) {
 
 /// HTTP/2 lets a client send its cookies in several headers; HTTP/1.1 knows one (RFC 9113, 8.2.3).
 fn join_cookies(out: &mut Vec<u8>, head: &RequestHead) {
-    let cookies: Vec<&[u8]> = head.values("cookie").collect();
+    let cookies: Vec<&[u8]> = head.all(Name::Cookie).collect();
     if !cookies.is_empty() {
         line(out, "cookie", &cookies.join(&b"; "[..]));
     }
@@ -338,7 +262,7 @@ pub(crate) struct Told {
 pub(crate) fn toward_client(
     out: &mut Vec<u8>,
     head: &Head,
-    lines: &[u8],
+    (bytes, fields): (&[u8], &Fields),
     upgraded: bool,
     request_id: &str,
     limits: &[u8],
@@ -347,34 +271,25 @@ pub(crate) fn toward_client(
     let mut told = Told::default();
     // What is told of limits is ours or the upstream's, never both: no half of one beside a half of the other.
     let own = limit::headers::names(form, limits);
-    let named: Vec<&[u8]> = match head.connection {
-        true => answer::fields(lines)
-            .filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"))
-            .flat_map(|(_, value)| named_in(value))
-            .collect(),
-        false => Vec::new(),
-    };
-    for (name, value) in answer::fields(lines) {
-        let lowered = Lowered::new(name);
-        match lowered.whole() {
-            b"upgrade" if upgraded => {
+    let connection = fields.of(Name::Connection).map(|field| field.value(bytes));
+    let named: Named<'_> = connection.flat_map(named_in).collect();
+    let goes = |name: &[u8]| own.iter().chain(&named).any(|gone| gone.eq_ignore_ascii_case(name));
+    for field in fields.iter() {
+        let (name, value) = (field.name(bytes), field.value(bytes));
+        match field.is {
+            Name::Upgrade if upgraded => {
                 line(out, "connection", b"upgrade");
                 line(out, "upgrade", value);
-                continue;
             }
-            b"content-length" => continue,
-            b"x-accel-buffering" if head.streams => continue,
-            _ => {}
+            Name::ContentLength => {}
+            Name::AccelBuffering if head.streams => {}
+            is if is.is_hop_by_hop() || goes(name) => {}
+            is => {
+                told.date |= is == Name::Date;
+                told.request_id |= name.eq_ignore_ascii_case(request_id.as_bytes());
+                raw_line(out, name, value);
+            }
         }
-        if is_hop_by_hop(&lowered) || named.iter().any(|named| named.eq_ignore_ascii_case(name)) {
-            continue;
-        }
-        if own.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-            continue;
-        }
-        told.date |= lowered.whole() == b"date";
-        told.request_id |= name.eq_ignore_ascii_case(request_id.as_bytes());
-        raw_line(out, name, value);
     }
     out.extend_from_slice(limits);
     if head.streams {

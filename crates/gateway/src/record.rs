@@ -250,7 +250,7 @@ impl Ticket {
         Self {
             worker: worker.clone(),
             in_flight,
-            upload: Rc::default(),
+            upload: worker.spare_upload(),
             started,
             seen: started,
             began: clock::now(),
@@ -407,6 +407,7 @@ impl Drop for Ticket {
         self.sums.latency_micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         let now = self.began.plus(latency);
         self.settle(now, latency);
+        self.worker.keep_upload(&self.upload);
         self.worker.buffers.keep_write(std::mem::take(&mut self.limits));
         let mut recorder = self.worker.recorder.borrow_mut();
         let used = self.accepted_from.map(|from| (self.began, from));

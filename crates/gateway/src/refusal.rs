@@ -1,6 +1,5 @@
 //! The one place where a refusal is written.
 
-use bytes::Bytes;
 use keyward_core::{
     profile::{Profile, RefusalContext},
     time::Timestamp,
@@ -52,7 +51,7 @@ pub(crate) fn answer(
         let id = refused.request_id.as_bytes();
         headers::checked_line(&mut lines, &profile.request_id.header, id);
     }
-    let body = Bytes::from(rendered.body);
+    let body = rendered.body.into_bytes().into_boxed_slice();
     Reply {
         status,
         lines,

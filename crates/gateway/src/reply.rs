@@ -48,5 +48,5 @@ pub(crate) fn add_lines(headers: &mut HeaderMap, lines: &Bytes) {
 
 /// Writes `content-length`.
 pub(crate) fn length_line(out: &mut Vec<u8>, length: u64) {
-    headers::line(out, "content-length", length.to_string().as_bytes());
+    headers::line(out, "content-length", itoa::Buffer::new().format(length).as_bytes());
 }

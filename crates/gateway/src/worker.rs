@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
+    ops::Deref,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -17,10 +18,15 @@ use keyward_core::{
     snapshot::Snapshot,
     time::Timestamp,
 };
-use tokio::{net::TcpListener, sync::watch, task::LocalSet};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, LocalOptions},
+    sync::watch,
+};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
+    body::UploadState,
     buffers::Buffers,
     clock, connection,
     gateway::Ports,
@@ -35,7 +41,7 @@ use crate::{
 
 /// Bytes of request bodies a core keeps at once while they are read to be decided on.
 const MOST_HELD: usize = 128 * 1024 * 1024;
-const MOST_SPARE_WATCHES: usize = 256;
+const MOST_SPARE: usize = 256;
 /// What a core tells its counts after.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -56,6 +62,7 @@ pub(crate) struct Worker {
     /// Shared with the other cores: for requests that would have been refused otherwise.
     pub(crate) slow: Arc<Pool>,
     spare_watches: RefCell<Vec<Watch>>,
+    spare_uploads: RefCell<Vec<Rc<UploadState>>>,
     request_ids: Cell<(u64, u64)>,
     connections: Cell<usize>,
     held: Cell<usize>,
@@ -132,9 +139,23 @@ impl Worker {
     /// Keeps a deadline for the next exchange.
     pub(crate) fn keep_watch(&self, watch: Watch) {
         let mut spare = self.spare_watches.borrow_mut();
-        if spare.len() < MOST_SPARE_WATCHES {
+        if spare.len() < MOST_SPARE {
             watch.disarm();
             spare.push(watch);
+        }
+    }
+
+    /// What the halves of an exchange tell each other of its request's body; to be given back by [`Worker::keep_upload`].
+    pub(crate) fn spare_upload(&self) -> Rc<UploadState> {
+        self.spare_uploads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps it for the next exchange, unless somebody still has it.
+    pub(crate) fn keep_upload(&self, upload: &Rc<UploadState>) {
+        let mut spare = self.spare_uploads.borrow_mut();
+        if spare.len() < MOST_SPARE && Rc::strong_count(upload) == 1 {
+            upload.reset();
+            spare.push(upload.clone());
         }
     }
 
@@ -159,11 +180,10 @@ const fn scramble(value: u64) -> u64 {
 
 /// Runs a worker until it is drained. Called on its own thread.
 pub(crate) fn run(parts: WorkerParts) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let local = LocalSet::new();
-    let worker = local.block_on(&runtime, work(parts))?;
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let worker = runtime.block_on(work(parts))?;
     // What the deadline cuts is recorded as it is dropped.
-    drop(local);
+    drop(runtime);
     worker.recorder.borrow_mut().flush(clock::now());
     Ok(())
 }
@@ -172,13 +192,14 @@ async fn work(parts: WorkerParts) -> std::io::Result<Rc<Worker>> {
     let mut drain = parts.drain;
     let workers = parts.workers.max(1);
     let buffers = Rc::<Buffers>::default();
+    let watchdog = Watchdog::new();
     let worker = Rc::new(Worker {
         snapshot: RefCell::new(Cached::new(parts.ports.snapshot)),
         counters: parts.ports.counters,
         began: parts.ports.began,
         settings: RefCell::new(Cached::new(parts.settings)),
-        watchdog: Watchdog::new(),
-        upstreams: Rc::new(Upstreams::new(buffers.clone())),
+        upstreams: Rc::new(Upstreams::new(buffers.clone(), watchdog.clone())),
+        watchdog,
         buffers,
         date: RefCell::default(),
         recorder: RefCell::new(Recorder::new(parts.ports.usage)),
@@ -186,6 +207,7 @@ async fn work(parts: WorkerParts) -> std::io::Result<Rc<Worker>> {
         meters: RefCell::default(),
         slow: parts.slow,
         spare_watches: RefCell::default(),
+        spare_uploads: RefCell::default(),
         request_ids: Cell::new((parts.seed, 0)),
         connections: Cell::new(0),
         held: Cell::new(0),
@@ -281,33 +303,58 @@ impl Drop for Place {
 }
 
 impl Worker {
-    /// Room for a body that is kept whole; it is given back when what is returned is dropped.
+    /// A body that is kept whole, and empty yet.
     pub(crate) fn hold(self: &Rc<Self>) -> Held {
-        Held { worker: self.clone(), bytes: 0 }
+        Held { worker: self.clone(), bytes: self.buffers.write() }
     }
 }
 
-/// Bytes of a request body that is kept whole. All of them together are bounded, or one key could fill the memory.
+/// A request body that is kept whole. All of them together are bounded, or one key could fill the memory.
 pub(crate) struct Held {
     worker: Rc<Worker>,
-    bytes: usize,
+    bytes: Vec<u8>,
 }
 
+/// There is no room for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoRoom;
+
 impl Held {
-    /// Counts more bytes, if there is room for them.
-    pub(crate) fn add(&mut self, bytes: usize) -> Result<(), ()> {
-        let held = self.worker.held.get() + bytes;
+    /// Keeps more of it, if there is room.
+    pub(crate) fn add(&mut self, piece: &[u8]) -> Result<(), NoRoom> {
+        let held = self.worker.held.get() + piece.len();
         if held > MOST_HELD {
-            return Err(());
+            return Err(NoRoom);
         }
         self.worker.held.set(held);
-        self.bytes += bytes;
+        self.bytes.extend_from_slice(piece);
         Ok(())
+    }
+
+    /// Keeps another in its place; what it is longer by finds room.
+    pub(crate) fn replace(&mut self, with: &[u8]) {
+        self.give_back();
+        self.worker.held.set(self.worker.held.get() + with.len());
+        self.bytes.extend_from_slice(with);
+    }
+
+    fn give_back(&mut self) {
+        self.worker.held.set(self.worker.held.get().saturating_sub(self.bytes.len()));
+        self.bytes.clear();
+    }
+}
+
+impl Deref for Held {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.worker.held.set(self.worker.held.get().saturating_sub(self.bytes));
+        self.give_back();
+        self.worker.buffers.keep_write(std::mem::take(&mut self.bytes));
     }
 }

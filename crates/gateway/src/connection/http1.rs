@@ -12,12 +12,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 
 use super::{Connection, LATE};
 use crate::{
-    body::{Answer, AnswerFault, ClientBody},
+    body::{Answer, AnswerFault, ClientBody, Piece},
     buffers::{COPIED, GATHERED},
     exchange::exchange,
     headers,
@@ -27,6 +26,7 @@ use crate::{
     socket::ClientSocket,
     wire::{
         client::{Arrival, BrokenBody, ClientWire, Patience},
+        fields::Name,
         screen::{HeadLimits, Screen},
     },
     worker::Worker,
@@ -91,8 +91,8 @@ async fn answer_one(
 ) -> Next {
     let arrival = poll_fn(|cx| wire.borrow_mut().poll_head(cx, || worker.is_draining())).await;
     let (head, fault) = match arrival {
-        Arrival::Head(bytes) => (RequestHead::of_http1(bytes), None),
-        Arrival::Fault(fault) => (RequestHead::unread(), Some(fault)),
+        Arrival::Head(head) => (head, None),
+        Arrival::Fault(fault) => (RequestHead::default(), Some(fault)),
         Arrival::Nothing => return Next::End,
     };
     let client = Client::of(&head);
@@ -124,6 +124,7 @@ async fn answer_one(
     let framing = Framing::of(&reply, &client);
     let keeps = keeps && framing != Framing::UntilClose;
     write_head(wire.borrow_mut().out(), &reply, &client, framing, keeps, worker);
+    worker.buffers.keep_write(reply.lines);
     let mut writing = Writing::new(reply.body, framing);
     let mut whole = Whole { wire, cut: framing == Framing::UntilClose };
     let written = poll_fn(|cx| writing.poll(cx, wire)).await;
@@ -164,14 +165,16 @@ impl Client {
         let http11 = head.version == Version::HTTP_11;
         // HTTP/1.0 asks to go on, HTTP/1.1 to end (RFC 9112, 9.3).
         let keeps = match http11 {
-            true => !head.names("connection", "close"),
-            false => head.names("connection", "keep-alive") && !head.names("connection", "close"),
+            true => !head.names(Name::Connection, "close"),
+            false => {
+                head.names(Name::Connection, "keep-alive") && !head.names(Name::Connection, "close")
+            }
         };
         Self {
             http11,
             is_head: head.method == Method::HEAD,
             keeps,
-            expects: http11 && head.has("expect"),
+            expects: http11 && head.has(Name::Expect),
         }
     }
 }
@@ -255,8 +258,8 @@ impl From<BrokenBody> for WriteFault {
 struct Writing {
     body: Answer,
     framing: Framing,
-    /// A large piece, written behind what was gathered.
-    piece: Bytes,
+    /// So much of a large piece is written behind what was gathered, from where it lies.
+    piece: usize,
     step: Step,
 }
 
@@ -268,7 +271,7 @@ enum Step {
 
 impl Writing {
     fn new(body: Answer, framing: Framing) -> Self {
-        Self { body, framing, piece: Bytes::new(), step: Step::Open }
+        Self { body, framing, piece: 0, step: Step::Open }
     }
 
     fn poll(
@@ -282,11 +285,11 @@ impl Writing {
                 self.step = Step::Ended(Some(AnswerFault::Upload));
             }
             let mut wire = wire.borrow_mut();
-            if !self.piece.is_empty() {
-                ready!(wire.poll_write(cx, &mut self.piece))?;
-                if self.framing == Framing::Chunked {
-                    wire.out().extend_from_slice(b"\r\n");
-                }
+            if self.piece > 0 {
+                let piece = self.body.piece().get(..self.piece).unwrap_or_default();
+                let written = ready!(wire.poll_write(cx, piece))?;
+                self.piece -= written;
+                self.take(written, wire.out());
                 continue;
             }
             ready!(wire.poll_flush(cx))?;
@@ -310,27 +313,20 @@ impl Writing {
         if self.framing == Framing::Nothing {
             self.step = Step::Ended(None);
         }
-        while matches!(self.step, Step::Open) && self.piece.is_empty() {
+        while matches!(self.step, Step::Open) && self.piece == 0 {
             if wire.borrow_mut().out().len() >= GATHERED {
                 return false;
             }
             // Without the connection in hand: the rest of the request may still be read from it.
-            let Poll::Ready(frame) = self.body.poll_frame(cx) else { return true };
-            let mut wire = wire.borrow_mut();
-            match frame {
-                Some(Ok(frame)) => {
-                    if let Ok(piece) = frame.into_data() {
-                        self.put(piece, wire.out());
-                    }
-                    // Known at once where the length is: the end then leaves with the last piece.
-                    if self.framing != Framing::Chunked && self.body.has_ended() {
-                        self.step = Step::Ended(None);
-                    }
-                }
+            let Poll::Ready(piece) = self.body.poll_piece(cx) else { return true };
+            match piece {
+                Some(Ok(Piece::Data(length))) => self.put(length, wire.borrow_mut().out()),
+                // HTTP/1.1's clients are not told of trailers.
+                Some(Ok(Piece::Trailers(_))) => {}
                 Some(Err(fault)) => self.step = Step::Ended(Some(fault)),
                 None => {
                     if self.framing == Framing::Chunked {
-                        wire.out().extend_from_slice(b"0\r\n\r\n");
+                        wire.borrow_mut().out().extend_from_slice(b"0\r\n\r\n");
                     }
                     self.step = Step::Ended(None);
                 }
@@ -339,22 +335,30 @@ impl Writing {
         false
     }
 
-    fn put(&mut self, piece: Bytes, out: &mut Vec<u8>) {
-        if piece.is_empty() {
-            return;
-        }
-        let chunked = self.framing == Framing::Chunked;
-        if chunked {
+    fn put(&mut self, length: usize, out: &mut Vec<u8>) {
+        if self.framing == Framing::Chunked {
             // Writing to memory does not fail.
-            let _ = write!(out, "{:x}\r\n", piece.len());
+            let _ = write!(out, "{length:x}\r\n");
         }
-        if piece.len() > COPIED {
-            self.piece = piece;
+        if length > COPIED {
+            self.piece = length;
             return;
         }
-        out.extend_from_slice(&piece);
-        if chunked {
-            out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(self.body.piece());
+        self.take(length, out);
+    }
+
+    /// So much of the piece is on its way.
+    fn take(&mut self, count: usize, out: &mut Vec<u8>) {
+        self.body.take(count);
+        if self.piece > 0 {
+            return;
+        }
+        match self.framing {
+            Framing::Chunked => out.extend_from_slice(b"\r\n"),
+            // Known at once where the length is: the end then leaves with the last piece.
+            _ if self.body.has_ended() => self.step = Step::Ended(None),
+            _ => {}
         }
     }
 }

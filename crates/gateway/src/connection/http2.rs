@@ -26,9 +26,8 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::Connection;
 use crate::{
-    body::{Answer, AnswerFault, ClientBody, Patience},
+    body::{Answer, AnswerFault, ClientBody, Patience, Piece},
     exchange::exchange,
-    request::RequestHead,
     settings::Compiled,
     socket::ClientSocket,
     watchdog::{Deadline, Watch},
@@ -124,11 +123,12 @@ async fn answer_one(
     let stream = connection.stream.borrow().clone();
     let stall = worker.settings().deadlines.stall;
     let (parts, incoming) = request.into_parts();
-    let head = RequestHead::of_http2(&parts);
+    let mut head = worker.buffers.head();
+    head.read_http2(&parts);
     drop(parts);
     let patience =
         (!incoming.is_end_stream()).then(|| Patience::new(worker.watchdog.watch(), stall));
-    let body = ClientBody::Http2 { incoming, patience };
+    let body = ClientBody::of_http2(incoming, patience);
     let reply = exchange(worker, connection, head, body, None).await;
     let (response, answer) = reply.into_http2();
     let answer = Rc::new(RefCell::new(answer));
@@ -169,7 +169,7 @@ impl Body for Streamed {
         if let Some(fault) = self.fault.take() {
             return Poll::Ready(Some(Err(fault)));
         }
-        let poll = self.answer.borrow_mut().poll_frame(cx);
+        let poll = next_frame(&mut self.answer.borrow_mut(), cx);
         if let Some((deadline, limit)) = &self.taken {
             // Being asked, the client has room: now the upstream is waited for, or the client again.
             if poll.is_pending() { deadline.disarm() } else { deadline.arm(*limit) }
@@ -194,6 +194,21 @@ impl Body for Streamed {
     fn size_hint(&self) -> SizeHint {
         self.answer.borrow().left().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
+}
+
+/// The next piece, as h2 keeps it until the client takes it.
+fn next_frame(
+    answer: &mut Answer,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, AnswerFault>>> {
+    answer.poll_piece(cx).map_ok(|piece| match piece {
+        Piece::Data(length) => {
+            let piece = Bytes::copy_from_slice(answer.piece());
+            answer.take(length);
+            Frame::data(piece)
+        }
+        Piece::Trailers(trailers) => Frame::trailers(*trailers),
+    })
 }
 
 impl Stream {

@@ -6,6 +6,7 @@ mod http1;
 mod http2;
 
 use std::{
+    borrow::Cow,
     cell::{Cell, RefCell},
     future::poll_fn,
     net::{IpAddr, SocketAddr},
@@ -14,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderValue;
 use keyward_core::network;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -39,8 +39,8 @@ pub(crate) struct Connection {
     pub(crate) http2: bool,
     /// Requests that are being answered.
     in_flight: Rc<Cell<u32>>,
-    /// The peer's address as a header's value.
-    peer_header: HeaderValue,
+    /// The peer's address as text.
+    peer_text: Box<str>,
     /// The HTTP/2 stream that is being polled.
     stream: RefCell<Option<Rc<http2::Stream>>>,
 }
@@ -67,14 +67,13 @@ impl Connection {
         self.in_flight.get() == 0
     }
 
-    /// A client's address as a header's value, made once for the usual one, the peer's own.
-    pub(crate) fn header_of(&self, client: IpAddr) -> HeaderValue {
-        if client == self.peer { self.peer_header.clone() } else { address_header(client) }
+    /// A client's address as text, made once for the usual one, the peer's own.
+    pub(crate) fn text_of(&self, client: IpAddr) -> Cow<'_, str> {
+        match client == self.peer {
+            true => Cow::Borrowed(&self.peer_text),
+            false => Cow::Owned(client.to_string()),
+        }
     }
-}
-
-fn address_header(address: IpAddr) -> HeaderValue {
-    HeaderValue::from_str(&address.to_string()).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 /// Serves a connection to its end.
@@ -95,7 +94,7 @@ pub(crate) async fn serve(
     let Ok(Some((stream, http2))) = opened else { return };
     let connection = Rc::new(Connection {
         peer: network::canonical(peer.ip()),
-        peer_header: address_header(network::canonical(peer.ip())),
+        peer_text: network::canonical(peer.ip()).to_string().into(),
         secure: tls.is_some(),
         http2,
         in_flight: Rc::default(),

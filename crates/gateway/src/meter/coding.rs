@@ -14,7 +14,6 @@ use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use keyward_core::metering::{Estimate, Form, Reader, Used};
 
 use super::{Lent, count};
-use crate::wire::answer::fields;
 
 /// Codings that are taken off one another, at most.
 const MOST_CODINGS: usize = 3;
@@ -61,15 +60,17 @@ impl Write for Into {
 }
 
 impl Coded {
-    /// For an answer with these header lines; `None` where a coding is not known.
-    pub(super) fn new(form: Form, lines: &[u8], metering: &Lent) -> Option<Self> {
+    /// For an answer whose `content-encoding` says this; `None` where a coding is not known.
+    pub(super) fn new<'a>(
+        form: Form,
+        named: impl Iterator<Item = &'a [u8]>,
+        metering: &Lent,
+    ) -> Option<Self> {
         let reader = Reader::new(form);
         let decoded = Decoded { reader, metering: metering.clone(), left: ALWAYS_READ };
         let read = Rc::new(RefCell::new(decoded));
         let mut decoder: Box<dyn Write> = Box::new(Into(read.clone()));
-        let named =
-            fields(lines).filter(|(name, _)| name.eq_ignore_ascii_case(b"content-encoding"));
-        let codings = named.flat_map(|(_, value)| value.split(|byte| *byte == b','));
+        let codings = named.flat_map(|value| value.split(|byte| *byte == b','));
         let codings = codings.map(<[u8]>::trim_ascii).filter(|coding| !coding.is_empty());
         for (at, coding) in codings.enumerate() {
             if at == MOST_CODINGS {
@@ -160,8 +161,8 @@ mod tests {
     use super::*;
 
     fn coded(codings: &str) -> Option<Coded> {
-        let line = format!("content-encoding: {codings}\r\n");
-        Coded::new(Form::Json, line.as_bytes(), &Rc::new(Arc::<Metering>::default()))
+        let named = std::iter::once(codings.as_bytes());
+        Coded::new(Form::Json, named, &Rc::new(Arc::<Metering>::default()))
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! Events pass whole: one that is not whole yet waits for its end, which no client minds, for it can make nothing of a part either.
 
-use bytes::Bytes;
 use keyward_core::metering::{Metering, Reader};
+
+use super::Passed;
 
 /// An event that is larger is no event of usage.
 const LARGEST_EVENT: usize = 1024 * 1024;
@@ -25,14 +26,14 @@ impl Filter {
         &mut self,
         reader: &mut Reader,
         metering: &Metering,
-        piece: Bytes,
-    ) -> (Bytes, Option<usize>) {
+        piece: &[u8],
+    ) -> (Passed, Option<usize>) {
         if self.gave_up {
-            let whole = reader.read(metering, &piece);
-            return (piece, whole);
+            let whole = reader.read(metering, piece);
+            return (Passed::AsItIs, whole);
         }
         let mut out = Vec::with_capacity(self.held.len() + piece.len());
-        let mut rest = &piece[..];
+        let mut rest = piece;
         while !rest.is_empty() {
             if let Some(passed) = self.after_cr.take()
                 && let Some((b'\n', more)) = rest.split_first()
@@ -58,7 +59,7 @@ impl Filter {
             self.gave_up = true;
             out.append(&mut self.held);
         }
-        (out.into(), Some(whole))
+        (Passed::Instead(out), Some(whole))
     }
 
     /// Whether something waits.
@@ -67,7 +68,7 @@ impl Filter {
     }
 
     /// What waits in vain: the answer is over.
-    pub(super) fn rest(&mut self) -> Option<Bytes> {
-        Some(std::mem::take(&mut self.held)).filter(|held| !held.is_empty()).map(Bytes::from)
+    pub(super) fn rest(&mut self) -> Option<Vec<u8>> {
+        Some(std::mem::take(&mut self.held)).filter(|held| !held.is_empty())
     }
 }

@@ -9,7 +9,6 @@ mod filter;
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
-use bytes::Bytes;
 use keyward_core::{
     declared,
     id::ApiNumber,
@@ -26,7 +25,10 @@ use self::{coding::Coded, filter::Filter};
 use crate::{
     body::Upload,
     request::RequestHead,
-    wire::answer::{Head, Media},
+    wire::{
+        answer::{Head, Media},
+        fields::{Fields, Name},
+    },
 };
 
 /// Bytes of an answer that cannot be read, for which a token is assumed to have been written.
@@ -83,6 +85,12 @@ impl Meters {
             self.spare.push(meter);
         }
     }
+}
+
+/// What the client gets of a piece.
+pub(crate) enum Passed {
+    AsItIs,
+    Instead(Vec<u8>),
 }
 
 /// Meters one request.
@@ -146,8 +154,7 @@ impl Meter {
             // Nothing is estimated from it.
             Metered::Told | Metered::Unknown => Body::Endless,
             Metered::Input | Metered::Both => {
-                let seen = upload.bytes().map(|bytes| &bytes[..]);
-                Body::new(declared::form(head), seen, upload.length())
+                Body::new(declared::form(head), upload.bytes(), upload.length())
             }
         };
         let (estimate, asking) = beforehand(api, route, body, most_output)?;
@@ -155,7 +162,7 @@ impl Meter {
         let mut meter = meters.borrow_mut().meter(policy, api, estimate);
         meter.unread = unread;
         meter.filter = asking.map(|asking| {
-            upload.replace(asking.into());
+            upload.replace(&asking);
             Filter::default()
         });
         Some(meter)
@@ -171,8 +178,8 @@ impl Meter {
         self.filter.is_some()
     }
 
-    /// The head of the answer came.
-    pub(crate) fn answered(&mut self, head: &Head, lines: &[u8]) {
+    /// The head of the answer came; these are its bytes, and where its fields stand in them.
+    pub(crate) fn answered(&mut self, head: &Head, (bytes, fields): (&[u8], &Fields)) {
         if head.media != Media::Events || head.coded {
             self.filter = None;
         }
@@ -194,35 +201,38 @@ impl Meter {
                 self.reader.begin(form);
                 Answer::Plain
             }
-            true => match Coded::new(form, lines, &self.metering) {
-                Some(coded) => Answer::Coded(Box::new(coded)),
-                None => Answer::Opaque(0),
-            },
+            true => {
+                let codings = fields.of(Name::ContentEncoding).map(|field| field.value(bytes));
+                match Coded::new(form, codings, &self.metering) {
+                    Some(coded) => Answer::Coded(Box::new(coded)),
+                    None => Answer::Opaque(0),
+                }
+            }
         };
     }
 
-    /// A piece of the answer passes; gives what of it the client is to get.
-    pub(crate) fn pass(&mut self, piece: Bytes) -> Bytes {
+    /// A piece of the answer passes; says what of it the client is to get.
+    pub(crate) fn pass(&mut self, piece: &[u8]) -> Passed {
         match (&mut self.answer, &mut self.filter) {
             (Answer::Plain, Some(filter)) => {
-                let (piece, whole) = filter.pass(&mut self.reader, &self.metering, piece);
+                let (passed, whole) = filter.pass(&mut self.reader, &self.metering, piece);
                 self.whole = whole;
-                return piece;
+                return passed;
             }
-            (Answer::Plain, None) => self.whole = self.reader.read(&self.metering, &piece),
+            (Answer::Plain, None) => self.whole = self.reader.read(&self.metering, piece),
             (Answer::Coded(coded), _) => {
-                if let Err(bytes) = coded.read(&piece) {
+                if let Err(bytes) = coded.read(piece) {
                     self.answer = Answer::Opaque(bytes);
                 }
             }
-            (Answer::Opaque(bytes), _) => *bytes = bytes.saturating_add(count(&piece)),
+            (Answer::Opaque(bytes), _) => *bytes = bytes.saturating_add(count(piece)),
             (Answer::Awaited | Answer::Nothing, _) => {}
         }
-        piece
+        Passed::AsItIs
     }
 
     /// What was kept back of the answer's last event, once nothing more comes.
-    pub(crate) fn rest(&mut self) -> Option<Bytes> {
+    pub(crate) fn rest(&mut self) -> Option<Vec<u8>> {
         self.whole = Some(0);
         self.filter.as_mut().and_then(Filter::rest)
     }

@@ -7,22 +7,24 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
-use http_body::Frame;
 
 use super::{
     Lease, closed,
     sending::{Framing, SendFault, Sending},
 };
 use crate::{
-    body::{AnswerFault, Upload, UploadFault},
-    buffers::{self, READ},
+    body::{AnswerFault, Piece, Upload, UploadFault},
+    buffers::Received,
     reply,
     socket::UpstreamSocket,
     tunnel::Tunnelled,
     watchdog::Watch,
-    wire::answer::{self, BadAnswer, Content, HeadReader, Next},
+    wire::{
+        answer::{self, BadAnswer, Content, HeadReader, Next},
+        fields::Fields,
+    },
 };
 
 /// Bytes of interim answers before the final one.
@@ -46,11 +48,15 @@ pub(crate) struct Request {
 
 /// A request and its answer under way.
 pub(crate) struct Call {
-    lease: Lease,
+    /// Given back, or dropped, once it is over.
+    lease: Option<Lease>,
     sending: Sending,
     /// Of the answer, what was read and not taken yet.
-    buffer: BytesMut,
-    read: usize,
+    received: Received,
+    /// So many bytes at the front are the final answer's head.
+    head: usize,
+    /// So many bytes at the front are content.
+    piece: usize,
     reader: HeadReader,
     /// Bytes of interim answers so far.
     interim: usize,
@@ -65,12 +71,6 @@ pub(crate) struct Call {
     /// What the upstream has time for: first its first byte, then the next one.
     limit: Duration,
     stall: Duration,
-}
-
-/// The head of an answer, and its header lines.
-pub(crate) struct AnswerHead {
-    pub(crate) head: answer::Head,
-    pub(crate) lines: Bytes,
 }
 
 /// Why there is no answer.
@@ -89,33 +89,42 @@ pub(crate) enum CallFault {
 }
 
 impl Call {
-    pub(crate) fn new(lease: Lease, request: Request, watch: Watch) -> Box<Self> {
-        let Request { head, upload, framing, is_head, is_idempotent, first_byte, stall } = request;
-        watch.arm(first_byte);
-        let buffer = lease.home.buffers.read();
-        Box::new(Self {
-            lease,
-            sending: Sending::new(head, upload, framing),
-            buffer,
-            read: READ,
+    /// A call for [`Call::begin`].
+    pub(super) fn new(watch: Watch) -> Self {
+        Self {
+            lease: None,
+            sending: Sending::default(),
+            received: Received::default(),
+            head: 0,
+            piece: 0,
             reader: HeadReader::default(),
             interim: 0,
             content: None,
             trailers: None,
             keeps: false,
-            is_head,
-            is_idempotent,
+            is_head: false,
+            is_idempotent: false,
             watch,
-            limit: first_byte,
-            stall,
-        })
+            limit: Duration::ZERO,
+            stall: Duration::ZERO,
+        }
+    }
+
+    /// Takes on a request, and the connection for it. The last one was finished.
+    pub(super) fn begin(&mut self, lease: Lease, request: Request) {
+        let Request { head, upload, framing, is_head, is_idempotent, first_byte, stall } = request;
+        self.watch.arm(first_byte);
+        self.lease = Some(lease);
+        self.sending = Sending::new(head, upload, framing);
+        (self.is_head, self.is_idempotent) = (is_head, is_idempotent);
+        (self.limit, self.stall) = (first_byte, stall);
     }
 
     /// Sends the request as far as it goes, and reads the head of its answer.
     pub(crate) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<AnswerHead, CallFault>> {
+    ) -> Poll<Result<answer::Head, CallFault>> {
         match self.poll_send(cx) {
             // It may have answered before it closed its side.
             Err(SendFault::Io(error)) if self.sending.is_untouched() => {
@@ -125,17 +134,17 @@ impl Call {
             Ok(()) | Err(SendFault::Io(_)) => {}
         }
         loop {
-            match self.reader.read(&self.buffer).map_err(CallFault::Bad)? {
+            match self.reader.read(&self.received).map_err(CallFault::Bad)? {
                 Some((length, head)) if head.is_interim() => {
-                    self.buffer.advance(length);
-                    self.reader = HeadReader::default();
+                    self.received.take(length);
+                    self.reader.begin();
                     self.interim += length;
                     if self.interim > MOST_INTERIM {
                         return Poll::Ready(Err(CallFault::Bad(BadAnswer::Interim)));
                     }
                     continue;
                 }
-                Some((length, head)) => return Poll::Ready(Ok(self.begin(length, head))),
+                Some((length, head)) => return Poll::Ready(Ok(self.answers(length, head))),
                 None => {}
             }
             match self.poll_read(cx) {
@@ -150,20 +159,26 @@ impl Call {
         }
     }
 
-    fn begin(&mut self, length: usize, head: answer::Head) -> AnswerHead {
-        let lines = self.buffer.split_to(length).freeze().slice(head.fields.clone());
+    fn answers(&mut self, length: usize, head: answer::Head) -> answer::Head {
+        self.head = length;
         self.content = Some(head.content(self.is_head));
         self.keeps = head.keeps_connection();
         self.limit = self.stall;
         self.watch.arm(self.stall);
-        AnswerHead { head, lines }
+        head
+    }
+
+    /// The bytes of the answer's head, and where its fields stand in them. They are gone once its content is asked for.
+    pub(crate) fn head(&self) -> (&[u8], &Fields) {
+        (self.received.get(..self.head).unwrap_or_default(), self.reader.fields())
     }
 
     /// No answer comes any more. Sent once more is only what no upstream can have acted on, or may act on twice.
     fn broken(&self, error: io::Error) -> CallFault {
-        let silent = self.buffer.is_empty() && self.interim == 0;
+        let silent = self.received.is_empty() && self.interim == 0;
+        let reused = self.lease.as_ref().is_some_and(|lease| lease.reused);
         let harmless = self.sending.is_untouched() || self.is_idempotent;
-        match self.lease.reused && silent && harmless && self.sending.is_whole() {
+        match reused && silent && harmless && self.sending.is_whole() {
             true => CallFault::Stale,
             false => CallFault::Io(error),
         }
@@ -171,47 +186,48 @@ impl Call {
 
     /// Puts a request whose connection was [`CallFault::Stale`] on another.
     pub(crate) fn again_on(&mut self, lease: Lease) {
-        self.lease = lease;
+        self.lease = Some(lease);
         self.watch.arm(self.limit);
         self.sending.again();
     }
 
-    /// The next piece of the answer's content, or its trailers. The rest of the request goes on meanwhile.
-    pub(crate) fn poll_frame(
+    /// Waits for the next piece of the answer's content, or its trailers. The rest of the request goes on meanwhile.
+    pub(crate) fn poll_piece(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, AnswerFault>>> {
+    ) -> Poll<Option<Result<Piece, AnswerFault>>> {
         if let Err(SendFault::Upload(_)) = self.poll_send(cx) {
             return Poll::Ready(Some(Err(AnswerFault::Upload)));
         }
-        let Some(content) = &mut self.content else { return Poll::Ready(None) };
-        loop {
-            match content.next(&self.buffer).map_err(AnswerFault::Bad)? {
+        self.received.take(std::mem::take(&mut self.head));
+        while self.piece == 0 {
+            let Some(content) = &mut self.content else { return Poll::Ready(None) };
+            match content.next(&self.received).map_err(AnswerFault::Bad)? {
                 Next::End => {
-                    let trailers =
-                        self.trailers.take().map(|trailers| Ok(Frame::trailers(*trailers)));
-                    return Poll::Ready(trailers);
+                    let trailers = self.trailers.take();
+                    return Poll::Ready(trailers.map(|trailers| Ok(Piece::Trailers(trailers))));
                 }
                 Next::Trailer(count) => {
-                    let line = self.buffer.split_to(count).freeze();
+                    let line = self.received.get(..count).unwrap_or_default();
+                    let line = Bytes::copy_from_slice(line);
                     reply::add_lines(self.trailers.get_or_insert_default(), &line);
+                    self.received.take(count);
                 }
-                Next::Skip(count) => self.buffer.advance(count),
+                Next::Skip(count) => self.received.take(count),
                 Next::Data(count) => {
                     self.watch.arm(self.stall);
-                    let data = self.buffer.split_to(count).freeze();
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                    self.piece = count;
                 }
                 Next::More => {
-                    let read = buffers::fill(self.lease.io(), &mut self.buffer, &mut self.read, cx);
-                    match read {
+                    let ends = content.ends_with_connection();
+                    match self.poll_read(cx) {
                         Poll::Pending if self.watch.overdue(cx) => {
                             return Poll::Ready(Some(Err(AnswerFault::Stalled)));
                         }
                         Poll::Pending => return Poll::Pending,
-                        Poll::Ready(Ok(0)) if content.ends_with_connection() => {
+                        Poll::Ready(Ok(0)) if ends => {
                             self.keeps = false;
-                            *content = Content::Length(0);
+                            self.content = Some(Content::Length(0));
                         }
                         Poll::Ready(Ok(0)) => {
                             return Poll::Ready(Some(Err(AnswerFault::Broken(closed()))));
@@ -224,6 +240,19 @@ impl Call {
                 }
             }
         }
+        Poll::Ready(Some(Ok(Piece::Data(self.piece))))
+    }
+
+    /// The piece that was waited for.
+    pub(crate) fn piece(&self) -> &[u8] {
+        self.received.get(..self.piece).unwrap_or_default()
+    }
+
+    /// So many bytes of the piece are not needed any more.
+    pub(crate) fn take(&mut self, count: usize) {
+        let count = count.min(self.piece);
+        self.piece -= count;
+        self.received.take(count);
     }
 
     /// Sends what can be sent of the rest of the request.
@@ -236,36 +265,50 @@ impl Call {
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), SendFault> {
         let Self { sending, lease, watch, limit, .. } = self;
-        match sending.poll(cx, lease.io(), || watch.arm(*limit)) {
+        let Some(lease) = lease else { return Ok(()) };
+        match sending.poll(cx, &mut lease.stream, || watch.arm(*limit)) {
             Poll::Ready(Err(fault)) => Err(fault),
             Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
         }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        buffers::fill(self.lease.io(), &mut self.buffer, &mut self.read, cx)
+        let Some(lease) = &mut self.lease else { return Poll::Ready(Ok(0)) };
+        self.received.poll_fill(&lease.home.buffers, &mut lease.stream, cx)
+    }
+
+    /// Whether all of the answer came, taken or not.
+    pub(crate) fn has_come(&self) -> bool {
+        self.content.as_ref().is_some_and(Content::has_ended)
     }
 
     /// Whether no more of the answer is to come.
     pub(crate) fn has_ended(&self) -> bool {
-        self.content.as_ref().is_some_and(Content::has_ended) && self.trailers.is_none()
+        self.has_come() && self.piece == 0 && self.trailers.is_none()
     }
 
     /// How much of the answer is to come, where that is known.
     pub(crate) fn left(&self) -> Option<u64> {
-        self.content.as_ref().and_then(Content::left)
+        let piece = u64::try_from(self.piece).unwrap_or(u64::MAX);
+        Some(self.content.as_ref()?.left()?.saturating_add(piece))
     }
 
-    /// Gives the connection to the next request, if this one and its answer have ended cleanly; gives back the deadline.
-    pub(crate) fn finish(self: Box<Self>) -> Watch {
-        let clean = self.has_ended() && self.buffer.is_empty() && self.sending.is_done();
-        let Self { lease, sending, buffer, keeps, watch, .. } = *self;
-        lease.home.buffers.keep_write(sending.into_buffer());
-        lease.home.buffers.keep_read(buffer);
-        if clean && keeps {
+    /// Gives the connection to the next request, if this one and its answer have ended cleanly; and itself to the next call.
+    pub(crate) fn finish(mut self: Box<Self>) {
+        let Some(lease) = self.lease.take() else { return };
+        self.received.take(self.head + self.piece);
+        let clean = self.has_come() && self.received.is_empty() && self.sending.is_done();
+        let home = lease.home.clone();
+        home.buffers.keep_write(std::mem::take(&mut self.sending).into_buffer());
+        self.received.give_back(&home.buffers);
+        if clean && self.keeps {
             lease.give_back();
         }
-        watch
+        (self.head, self.piece, self.interim) = (0, 0, 0);
+        (self.content, self.trailers, self.keeps) = (None, None, false);
+        self.reader.begin();
+        self.watch.disarm();
+        home.keep_call(self);
     }
 
     /// Whether all of the request left.
@@ -274,8 +317,9 @@ impl Call {
     }
 
     /// The connection, once the upstream has agreed to change its protocol.
-    pub(crate) fn into_tunnelled(self: Box<Self>) -> Tunnelled<UpstreamSocket> {
-        let Self { lease, buffer, .. } = *self;
-        Tunnelled { stream: lease.stream, first: buffer.freeze() }
+    pub(crate) fn into_tunnelled(mut self: Box<Self>) -> Option<Tunnelled<UpstreamSocket>> {
+        self.received.take(self.head);
+        let rest = std::mem::take(&mut self.received).into_rest();
+        Some(Tunnelled { stream: self.lease.take()?.stream, first: rest.into() })
     }
 }

@@ -9,12 +9,15 @@ mod stream;
 
 use std::{cell::RefCell, io, rc::Rc};
 
-pub(crate) use call::{AnswerHead, Call, CallFault, Request};
+pub(crate) use call::{Call, CallFault, Request};
 use keyward_core::policy::Upstream;
 pub(crate) use sending::Framing;
 pub(crate) use stream::ConnectFault;
 
-use crate::{buffers::Buffers, settings::Compiled, socket::UpstreamSocket};
+use crate::{buffers::Buffers, settings::Compiled, socket::UpstreamSocket, watchdog::Watchdog};
+
+/// Calls that are kept for the next request.
+const MOST_SPARE: usize = 256;
 
 /// Connections that are alike: to one address by one protocol.
 struct Pool {
@@ -28,6 +31,9 @@ struct Pool {
 pub(crate) struct Upstreams {
     pools: RefCell<Vec<Pool>>,
     buffers: Rc<Buffers>,
+    watchdog: Rc<Watchdog>,
+    #[expect(clippy::vec_box, reason = "boxes are lent, and calls are large")]
+    spare: RefCell<Vec<Box<Call>>>,
 }
 
 /// A connection for one request. Dropping it closes the connection, whatever is still under way on it.
@@ -42,8 +48,23 @@ pub(crate) struct Lease {
 
 impl Upstreams {
     /// None yet.
-    pub(crate) fn new(buffers: Rc<Buffers>) -> Self {
-        Self { pools: RefCell::default(), buffers }
+    pub(crate) fn new(buffers: Rc<Buffers>, watchdog: Rc<Watchdog>) -> Self {
+        Self { pools: RefCell::default(), buffers, watchdog, spare: RefCell::default() }
+    }
+
+    /// A request on a connection.
+    pub(crate) fn call(&self, lease: Lease, request: Request) -> Box<Call> {
+        let spare = self.spare.borrow_mut().pop();
+        let mut call = spare.unwrap_or_else(|| Box::new(Call::new(self.watchdog.watch())));
+        call.begin(lease, request);
+        call
+    }
+
+    fn keep_call(&self, call: Box<Call>) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < MOST_SPARE {
+            spare.push(call);
+        }
     }
 
     /// Which pool is an upstream's; there are few, and a look through them allocates no key.
@@ -120,10 +141,6 @@ impl Lease {
         {
             pool.idle.push(stream);
         }
-    }
-
-    fn io(&mut self) -> &mut UpstreamSocket {
-        &mut self.stream
     }
 }
 

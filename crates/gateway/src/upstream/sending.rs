@@ -6,7 +6,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
 use crate::{
@@ -36,8 +35,8 @@ pub(super) struct Sending {
     /// Goes next, from `at` on.
     out: Vec<u8>,
     at: usize,
-    /// Goes after it.
-    piece: Bytes,
+    /// So much of the body's piece goes after it, from where it lies.
+    piece: usize,
     /// Present until all of it left: it holds room.
     upload: Option<Upload>,
     framing: Framing,
@@ -58,19 +57,26 @@ enum Step {
     Done,
 }
 
-impl Sending {
-    /// A request with this head, its empty line included.
-    pub(super) fn new(head: Vec<u8>, upload: Upload, framing: Framing) -> Self {
+/// One that is over.
+impl Default for Sending {
+    fn default() -> Self {
         Self {
-            out: head,
+            out: Vec::new(),
             at: 0,
-            piece: Bytes::new(),
-            upload: Some(upload),
-            framing,
-            step: Step::Open,
+            piece: 0,
+            upload: None,
+            framing: Framing::Length(0),
+            step: Step::Done,
             broken: false,
             whole: true,
         }
+    }
+}
+
+impl Sending {
+    /// A request with this head, its empty line included.
+    pub(super) fn new(head: Vec<u8>, upload: Upload, framing: Framing) -> Self {
+        Self { out: head, upload: Some(upload), framing, step: Step::Open, ..Self::default() }
     }
 
     /// Sends what can be sent now; `moved` is called for every piece of the body. Ready when there is no more to do.
@@ -87,18 +93,24 @@ impl Sending {
             self.gather(cx, &mut moved).map_err(SendFault::Upload)?;
             if let Some(rest) = self.out.get(self.at..).filter(|rest| !rest.is_empty()) {
                 self.at += ready!(self::write(cx, stream, rest)).map_err(|e| self.broken(e))?;
-                if self.at == self.out.len() && (self.step == Step::Open || !self.piece.is_empty())
-                {
+                if self.at == self.out.len() && (self.step == Step::Open || self.piece > 0) {
                     self.out.clear();
                     self.at = 0;
                     self.whole = false;
                 }
-            } else if !self.piece.is_empty() {
-                let written = ready!(self::write(cx, stream, &self.piece));
-                let written = written.map_err(|error| self.broken(error))?;
+            } else if let Some(upload) = self.upload.as_mut().filter(|_| self.piece > 0) {
+                let piece = self.piece;
+                let written = upload.with_piece(|bytes| {
+                    self::write(cx, stream, bytes.get(..piece).unwrap_or_default())
+                });
+                let written = ready!(written).map_err(|error| {
+                    self.broken = true;
+                    SendFault::Io(error)
+                })?;
+                upload.take(written);
                 self.whole &= written == 0;
-                self.piece.advance(written);
-                if self.piece.is_empty() {
+                self.piece -= written;
+                if self.piece == 0 {
                     self.end_piece();
                 }
             } else {
@@ -108,7 +120,6 @@ impl Sending {
                 }
                 self.step = Step::Done;
                 self.upload = None;
-                self.piece = Bytes::new();
                 return Poll::Ready(Ok(()));
             }
         }
@@ -125,7 +136,7 @@ impl Sending {
         cx: &mut Context<'_>,
         moved: &mut impl FnMut(),
     ) -> Result<(), UploadFault> {
-        while self.step == Step::Open && self.piece.is_empty() && self.out.len() < GATHERED {
+        while self.step == Step::Open && self.piece == 0 && self.out.len() < GATHERED {
             let Some(upload) = &mut self.upload else { return Ok(()) };
             match upload.poll_piece(cx) {
                 Poll::Pending => return Ok(()),
@@ -145,23 +156,23 @@ impl Sending {
         Ok(())
     }
 
-    fn put(&mut self, piece: Bytes) -> Result<(), UploadFault> {
-        let size = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+    fn put(&mut self, length: usize) -> Result<(), UploadFault> {
+        let size = u64::try_from(length).unwrap_or(u64::MAX);
         match &mut self.framing {
             // Nor does it ever get more than it was told.
             Framing::Length(left) => *left = left.checked_sub(size).ok_or(UploadFault::Broken)?,
-            // An empty chunk would be the end.
-            Framing::Chunked if piece.is_empty() => return Ok(()),
             Framing::Chunked => {
                 // Writing to memory does not fail.
                 let _ = write!(self.out, "{size:x}\r\n");
             }
         }
-        if piece.len() <= COPIED {
-            self.out.extend_from_slice(&piece);
-            self.end_piece();
-        } else {
-            self.piece = piece;
+        match &mut self.upload {
+            Some(upload) if length <= COPIED => {
+                upload.with_piece(|piece| self.out.extend_from_slice(piece));
+                upload.take(length);
+                self.end_piece();
+            }
+            _ => self.piece = length,
         }
         Ok(())
     }
@@ -206,7 +217,7 @@ fn write(
     stream: &mut UpstreamSocket,
     bytes: &[u8],
 ) -> Poll<io::Result<usize>> {
-    match ready!(Pin::new(stream).poll_write(cx, bytes)) {
+    match ready!(stream.poll_send(cx, bytes)) {
         Ok(0) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
         written => Poll::Ready(written),
     }

@@ -6,11 +6,10 @@
 //!
 //! Pure: bytes in, heads and pieces out. [`crate::upstream`] brings the bytes.
 
-use std::ops::Range;
-
 use super::{
     chunked::{Chunks, Piece},
-    syntax::{Line, find_line, list, split_field, trim},
+    fields::{Fields, Name},
+    syntax::{Line, field, find_line, list, split_field, trim},
     violation::Violation,
 };
 
@@ -53,25 +52,21 @@ pub(crate) struct HeadReader {
     line: usize,
     /// Up to where that line was looked at.
     scanned: usize,
-    fields: usize,
     head: Head,
+    fields: Fields,
 }
 
-/// What a head says that counts for the connection. Its fields stay where they are: see [`fields`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a head says that counts for the connection. Its fields stay where they are: see [`HeadReader::fields`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Head {
     /// 100 to 999.
     pub(crate) status: u16,
     /// Whether it is HTTP/1.1, not 1.0.
     pub(crate) http11: bool,
-    /// Where its fields stand, from the first line's beginning to the last one's end.
-    pub(crate) fields: Range<usize>,
     /// Content-Length.
     pub(crate) length: Option<u64>,
     chunked: bool,
     close: bool,
-    /// Whether `Connection` says anything: it may name fields that are for this hop alone.
-    pub(crate) connection: bool,
     /// Whether its content is a stream of events.
     pub(crate) streams: bool,
     /// What its content is, as far as it can be metered.
@@ -110,6 +105,18 @@ impl Media {
 }
 
 impl HeadReader {
+    /// Begins with the next head.
+    pub(crate) fn begin(&mut self) {
+        self.fields.clear();
+        let fields = std::mem::take(&mut self.fields);
+        *self = Self { fields, ..Self::default() };
+    }
+
+    /// Where the fields stand of the head that was read last.
+    pub(crate) const fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
     /// Reads on; the head begins at `bytes`' front. `None` until it is whole, then its length.
     pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<Option<(usize, Head)>, BadAnswer> {
         let window = bytes.get(..HEAD_BYTES).unwrap_or(bytes);
@@ -128,16 +135,18 @@ impl HeadReader {
             let line = window.get(start..end).unwrap_or_default();
             if start == 0 {
                 (self.head.status, self.head.http11) = status_line(line)?;
-                self.head.fields.start = next;
             } else if line.is_empty() {
-                self.head.fields.end = start;
-                return Ok(Some((next, std::mem::take(&mut self.head))));
+                return Ok(Some((next, self.head)));
             } else {
-                self.fields += 1;
-                if self.fields > FIELDS {
+                if self.fields.len() == FIELDS {
                     return Err(BadAnswer::TooManyHeaders);
                 }
-                self.head.field(line)?;
+                if matches!(line.first(), Some(b' ' | b'\t')) {
+                    return Err(Violation::LineFolding.into());
+                }
+                let (field, value) = field(line, start)?;
+                self.head.field(field.is, value)?;
+                self.fields.push(field);
             }
             (self.line, self.scanned) = (next, next);
         }
@@ -163,36 +172,27 @@ fn status_line(line: &[u8]) -> Result<(u16, bool), BadAnswer> {
 }
 
 impl Head {
-    /// One header line. Lengths keep the comparing short.
-    fn field(&mut self, line: &[u8]) -> Result<(), BadAnswer> {
-        if matches!(line.first(), Some(b' ' | b'\t')) {
-            return Err(Violation::LineFolding.into());
-        }
-        let (name, value) = split_field(line)?;
-        let named = |field: &str| name.eq_ignore_ascii_case(field.as_bytes());
-        match name.len() {
-            10 if named("connection") => {
-                self.connection = true;
+    /// One field.
+    fn field(&mut self, is: Name, value: &[u8]) -> Result<(), BadAnswer> {
+        match is {
+            Name::Connection => {
                 if list(value).count() > OPTIONS {
                     return Err(BadAnswer::TooManyHeaders);
                 }
                 self.close |= list(value).any(|option| option.eq_ignore_ascii_case(b"close"));
             }
-            12 if named("content-type") => {
-                self.streams = trim(value).starts_with(b"text/event-stream");
+            Name::ContentType => {
+                self.streams = value.starts_with(b"text/event-stream");
                 self.media = Media::of(value);
             }
-            14 if named("content-length") => {
-                if self.length.is_some() || self.chunked {
-                    return Err(if self.chunked { BadAnswer::Coding } else { BadAnswer::Length });
-                }
-                self.length = Some(length(trim(value)).ok_or(BadAnswer::Length)?);
-            }
-            16 if named("content-encoding") => {
+            Name::ContentLength if self.chunked => return Err(BadAnswer::Coding),
+            Name::ContentLength if self.length.is_some() => return Err(BadAnswer::Length),
+            Name::ContentLength => self.length = Some(length(value).ok_or(BadAnswer::Length)?),
+            Name::ContentEncoding => {
                 self.coded = list(value).any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
             }
-            17 if named("transfer-encoding") => {
-                let alone = trim(value).eq_ignore_ascii_case(b"chunked");
+            Name::TransferEncoding => {
+                let alone = value.eq_ignore_ascii_case(b"chunked");
                 if !alone || self.chunked || self.length.is_some() || !self.http11 {
                     return Err(BadAnswer::Coding);
                 }
@@ -238,7 +238,7 @@ fn length(digits: &[u8]) -> Option<u64> {
     length.map(i64::unsigned_abs)
 }
 
-/// The fields of a head that was read, in its order: names as they were sent, values without the space around them.
+/// The fields in some lines, in their order: names as they were sent, values without the space around them.
 pub(crate) fn fields(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut rest = lines;
     std::iter::from_fn(move || {

@@ -11,13 +11,13 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::io::AsyncWrite as _;
 
 use super::screen::{Phase, Screen, Step, Violation};
 use crate::{
-    buffers::{self, Buffers, READ},
+    buffers::{Buffers, Received},
+    request::RequestHead,
     socket::{ClientSocket, Socket},
     tunnel::Tunnelled,
     watchdog::Watch,
@@ -62,10 +62,9 @@ enum Waiting {
 }
 
 /// What came where a head was awaited.
-#[derive(Debug)]
 pub(crate) enum Arrival {
     /// A whole head.
-    Head(Bytes),
+    Head(RequestHead),
     /// Something that is answered, and the last that is.
     Fault(WireFault),
     /// The end.
@@ -79,10 +78,9 @@ pub(crate) struct BrokenBody;
 pub(crate) struct ClientWire {
     stream: ClientSocket,
     screen: Screen,
-    /// Read and not taken.
-    buffer: BytesMut,
-    /// How much is read at once.
-    room: usize,
+    received: Received,
+    /// So many bytes at the front are of the body behind the head that came last.
+    piece: usize,
     buffers: Rc<Buffers>,
     patience: Patience,
     waiting: Waiting,
@@ -111,8 +109,8 @@ impl ClientWire {
         Self {
             stream,
             screen,
-            buffer: BytesMut::new(),
-            room: READ,
+            received: Received::default(),
+            piece: 0,
             buffers,
             patience,
             waiting: Waiting::Nothing,
@@ -136,12 +134,16 @@ impl ClientWire {
         draining: impl Fn() -> bool,
     ) -> Poll<Arrival> {
         loop {
-            match self.screen.step(&self.buffer) {
+            match self.screen.step(&self.received) {
                 Step::Head(length) => {
                     self.served = true;
                     self.expects = false;
                     self.waiting = Waiting::Nothing;
-                    return Poll::Ready(Arrival::Head(self.buffer.split_to(length).freeze()));
+                    let mut head = self.buffers.head();
+                    let bytes = self.received.get(..length).unwrap_or_default();
+                    head.read_http1(bytes, &mut self.screen);
+                    self.received.take(length);
+                    return Poll::Ready(Arrival::Head(head));
                 }
                 Step::Refuse(violation) => {
                     return Poll::Ready(self.break_off(WireFault::Violation(violation)));
@@ -189,22 +191,22 @@ impl ClientWire {
         self.expects = self.screen.phase() == Phase::Body;
     }
 
-    /// The next piece of the body behind the head that came last.
-    pub(crate) fn poll_body(
+    /// Waits for the next piece of the body behind the head that came last, and says how long it is: see [`ClientWire::piece`].
+    pub(crate) fn poll_piece(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, BrokenBody>>> {
+    ) -> Poll<Option<Result<usize, BrokenBody>>> {
         if self.fault.is_some() || self.gone {
             return Poll::Ready(Some(Err(BrokenBody)));
         }
-        while self.screen.phase() == Phase::Body {
-            match self.screen.step(&self.buffer) {
+        while self.piece == 0 && self.screen.phase() == Phase::Body {
+            match self.screen.step(&self.received) {
                 Step::Data(length) => {
                     self.waiting = Waiting::Nothing;
                     self.expects = false;
-                    return Poll::Ready(Some(Ok(self.buffer.split_to(length).freeze())));
+                    self.piece = length;
                 }
-                Step::Framing(length) => self.buffer.advance(length),
+                Step::Framing(length) => self.received.take(length),
                 Step::Refuse(violation) => {
                     self.fault = Some(WireFault::Violation(violation));
                     return Poll::Ready(Some(Err(BrokenBody)));
@@ -212,7 +214,19 @@ impl ClientWire {
                 Step::NeedMore | Step::Head(_) | Step::Hold => ready!(self.poll_more_body(cx))?,
             }
         }
-        Poll::Ready(None)
+        Poll::Ready(Some(self.piece).filter(|piece| *piece > 0).map(Ok))
+    }
+
+    /// The piece of the body that was waited for.
+    pub(crate) fn piece(&self) -> &[u8] {
+        self.received.get(..self.piece).unwrap_or_default()
+    }
+
+    /// So many bytes of the piece are not needed any more.
+    pub(crate) fn take(&mut self, count: usize) {
+        let count = count.min(self.piece);
+        self.piece -= count;
+        self.received.take(count);
     }
 
     fn poll_more_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BrokenBody>> {
@@ -242,17 +256,18 @@ impl ClientWire {
 
     /// Whether no more of the body is to come.
     pub(crate) fn body_has_ended(&self) -> bool {
-        self.screen.phase() != Phase::Body && self.fault.is_none() && !self.gone
+        self.piece == 0 && self.screen.phase() != Phase::Body && self.fault.is_none() && !self.gone
     }
 
     /// How much of the body is to come, where that is known.
     pub(crate) fn body_left(&self) -> Option<u64> {
-        self.screen.body_left()
+        let piece = u64::try_from(self.piece).unwrap_or(u64::MAX);
+        self.screen.body_left().map(|left| left.saturating_add(piece))
     }
 
     /// Whether the client went while it was to wait for its answer. What it sends meanwhile is kept for later.
     pub(crate) fn is_gone(&mut self, cx: &mut Context<'_>) -> bool {
-        while !self.gone && self.screen.phase() != Phase::Body && self.buffer.len() < PIPELINED {
+        while !self.gone && self.screen.phase() != Phase::Body && self.received.len() < PIPELINED {
             match self.poll_read(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(1..)) => {}
@@ -270,21 +285,19 @@ impl ClientWire {
     /// Whether the next head can follow.
     pub(crate) fn may_go_on(&mut self) -> bool {
         self.screen.no_tunnel();
-        self.fault.is_none() && !self.gone && self.screen.phase() == Phase::Idle
+        self.piece == 0 && self.fault.is_none() && !self.gone && self.screen.phase() == Phase::Idle
     }
 
     /// The socket, and what came on it already, for another protocol.
     pub(crate) fn into_tunnelled(self) -> Tunnelled<ClientSocket> {
-        Tunnelled { stream: self.stream, first: self.buffer.freeze() }
+        Tunnelled { stream: self.stream, first: self.received.into_rest().into() }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.buffer.capacity() == 0 {
-            self.buffer = self.buffers.read();
-        }
-        let read = buffers::fill(&mut self.stream, &mut self.buffer, &mut self.room, cx);
-        if read.is_pending() && self.buffer.is_empty() {
-            self.buffers.keep_read(std::mem::take(&mut self.buffer));
+        let Self { received, buffers, stream, .. } = self;
+        let read = received.poll_fill(buffers, stream, cx);
+        if read.is_pending() && received.is_empty() {
+            received.give_back(buffers);
         }
         read
     }
@@ -323,7 +336,7 @@ impl ClientWire {
     /// Writes all there is to be written.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BrokenBody>> {
         while let Some(rest) = self.out.get(self.at..).filter(|rest| !rest.is_empty()) {
-            let poll = Pin::new(&mut self.stream).poll_write(cx, rest);
+            let poll = self.stream.poll_send(cx, rest);
             self.at += ready!(self.written(cx, poll))?;
         }
         self.at = 0;
@@ -339,20 +352,17 @@ impl ClientWire {
         }
     }
 
-    /// Writes what there is to be written, and then the piece.
+    /// Writes what there is to be written, and then what it can of the piece; says how much that was.
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        piece: &mut Bytes,
-    ) -> Poll<Result<(), BrokenBody>> {
-        while !piece.is_empty() {
-            if !self.out.is_empty() {
-                ready!(self.poll_flush(cx))?;
-            }
-            let poll = Pin::new(&mut self.stream).poll_write(cx, piece);
-            piece.advance(ready!(self.written(cx, poll))?);
+        piece: &[u8],
+    ) -> Poll<Result<usize, BrokenBody>> {
+        if !self.out.is_empty() {
+            ready!(self.poll_flush(cx))?;
         }
-        Poll::Ready(Ok(()))
+        let poll = self.stream.poll_send(cx, piece);
+        self.written(cx, poll)
     }
 
     /// Sees to it that the client takes something in time.
@@ -404,7 +414,7 @@ impl ClientWire {
             self.read_watch.arm(LINGER);
         }
         while self.lingered < LINGER_BYTES {
-            self.buffer.clear();
+            self.received.clear();
             match self.poll_read(cx) {
                 Poll::Ready(Ok(read @ 1..)) => self.lingered += read,
                 Poll::Ready(_) => break,

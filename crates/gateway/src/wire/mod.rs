@@ -7,6 +7,7 @@
 pub(crate) mod answer;
 mod chunked;
 pub(crate) mod client;
+pub(crate) mod fields;
 pub mod screen;
-mod syntax;
+pub(crate) mod syntax;
 mod violation;

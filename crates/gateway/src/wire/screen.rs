@@ -13,7 +13,7 @@
 //! - What passes and what is refused does not depend on how the bytes were split into reads.
 //! - Nothing passes after a violation, and nothing after a request for an upgrade until the gateway
 //!   has said what follows: see [`Screen::tunnel`].
-//! - The work is linear in the bytes, also when they come one by one; it never allocates.
+//! - The work is linear in the bytes, also when they come one by one; it allocates nothing but room for where fields stand, once.
 //!
 //! It is pure: no sockets, no clock. Deadlines are kept by the caller, who asks [`Screen::phase`].
 //! Which paths, credentials and header names are acceptable is decided elsewhere.
@@ -25,6 +25,7 @@ mod head;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use head::Places;
 use head::{Framing, Head};
 
 use super::chunked::{Chunks, Piece};
@@ -83,6 +84,8 @@ pub struct HeadLimits {
 pub struct Screen {
     limits: HeadLimits,
     state: State,
+    /// Of the head that passed last, or is being read.
+    places: Places,
 }
 
 #[derive(Debug)]
@@ -104,7 +107,7 @@ impl State {
 impl Screen {
     /// A screen for a connection on which nothing was read yet.
     pub fn new(limits: HeadLimits) -> Screen {
-        Screen { limits, state: State::next_head() }
+        Screen { limits, state: State::next_head(), places: Places::default() }
     }
 
     /// Looks at `bytes`: all that was read and has not passed yet, so that after
@@ -130,7 +133,8 @@ impl Screen {
     fn advance(&mut self, bytes: &[u8]) -> Result<Step, Violation> {
         match &mut self.state {
             State::Head(head) => {
-                let Some((length, framing)) = head.read(&self.limits, bytes)? else {
+                let Some((length, framing)) = head.read(&self.limits, bytes, &mut self.places)?
+                else {
                     return Ok(Step::NeedMore);
                 };
                 self.state = match framing {
@@ -184,6 +188,11 @@ impl Screen {
         if matches!(self.state, State::AfterUpgrade) {
             self.state = State::next_head();
         }
+    }
+
+    /// Where things stand in the head that passed last, for others that are done with.
+    pub(crate) fn swap_places(&mut self, with: &mut Places) {
+        std::mem::swap(&mut self.places, with);
     }
 
     /// How much of the body is to come, where that is known: all of it, right behind the head.

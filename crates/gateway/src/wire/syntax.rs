@@ -3,7 +3,10 @@
 //! These functions see every byte of every head, so they work on words and tables. They know
 //! nothing of what a field means.
 
-use super::violation::Violation;
+use super::{
+    fields::{Field, Name},
+    violation::Violation,
+};
 
 /// A byte of a token (RFC 9110 §5.6.2), and so of a field's name.
 pub(super) const TOKEN: u8 = 1;
@@ -59,6 +62,16 @@ pub(super) fn is(byte: u8, class: u8) -> bool {
 /// How many bytes at the front are of the class.
 pub(super) fn run(bytes: &[u8], class: u8) -> usize {
     bytes.iter().position(|byte| !is(*byte, class)).unwrap_or(bytes.len())
+}
+
+/// Whether it can name a field (RFC 9110 §5.1).
+pub(crate) fn is_field_name(name: &[u8]) -> bool {
+    !name.is_empty() && run(name, TOKEN) == name.len()
+}
+
+/// Whether it can be a field's value (RFC 9110 §5.5).
+pub(crate) fn is_field_value(value: &[u8]) -> bool {
+    value.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control())
 }
 
 /// What was found of a line.
@@ -129,11 +142,34 @@ pub(super) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Violation> {
 }
 
 /// The bytes without spaces and tabs around them (RFC 9110 §5.6.3: OWS, and nothing else).
-pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
-        bytes = rest;
+pub(super) fn trim(bytes: &[u8]) -> &[u8] {
+    trimmed(bytes).1
+}
+
+/// The same, and how many came off the front.
+#[inline]
+pub(super) fn trimmed(bytes: &[u8]) -> (usize, &[u8]) {
+    let mut rest = bytes;
+    while let [b' ' | b'\t', behind @ ..] = rest {
+        rest = behind;
     }
-    bytes
+    let front = bytes.len() - rest.len();
+    while let [before @ .., b' ' | b'\t'] = rest {
+        rest = before;
+    }
+    (front, rest)
+}
+
+/// A field line that begins at `start` in a head: its field, and its value without the space around it.
+///
+/// The line is without its CRLF, is not empty, and has been through [`find_line`].
+#[inline]
+pub(super) fn field(line: &[u8], start: usize) -> Result<(Field, &[u8]), Violation> {
+    let (name, value) = split_field(line)?;
+    let (front, value) = trimmed(value);
+    let end = start + name.len();
+    let from = end + 1 + front;
+    Ok((Field::new(Name::of(name), start..end, from..from + value.len()), value))
 }
 
 /// The elements of a comma-separated list, trimmed; empty ones too.

@@ -1,5 +1,7 @@
 //! What is set aside for a request until it is settled.
 
+use smallvec::SmallVec;
+
 use super::super::{
     Unit,
     applied::CounterId,
@@ -36,13 +38,9 @@ impl HeldIn {
 /// What is set aside for a request until it is settled. Dropped without that it stays counted.
 #[derive(Debug, Default)]
 #[must_use = "what is set aside has to be settled"]
-pub struct Reservation(Vec<Held>);
+pub struct Reservation(SmallVec<[Held; 4]>);
 
 impl Reservation {
-    pub(super) fn with_room_for(counters: usize) -> Self {
-        Self(Vec::with_capacity(counters))
-    }
-
     pub(super) fn push(&mut self, held: Held) {
         self.0.push(held);
     }
@@ -95,7 +93,7 @@ impl Reservation {
     }
 
     /// Whether nothing is set aside.
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -129,11 +127,11 @@ mod tests {
     fn a_stream_holds_no_more_parts_than_its_window_remembers_and_gives_back_what_it_always_would()
     {
         let mut window = Window::new(Width::of(Duration::from_secs(64)));
-        let mut all = Reservation(vec![held(2, 10, 0)]);
+        let mut all = Reservation([held(2, 10, 0)].into_iter().collect());
         let mut log = Reservation::default();
         for second in 0..1000 {
             let taken = taken_in(&mut window, second);
-            all.join(Reservation(vec![taken]));
+            all.join(Reservation([taken].into_iter().collect()));
             log.push(taken);
         }
         assert_eq!(all.held().len(), 1 + 1 + 65);
@@ -153,9 +151,10 @@ mod tests {
 
     #[test]
     fn what_a_stream_takes_again_and_again_is_held_together_where_it_counts_together() {
-        let mut all = Reservation(vec![held(1, 10, 0), held(2, 10, 0)]);
+        let mut all = Reservation([held(1, 10, 0), held(2, 10, 0)].into_iter().collect());
         for took in 0..1000 {
-            all.join(Reservation(vec![held(1, 1, took / 500), held(2, 1, 0)]));
+            let more = [held(1, 1, took / 500), held(2, 1, 0)];
+            all.join(Reservation(more.into_iter().collect()));
         }
         let amounts: Vec<_> = all.held().iter().map(|held| held.amount).collect();
         assert_eq!(amounts, [510, 1010, 500]);

@@ -171,7 +171,7 @@ impl Counters {
     /// Sets aside what every need asks for, or nothing. How each limit stands then is noted with its need.
     pub fn reserve(&self, needs: &mut [Need<'_>], now: Moment) -> Option<Reservation> {
         let mut guards = self.lock_all(needs);
-        let mut reservation = Reservation::with_room_for(needs.len());
+        let mut reservation = Reservation::default();
         let mut is_refused = false;
         for need in &mut *needs {
             let Some(shard) = guards.of(need.counter) else { continue };

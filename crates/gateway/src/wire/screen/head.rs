@@ -3,10 +3,15 @@
 //! The head is held back until its last byte is there, so what must be remembered of a line is where
 //! it stood, never a copy of it.
 
-use super::super::syntax::{
-    Line, METHOD, TARGET, TOKEN, find_line, is, is_authority, list, run, split_field, trim,
+use std::ops::Range;
+
+use super::{
+    super::{
+        fields::{Fields, Name, at, bytes},
+        syntax::{Line, METHOD, TARGET, TOKEN, field, find_line, is, is_authority, list, run},
+    },
+    HeadLimits, Violation,
 };
-use super::{HeadLimits, Violation};
 
 /// The longest registered method has 17 bytes (UPDATEREDIRECTREF).
 const METHOD_BYTES: usize = 32;
@@ -41,14 +46,20 @@ pub(super) struct Head {
     facts: Facts,
 }
 
+/// Where what a head says stands in it.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) http10: bool,
+    pub(crate) method: Range<u32>,
+    pub(crate) target: Range<u32>,
+    /// The authority of an absolute-form target.
+    pub(crate) authority: Option<Range<u32>>,
+    pub(crate) fields: Fields,
+}
+
 /// What the lines said that counts at the end.
 #[derive(Debug, Default)]
 struct Facts {
-    http10: bool,
-    /// Where the authority of an absolute-form target stands.
-    authority: Option<(usize, usize)>,
-    /// Where Host's line stands.
-    host: Option<(usize, usize)>,
     length: Option<u64>,
     chunked: bool,
     upgrade: bool,
@@ -67,8 +78,11 @@ impl Head {
         &mut self,
         limits: &HeadLimits,
         bytes: &[u8],
+        places: &mut Places,
     ) -> Result<Option<(usize, Framing)>, Violation> {
-        self.begun = true;
+        if !std::mem::replace(&mut self.begun, true) {
+            places.fields.clear();
+        }
         loop {
             let (most, excess) = self.bound(limits);
             let window = bytes.get(..most).unwrap_or(bytes);
@@ -83,9 +97,9 @@ impl Head {
             let (start, next) = (self.line, end + 2);
             let line = window.get(start..end).unwrap_or_default();
             if start == 0 {
-                self.facts.request_line(line, limits.request_line)?;
+                places.request_line(line, limits.request_line)?;
             } else if line.is_empty() {
-                return Ok(Some((next, self.facts.conclude(window)?)));
+                return Ok(Some((next, self.facts.conclude(window, places)?)));
             } else {
                 if self.headers == limits.headers {
                     return Err(Violation::TooManyHeaders);
@@ -98,7 +112,9 @@ impl Head {
                     _ => {}
                 }
                 self.headers += 1;
-                self.facts.field(line, (start, end))?;
+                let (field, value) = field(line, start)?;
+                self.facts.field(field.is, value, places)?;
+                places.fields.push(field);
             }
             (self.line, self.scanned) = (next, next);
         }
@@ -115,7 +131,7 @@ impl Head {
     }
 }
 
-impl Facts {
+impl Places {
     /// `METHOD SP target SP version` (RFC 9112 §3).
     fn request_line(&mut self, line: &[u8], longest: usize) -> Result<(), Violation> {
         if line.is_empty() {
@@ -140,79 +156,68 @@ impl Facts {
             Some((b' ' | b'\t', _)) | None => return Err(Violation::RequestLine),
             Some(_) => return Err(Violation::TargetCharacter),
         };
-        self.version(version)?;
+        self.http10 = is_http10(version)?;
         if matches!(method, b"CONNECT" | b"TRACE") {
             return Err(Violation::MethodRefused);
         }
-        self.target(method, target)
-    }
-
-    fn version(&mut self, version: &[u8]) -> Result<(), Violation> {
-        match version {
-            b"HTTP/1.1" => Ok(()),
-            b"HTTP/1.0" => {
-                self.http10 = true;
-                Ok(())
-            }
-            [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
-                Err(Violation::VersionUnsupported)
-            }
-            _ if version.iter().any(|byte| *byte >= 0x80) => Err(Violation::NotAscii),
-            _ if version.contains(&b' ') || version.contains(&b'\t') => Err(Violation::RequestLine),
-            _ => Err(Violation::VersionMalformed),
-        }
-    }
-
-    /// Origin form, absolute form, or `*` (RFC 9112 §3.2).
-    fn target(&mut self, method: &[u8], target: &[u8]) -> Result<(), Violation> {
-        match target {
-            [b'/', ..] => return Ok(()),
-            b"*" if method == b"OPTIONS" => return Ok(()),
-            b"*" => return Err(Violation::Asterisk),
-            _ => {}
-        }
-        let scheme = [&b"http://"[..], b"https://"].into_iter().find(|scheme| {
-            target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-        });
-        let scheme = scheme.ok_or(Violation::TargetForm)?.len();
-        let rest = target.get(scheme..).unwrap_or_default();
-        let length = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
-        if !is_authority(rest.get(..length).unwrap_or_default()) {
-            return Err(Violation::TargetForm);
-        }
-        let start = method.len() + 1 + scheme;
-        self.authority = Some((start, start + length));
+        let start = method.len() + 1;
+        self.method = 0..at(method.len());
+        self.target = at(start)..at(start + target.len());
+        let authority = authority(method, target)?;
+        self.authority = authority.map(|place| at(start + place.start)..at(start + place.end));
         Ok(())
     }
+}
 
-    /// One header line, which stands at `place` in the head. Lengths keep the comparing short.
-    fn field(&mut self, line: &[u8], place: (usize, usize)) -> Result<(), Violation> {
-        let (name, value) = split_field(line)?;
-        let named = |field: &str| name.eq_ignore_ascii_case(field.as_bytes());
-        match name.len() {
-            4 if named("host") => self.host(trim(value), place),
-            6 if named("expect") => match trim(value) {
-                value if value.eq_ignore_ascii_case(b"100-continue") => Ok(()),
-                _ => Err(Violation::Expectation),
-            },
-            7 if named("upgrade") => self.upgrade(value),
-            10 if named("connection") => self.connection(value),
-            14 if named("content-length") => self.content_length(trim(value)),
-            14 if named("http2-settings") => Err(Violation::UpgradeH2c),
-            17 if named("transfer-encoding") => self.transfer_encoding(value),
+fn is_http10(version: &[u8]) -> Result<bool, Violation> {
+    match version {
+        b"HTTP/1.1" => Ok(false),
+        b"HTTP/1.0" => Ok(true),
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            Err(Violation::VersionUnsupported)
+        }
+        _ if version.iter().any(|byte| *byte >= 0x80) => Err(Violation::NotAscii),
+        _ if version.contains(&b' ') || version.contains(&b'\t') => Err(Violation::RequestLine),
+        _ => Err(Violation::VersionMalformed),
+    }
+}
+
+/// Where the authority stands in a target of absolute form; none in origin form, or in `*` (RFC 9112 §3.2).
+fn authority(method: &[u8], target: &[u8]) -> Result<Option<Range<usize>>, Violation> {
+    match target {
+        [b'/', ..] => return Ok(None),
+        b"*" if method == b"OPTIONS" => return Ok(None),
+        b"*" => return Err(Violation::Asterisk),
+        _ => {}
+    }
+    let scheme = [&b"http://"[..], b"https://"].into_iter().find(|scheme| {
+        target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    });
+    let scheme = scheme.ok_or(Violation::TargetForm)?.len();
+    let rest = target.get(scheme..).unwrap_or_default();
+    let length = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    if !is_authority(rest.get(..length).unwrap_or_default()) {
+        return Err(Violation::TargetForm);
+    }
+    Ok(Some(scheme..scheme + length))
+}
+
+impl Facts {
+    /// One field.
+    fn field(&mut self, is: Name, value: &[u8], before: &Places) -> Result<(), Violation> {
+        match is {
+            Name::Host if before.fields.has(Name::Host) => Err(Violation::HostRepeated),
+            Name::Host if !is_authority(value) => Err(Violation::HostMalformed),
+            Name::Expect if !value.eq_ignore_ascii_case(b"100-continue") => {
+                Err(Violation::Expectation)
+            }
+            Name::Upgrade => self.upgrade(value),
+            Name::Connection => self.connection(value),
+            Name::ContentLength => self.content_length(value),
+            Name::Http2Settings => Err(Violation::UpgradeH2c),
+            Name::TransferEncoding => self.transfer_encoding(value, before.http10),
             _ => Ok(()),
         }
-    }
-
-    fn host(&mut self, value: &[u8], place: (usize, usize)) -> Result<(), Violation> {
-        if self.host.is_some() {
-            return Err(Violation::HostRepeated);
-        }
-        if !is_authority(value) {
-            return Err(Violation::HostMalformed);
-        }
-        self.host = Some(place);
-        Ok(())
     }
 
     fn content_length(&mut self, value: &[u8]) -> Result<(), Violation> {
@@ -234,8 +239,8 @@ impl Facts {
         Ok(())
     }
 
-    fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Violation> {
-        if self.http10 {
+    fn transfer_encoding(&mut self, value: &[u8], http10: bool) -> Result<(), Violation> {
+        if http10 {
             return Err(Violation::CodingOnHttp10);
         }
         if self.chunked {
@@ -245,7 +250,7 @@ impl Facts {
             return Err(Violation::LengthWithCoding);
         }
         let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
-        if is_chunked(trim(value)) {
+        if is_chunked(value) {
             self.chunked = true;
             return Ok(());
         }
@@ -295,15 +300,12 @@ impl Facts {
     }
 
     /// The rules that no single line can break. `head` begins where the head does.
-    fn conclude(&self, head: &[u8]) -> Result<Framing, Violation> {
-        let (start, end) = self.host.ok_or(Violation::HostMissing)?;
-        if let Some((from, to)) = self.authority {
-            let host = head.get(start + b"host:".len()..end).map(trim);
-            let authority = head.get(from..to);
-            if !host.zip(authority).is_some_and(|(host, target)| host.eq_ignore_ascii_case(target))
-            {
-                return Err(Violation::HostDiffers);
-            }
+    fn conclude(&self, head: &[u8], places: &Places) -> Result<Framing, Violation> {
+        let host = places.fields.of(Name::Host).next().ok_or(Violation::HostMissing)?.value(head);
+        if let Some(authority) = &places.authority
+            && !host.eq_ignore_ascii_case(bytes(head, authority))
+        {
+            return Err(Violation::HostDiffers);
         }
         let framing = match self.length {
             None if self.chunked => Framing::Chunked,
@@ -312,7 +314,7 @@ impl Facts {
         };
         match framing {
             _ if !self.upgrade => Ok(framing),
-            _ if self.http10 => Err(Violation::UpgradeOnHttp10),
+            _ if places.http10 => Err(Violation::UpgradeOnHttp10),
             _ if !self.connection_upgrade => Err(Violation::UpgradeNotNamed),
             Framing::Nothing => Ok(Framing::Upgrade),
             _ => Err(Violation::UpgradeWithBody),
