@@ -173,12 +173,6 @@ impl UploadState {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.bytes.set(self.bytes.get().saturating_add(bytes));
     }
-
-    /// For another exchange.
-    pub(crate) fn reset(&self) {
-        self.bytes.set(0);
-        self.sent.set(false);
-    }
 }
 
 /// A request body on its way to the upstream.
@@ -373,8 +367,14 @@ impl Answer {
         while self.piece().is_empty() {
             let Self { source, passed, instead, ticket } = self;
             let Source::Upstream(call) = source else { return Poll::Ready(None) };
+            let Poll::Ready(piece) = call.poll_piece(cx) else {
+                if let Some(ticket) = ticket {
+                    ticket.lasts();
+                }
+                return Poll::Pending;
+            };
             let meter = ticket.as_mut().and_then(|ticket| ticket.meter.as_mut());
-            match ready!(call.poll_piece(cx)) {
+            match piece {
                 Some(Ok(Piece::Data(length))) => {
                     match meter.map(|meter| meter.pass(call.piece())) {
                         Some(Passed::Instead(others)) => {
@@ -394,7 +394,9 @@ impl Answer {
                 // All of it was taken out, or waits for its end.
                 continue;
             }
-            if let Some((whole, ending)) = self.ticket.as_mut().map_or(Ok(None), Ticket::ending)? {
+            if let Some((whole, ending)) =
+                self.ticket.as_mut().map_or(Ok(None), |ticket| ticket.ending())?
+            {
                 let piece = self.piece().get(..whole).unwrap_or_default();
                 self.instead = ([piece, ending.as_bytes()].concat(), 0);
                 self.end();
@@ -470,7 +472,7 @@ impl Answer {
 
     /// Whether something may be taken out of it, or it may be ended early.
     fn may_end_otherwise(&self) -> bool {
-        self.ticket.as_ref().is_some_and(Ticket::may_end_otherwise)
+        self.ticket.as_ref().is_some_and(|ticket| ticket.may_end_otherwise())
     }
 
     fn meter(&self) -> Option<&Meter> {

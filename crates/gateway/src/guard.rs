@@ -18,7 +18,7 @@ use crate::{
     request::RequestHead,
     wire::{
         client::WireFault,
-        fields::Name,
+        fields::{Field, Name},
         screen::{Violation, is_authority},
     },
 };
@@ -80,8 +80,10 @@ fn check_size(limits: &Limits, head: &RequestHead) -> Result<(), Box<Denial>> {
     if target > limits.uri_bytes {
         return deny(Reason::UriTooLong, "The request target is too long; shorten it.");
     }
-    let fields: usize = head.fields().map(|(_, name, value)| name.len() + value.len()).sum();
-    if head.fields_count() > limits.headers || target + fields > limits.head_bytes {
+    let (bytes, fields) = head.fields();
+    let length = |field: &Field| field.name(bytes).len() + field.value(bytes).len();
+    let total: usize = fields.iter().map(length).sum();
+    if fields.len() > limits.headers || target + total > limits.head_bytes {
         return deny(Reason::HeadTooLarge, "The request head is too large; send fewer headers.");
     }
     Ok(())

@@ -3,7 +3,7 @@
 //! The order matters: a client that names one of our headers in `Connection`, or spells one with underscores, must
 //! neither remove ours nor slip its own through (CVE-2024-45410, CVE-2026-39858, CVE-2026-31908).
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use hashbrown::HashMap;
 use http::{HeaderName, HeaderValue};
@@ -25,7 +25,7 @@ use crate::{
     settings::Compiled,
     wire::{
         answer::Head,
-        fields::{Fields, Name},
+        fields::{self, COLON, CRLF, Field, Fields, Name},
         syntax::{is_field_name, is_field_value},
     },
 };
@@ -151,12 +151,13 @@ pub(crate) fn toward_upstream(
         stays && !is_ours() && !lines.is_credential(name) && !is_named(name)
     };
     let mut numbered = false;
-    for (is, name, value) in head.fields() {
-        if may_pass(is, name) {
-            numbered |= is == Name::RequestId;
-            raw_line(out, name, value);
-        }
+    let mut passing = Passing::default();
+    let (bytes, fields) = head.fields();
+    for field in fields.iter().filter(|field| may_pass(field.is, field.name(bytes))) {
+        numbered |= field.is == Name::RequestId;
+        passing.add(out, bytes, field);
     }
+    passing.end(out, bytes);
     let ours = |name: &[u8]| is_key_slot(name, api) || lines.is_credential(name);
     let goes_on = |name: &[u8]| !is_named(name) && !ours(name);
     if head.has(Name::Cookie) && goes_on(b"cookie") {
@@ -274,12 +275,13 @@ pub(crate) fn toward_client(
     let connection = fields.of(Name::Connection).map(|field| field.value(bytes));
     let named: Named<'_> = connection.flat_map(named_in).collect();
     let goes = |name: &[u8]| own.iter().chain(&named).any(|gone| gone.eq_ignore_ascii_case(name));
+    let mut passing = Passing::default();
     for field in fields.iter() {
-        let (name, value) = (field.name(bytes), field.value(bytes));
+        let name = field.name(bytes);
         match field.is {
             Name::Upgrade if upgraded => {
                 line(out, "connection", b"upgrade");
-                line(out, "upgrade", value);
+                line(out, "upgrade", field.value(bytes));
             }
             Name::ContentLength => {}
             Name::AccelBuffering if head.streams => {}
@@ -287,10 +289,11 @@ pub(crate) fn toward_client(
             is => {
                 told.date |= is == Name::Date;
                 told.request_id |= name.eq_ignore_ascii_case(request_id.as_bytes());
-                raw_line(out, name, value);
+                passing.add(out, bytes, field);
             }
         }
     }
+    passing.end(out, bytes);
     out.extend_from_slice(limits);
     if head.streams {
         // Asks proxies between us and the client not to gather events.
@@ -299,9 +302,34 @@ pub(crate) fn toward_client(
     told
 }
 
+/// Lines that pass as they came, gathered as long as they stand one behind the other: most heads are copied in a few pieces.
+#[derive(Default)]
+struct Passing(Range<u32>);
+
+impl Passing {
+    fn add(&mut self, out: &mut Vec<u8>, head: &[u8], field: &Field) {
+        match field.usual_line(head) {
+            Some(line) if line.start == self.0.end => self.0.end = line.end,
+            line => {
+                self.end(out, head);
+                match line {
+                    Some(line) => self.0 = line,
+                    None => raw_line(out, field.name(head), field.value(head)),
+                }
+            }
+        }
+    }
+
+    /// Writes what was gathered.
+    fn end(&mut self, out: &mut Vec<u8>, head: &[u8]) {
+        out.extend_from_slice(fields::bytes(head, &std::mem::take(&mut self.0)));
+    }
+}
+
 fn raw_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.reserve(name.len() + COLON.len() + value.len() + CRLF.len());
     out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
+    out.extend_from_slice(COLON);
     out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(CRLF);
 }

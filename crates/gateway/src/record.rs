@@ -1,15 +1,20 @@
 //! One usage record per request, added up on its core and handed on once a second.
+//!
+//! A request that ends is noted down and counted with a few hundred others: what was counted of each key lies far away in memory, and who
+//! reaches for many of them at once waits for all of them together.
 
 mod names;
 
 use std::{
+    hash::BuildHasher as _,
     net::IpAddr,
+    ops::{Deref, DerefMut},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use keyward_core::{
     directory::OrganizationSlot,
     id::{KeyId, SecretId},
@@ -31,7 +36,6 @@ use keyward_core::{
 use self::names::{Label, Model, Names, Owner};
 use crate::{
     body::{AnswerFault, UploadState},
-    clock,
     connection::InFlight,
     meter::Meter,
     request::RequestHead,
@@ -45,13 +49,19 @@ pub(crate) const AT_ONCE: Duration = Duration::from_millis(1);
 const CLIENT_LEFT: u16 = 499;
 /// Scopes of one minute a core keeps before it hands them on early.
 const MOST_SCOPES: usize = 16_384;
+/// Requests that are noted down before they are counted.
+const MOST_NOTED: usize = 256;
+/// So many counts are reached for at once.
+const AT_ONE_REACH: usize = 16;
 
 /// A core's counts since it last told.
 pub(crate) struct Recorder {
     sink: Arc<dyn UsageSink>,
     minute: u64,
     names: Names,
-    counts: HashMap<Scope, Counts>,
+    noted: Vec<Noted>,
+    counts: HashTable<Counts>,
+    hashes: DefaultHashBuilder,
     exposures: Vec<Exposure>,
     upgrades: HashMap<SecretId, Upgrade>,
 }
@@ -64,6 +74,15 @@ struct Scope {
     model: Model,
     key: Option<KeyId>,
     secret: Option<SecretId>,
+}
+
+/// A request that ended, or one that lasts and has used a secret.
+struct Noted {
+    scope: Scope,
+    hash: u64,
+    outcome: Outcome,
+    sums: UsageSums,
+    used: Option<(Timestamp, IpAddr)>,
 }
 
 /// How a request ended.
@@ -88,9 +107,9 @@ impl Tally {
     }
 }
 
-/// What is counted of them: one place in memory for a request's begin and its end.
-#[derive(Default)]
+/// What is counted of the requests of a scope.
 struct Counts {
+    scope: Scope,
     used: Option<(Timestamp, IpAddr)>,
     first: Tally,
     /// The same for other outcomes than the first; most keys see one.
@@ -98,6 +117,10 @@ struct Counts {
 }
 
 impl Counts {
+    fn of(scope: Scope) -> Self {
+        Self { scope, used: None, first: Tally::default(), others: Vec::new() }
+    }
+
     fn add(&mut self, outcome: Outcome, sums: &UsageSums) {
         if self.first.sums.requests == 0 || self.first.outcome == outcome {
             self.first.outcome = outcome;
@@ -130,39 +153,64 @@ impl Recorder {
             sink,
             minute: 0,
             names: Names::default(),
-            counts: HashMap::new(),
+            noted: Vec::with_capacity(MOST_NOTED),
+            counts: HashTable::new(),
+            hashes: DefaultHashBuilder::default(),
             exposures: Vec::new(),
             upgrades: HashMap::new(),
         }
     }
 
-    fn add(
+    /// A request has ended, or used a secret while it lasts.
+    fn note(
         &mut self,
         scope: Scope,
         outcome: Outcome,
-        sums: &UsageSums,
-        now: Timestamp,
+        sums: UsageSums,
         used: Option<(Timestamp, IpAddr)>,
+        now: Timestamp,
     ) {
-        self.turn(now);
+        // What belongs to another minute is handed on first.
+        if now.as_minutes() != self.minute {
+            self.flush(now);
+        }
         self.names.counted(scope.model, self.minute);
-        let counts = self.counts.entry(scope).or_default();
-        counts.add(outcome, sums);
-        // That it was used may have been handed on while it lasted; its request is counted now.
-        counts.used = counts.used.or(used);
-    }
-
-    /// What belongs to another minute, or finds no more room, is handed on.
-    fn turn(&mut self, now: Timestamp) {
-        if now.as_minutes() != self.minute || self.counts.len() >= MOST_SCOPES {
+        let hash = self.hashes.hash_one(scope);
+        self.noted.push(Noted { scope, hash, outcome, sums, used });
+        if self.noted.len() >= MOST_NOTED {
+            self.count();
+        }
+        if self.counts.len() >= MOST_SCOPES {
             self.flush(now);
         }
     }
 
-    fn used(&mut self, scope: Scope, from: IpAddr, now: Timestamp) {
-        self.turn(now);
-        self.names.counted(scope.model, self.minute);
-        self.counts.entry(scope).or_default().used = Some((now, from));
+    /// Counts what was noted down.
+    fn count(&mut self) {
+        let Self { noted, counts, hashes, .. } = self;
+        for some in noted.chunks(AT_ONE_REACH) {
+            // None of these waits for another, so all of them are on their way from memory at once.
+            let near = some.iter().filter(|one| {
+                let found = counts.find(one.hash, |counts| counts.scope == one.scope);
+                found.is_some_and(|counts| counts.first.sums.requests > 0)
+            });
+            std::hint::black_box(near.count());
+            for Noted { scope, hash, outcome, sums, used } in some {
+                let place = counts.entry(
+                    *hash,
+                    |counts| counts.scope == *scope,
+                    |counts| hashes.hash_one(counts.scope),
+                );
+                let mut place = place.or_insert_with(|| Counts::of(*scope));
+                let counts = place.get_mut();
+                if sums.requests > 0 {
+                    counts.add(*outcome, sums);
+                }
+                // The newest: one that ended now may have begun before another.
+                counts.used = counts.used.max(*used);
+            }
+        }
+        noted.clear();
     }
 
     /// An imported secret was accepted; told once a flush, however often it is used.
@@ -176,10 +224,12 @@ impl Recorder {
 
     /// Hands on what was gathered; `now` begins the next minute's counts.
     pub(crate) fn flush(&mut self, now: Timestamp) {
+        self.count();
         let minute = std::mem::replace(&mut self.minute, now.as_minutes());
         let mut rows = Vec::with_capacity(self.counts.len());
         let mut last_uses = Vec::with_capacity(self.counts.len());
-        for (scope, counts) in self.counts.drain() {
+        for counts in self.counts.drain() {
+            let scope = counts.scope;
             if let (Some(secret), Some((at, from))) = (scope.secret, counts.used) {
                 last_uses.push(LastUse { secret, at, from, requests: counts.requests() });
             }
@@ -209,10 +259,34 @@ impl Recorder {
 }
 
 /// One request from its head to its last byte. Dropping it records it, however it ended.
-pub(crate) struct Ticket {
+///
+/// It is handed on from one part of the request's way to the next, so what it holds stays where it is.
+pub(crate) struct Ticket(Option<Box<Open>>);
+
+impl Deref for Ticket {
+    type Target = Open;
+
+    fn deref(&self) -> &Open {
+        match &self.0 {
+            Some(open) => open,
+            None => unreachable!("a ticket is open until it is dropped"),
+        }
+    }
+}
+
+impl DerefMut for Ticket {
+    fn deref_mut(&mut self) -> &mut Open {
+        match &mut self.0 {
+            Some(open) => open,
+            None => unreachable!("a ticket is open until it is dropped"),
+        }
+    }
+}
+
+/// What is known of a request that is not over.
+pub(crate) struct Open {
     worker: Rc<Worker>,
-    #[expect(dead_code, reason = "ends with the ticket")]
-    in_flight: InFlight,
+    in_flight: Option<InFlight>,
     /// What came of the request's body.
     pub(crate) upload: Rc<UploadState>,
     started: Instant,
@@ -220,8 +294,8 @@ pub(crate) struct Ticket {
     seen: Instant,
     began: Timestamp,
     scope: Scope,
-    /// From where a secret was accepted.
-    accepted_from: Option<IpAddr>,
+    /// When and from where a secret was accepted, until that is told.
+    used: Option<(Timestamp, IpAddr)>,
     outcome: Outcome,
     pub(crate) sums: UsageSums,
     /// What is set aside of its limits.
@@ -246,24 +320,58 @@ struct LogLine {
 
 impl Ticket {
     pub(crate) fn open(worker: &Rc<Worker>, in_flight: InFlight) -> Self {
-        let started = Instant::now();
+        let spare = worker.spare_tickets.borrow_mut().pop();
+        let mut open = spare.unwrap_or_else(|| Box::new(Open::new(worker.clone())));
+        open.begin(in_flight);
+        Self(Some(open))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let Some(mut open) = self.0.take() else { return };
+        open.end();
+        let worker = open.worker.clone();
+        worker.keep_ticket(open);
+    }
+}
+
+impl Open {
+    fn new(worker: Rc<Worker>) -> Self {
+        let now = Instant::now();
         Self {
-            worker: worker.clone(),
-            in_flight,
-            upload: worker.spare_upload(),
-            started,
-            seen: started,
-            began: clock::now(),
+            worker,
+            in_flight: None,
+            upload: Rc::default(),
+            started: now,
+            seen: now,
+            began: Timestamp::default(),
             scope: Scope::default(),
-            accepted_from: None,
-            outcome: Outcome { status: CLIENT_LEFT, reason: None },
-            sums: UsageSums { requests: 1, ..UsageSums::default() },
+            used: None,
+            outcome: Outcome::default(),
+            sums: UsageSums::default(),
             reservation: Reservation::default(),
             stretch: None,
             limits: Vec::new(),
             meter: None,
             price: None,
             log: None,
+        }
+    }
+
+    /// A request begins.
+    fn begin(&mut self, in_flight: InFlight) {
+        self.in_flight = Some(in_flight);
+        self.started = Instant::now();
+        self.seen = self.started;
+        self.began = self.worker.wall(self.started);
+        self.scope = Scope::default();
+        self.used = None;
+        self.outcome = Outcome { status: CLIENT_LEFT, reason: None };
+        self.sums = UsageSums { requests: 1, ..UsageSums::default() };
+        match Rc::get_mut(&mut self.upload) {
+            Some(upload) => *upload = UploadState::default(),
+            None => self.upload = Rc::default(),
         }
     }
 
@@ -325,22 +433,31 @@ impl Ticket {
     ) {
         self.scope.key = Some(key);
         self.scope.secret = Some(secret);
-        self.accepted_from = Some(from);
-        let mut recorder = self.worker.recorder.borrow_mut();
+        self.used = Some((now, from));
         if let Some(model) = model {
+            let mut recorder = self.worker.recorder.borrow_mut();
             recorder.names.release(self.scope.model);
             let minute = recorder.minute;
             self.scope.model = recorder.names.model(model, minute);
         }
-        recorder.used(self.scope, from, now);
+    }
+
+    /// Its answer takes its time: that it has used a secret is told meanwhile, once.
+    pub(crate) fn lasts(&mut self) {
+        if let Some(used) = self.used.take() {
+            let now = self.worker.wall(Instant::now());
+            let none = UsageSums::default();
+            let mut recorder = self.worker.recorder.borrow_mut();
+            recorder.note(self.scope, Outcome::default(), none, Some(used), now);
+        }
     }
 
     /// The moment by both clocks, for its limits: when it began, unless time has passed since. A request whose body came slowly must not
     /// count in the past.
     pub(crate) fn moment(&self) -> Moment {
         match self.took() {
-            took if took <= AT_ONCE => self.worker.moment(self.began, self.started),
-            _ => self.worker.moment(clock::now(), self.seen),
+            took if took <= AT_ONCE => self.worker.moment(self.started),
+            _ => self.worker.moment(self.seen),
         }
     }
 
@@ -354,7 +471,7 @@ impl Ticket {
         let (Some(stretch), Some(meter)) = (&mut self.stretch, &self.meter) else {
             return Ok(None);
         };
-        let now = self.worker.moment(clock::now(), Instant::now());
+        let now = self.worker.moment(Instant::now());
         match stretch.reach(&self.worker, meter.written(), now) {
             Ok(None) => Ok(None),
             Ok(Some(more)) => {
@@ -365,7 +482,7 @@ impl Ticket {
         }
     }
 
-    fn settle(&mut self, now: Timestamp, latency: Duration) {
+    fn settle(&mut self, now: Instant) {
         if self.reservation.is_empty() {
             return;
         }
@@ -377,7 +494,7 @@ impl Ticket {
             Unit::OutputTokens => tokens.output,
             Unit::Cost => cost.billionths(),
         };
-        let now = self.worker.moment(now, self.started + latency);
+        let now = self.worker.moment(now);
         self.worker.counters.settle(std::mem::take(&mut self.reservation), used, now);
     }
 
@@ -390,30 +507,29 @@ impl Ticket {
     pub(crate) fn refused(&mut self, status: u16, reason: Reason) {
         self.outcome = Outcome { status, reason: Some(reason) };
     }
-}
 
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        let latency = self.started.elapsed();
+    /// It is over: everything it holds is settled, counted or given back.
+    fn end(&mut self) {
+        let ended = Instant::now();
+        let latency = ended.saturating_duration_since(self.started);
+        self.stretch = None;
         self.sums.bytes_in += self.upload.bytes.get();
         if let Some(meter) = self.meter.take() {
             meter.settle(&self.worker.meters, self.upload.sent.get(), &mut self.sums);
         }
-        if let Some(price) = &self.price
+        if let Some(price) = self.price.take()
             && (self.sums.tokens.total() > 0 || (200..300).contains(&self.outcome.status))
         {
             self.sums.cost = price.of(&self.sums.tokens);
         }
         self.sums.latency_micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         let now = self.began.plus(latency);
-        self.settle(now, latency);
-        self.worker.keep_upload(&self.upload);
+        self.settle(ended);
         self.worker.buffers.keep_write(std::mem::take(&mut self.limits));
         let mut recorder = self.worker.recorder.borrow_mut();
-        let used = self.accepted_from.map(|from| (self.began, from));
-        recorder.add(self.scope, self.outcome, &self.sums, now, used);
+        recorder.note(self.scope, self.outcome, self.sums, self.used.take(), now);
         recorder.names.release(self.scope.model);
-        if let Some(line) = &self.log {
+        if let Some(line) = self.log.take() {
             let (api, route) = recorder.names.route_texts(self.scope.label);
             tracing::info!(
                 target: "keyward::request",
@@ -431,5 +547,7 @@ impl Drop for Ticket {
                 latency.as_secs_f64() * 1000.0,
             );
         }
+        drop(recorder);
+        self.in_flight = None;
     }
 }

@@ -7,7 +7,7 @@ use http::{Method, Version, request::Parts};
 use keyward_core::credential::Headers;
 
 use crate::wire::{
-    fields::{Field, Name, at, bytes},
+    fields::{COLON, CRLF, Field, Fields, Name, at, bytes},
     screen::{Places, Screen},
 };
 
@@ -75,9 +75,12 @@ impl RequestHead {
             let start = bytes.len();
             bytes.extend_from_slice(name.as_str().as_bytes());
             let end = bytes.len();
+            bytes.extend_from_slice(COLON);
+            let from = bytes.len();
             bytes.extend_from_slice(value.as_bytes());
             let is = Name::of(name.as_str().as_bytes());
-            self.places.fields.push(Field::new(is, start..end, end..bytes.len()));
+            self.places.fields.push(Field::new(is, start..end, from..bytes.len()));
+            bytes.extend_from_slice(CRLF);
         }
         self.take_target(parts.uri.path_and_query().map_or("", |target| target.as_str()));
     }
@@ -107,15 +110,9 @@ impl RequestHead {
         Some(std::str::from_utf8(bytes(&self.bytes, authority)).unwrap_or_default())
     }
 
-    /// What each field is, its name as it was written, and its value, in the order they came.
-    pub(crate) fn fields(&self) -> impl Iterator<Item = (Name, &[u8], &[u8])> {
-        let fields = self.places.fields.iter();
-        fields.map(|field| (field.is, field.name(&self.bytes), field.value(&self.bytes)))
-    }
-
-    /// How many fields there are.
-    pub(crate) fn fields_count(&self) -> usize {
-        self.places.fields.len()
+    /// The head's bytes, and the fields in them, in the order they came.
+    pub(crate) fn fields(&self) -> (&[u8], &Fields) {
+        (&self.bytes, &self.places.fields)
     }
 
     /// The values of a field.
@@ -186,7 +183,8 @@ mod tests {
         assert_eq!((head.method.as_str(), head.version), ("POST", Version::HTTP_10));
         assert_eq!(head.values("x-a").collect::<Vec<_>>(), [&b"b c"[..], b""]);
         assert_eq!((head.value(Name::Host), head.has(Name::Cookie)), (Some(&b"a"[..]), false));
-        let names: Vec<_> = head.fields().map(|(_, name, _)| name).collect();
+        let (bytes, fields) = head.fields();
+        let names: Vec<_> = fields.iter().map(|field| field.name(bytes)).collect();
         assert_eq!(names, [&b"Host"[..], b"X-A", b"x-a", b"X-AB"]);
     }
 
@@ -206,6 +204,6 @@ mod tests {
             (Some("a:1"), "/v1/x", Some("q=%20"))
         );
         assert_eq!(head.values("X-A").collect::<Vec<_>>(), [&b"1"[..], b"3"]);
-        assert_eq!(head.fields_count(), 3);
+        assert_eq!(head.fields().1.len(), 3);
     }
 }

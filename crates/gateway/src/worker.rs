@@ -26,13 +26,12 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    body::UploadState,
     buffers::Buffers,
     clock, connection,
     gateway::Ports,
     headers::Prepared,
     meter::Meters,
-    record::Recorder,
+    record::{Open, Recorder},
     settings::Compiled,
     slow::Pool,
     upstream::Upstreams,
@@ -56,13 +55,15 @@ pub(crate) struct Worker {
     pub(crate) upstreams: Rc<Upstreams>,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) date: RefCell<clock::HttpDate>,
+    wall: Cell<clock::Wall>,
     pub(crate) recorder: RefCell<Recorder>,
     pub(crate) prepared: RefCell<Prepared>,
     pub(crate) meters: RefCell<Meters>,
     /// Shared with the other cores: for requests that would have been refused otherwise.
     pub(crate) slow: Arc<Pool>,
     spare_watches: RefCell<Vec<Watch>>,
-    spare_uploads: RefCell<Vec<Rc<UploadState>>>,
+    #[expect(clippy::vec_box, reason = "boxes are lent, and tickets are large")]
+    pub(crate) spare_tickets: RefCell<Vec<Box<Open>>>,
     request_ids: Cell<(u64, u64)>,
     connections: Cell<usize>,
     held: Cell<usize>,
@@ -126,8 +127,21 @@ impl Worker {
         self.settings.borrow_mut().load()
     }
 
+    /// What the system's clock tells at a moment; noticed within a tick when somebody sets it.
+    pub(crate) fn wall(&self, at: Instant) -> Timestamp {
+        self.wall.get().at(at)
+    }
+
+    /// Reads the system's clock.
+    fn read_clock(&self) {
+        let wall = clock::Wall::read();
+        self.wall.set(wall);
+        self.date.borrow_mut().turn(wall.at(Instant::now()));
+    }
+
     /// A moment by both clocks.
-    pub(crate) fn moment(&self, wall: Timestamp, at: Instant) -> Moment {
+    pub(crate) fn moment(&self, at: Instant) -> Moment {
+        let wall = self.wall(at);
         Moment { wall, steady: Steady::from_elapsed(at.saturating_duration_since(self.began)) }
     }
 
@@ -145,17 +159,11 @@ impl Worker {
         }
     }
 
-    /// What the halves of an exchange tell each other of its request's body; to be given back by [`Worker::keep_upload`].
-    pub(crate) fn spare_upload(&self) -> Rc<UploadState> {
-        self.spare_uploads.borrow_mut().pop().unwrap_or_default()
-    }
-
-    /// Keeps it for the next exchange, unless somebody still has it.
-    pub(crate) fn keep_upload(&self, upload: &Rc<UploadState>) {
-        let mut spare = self.spare_uploads.borrow_mut();
-        if spare.len() < MOST_SPARE && Rc::strong_count(upload) == 1 {
-            upload.reset();
-            spare.push(upload.clone());
+    /// Keeps what a request's ticket was made of for the next.
+    pub(crate) fn keep_ticket(&self, open: Box<Open>) {
+        let mut spare = self.spare_tickets.borrow_mut();
+        if spare.len() < MOST_SPARE {
+            spare.push(open);
         }
     }
 
@@ -185,6 +193,8 @@ pub(crate) fn run(parts: WorkerParts) -> std::io::Result<()> {
     // What the deadline cuts is recorded as it is dropped.
     drop(runtime);
     worker.recorder.borrow_mut().flush(clock::now());
+    // They know the worker, which would never go otherwise.
+    worker.spare_tickets.borrow_mut().clear();
     Ok(())
 }
 
@@ -202,17 +212,19 @@ async fn work(parts: WorkerParts) -> std::io::Result<Rc<Worker>> {
         watchdog,
         buffers,
         date: RefCell::default(),
+        wall: Cell::new(clock::Wall::read()),
         recorder: RefCell::new(Recorder::new(parts.ports.usage)),
         prepared: RefCell::default(),
         meters: RefCell::default(),
         slow: parts.slow,
         spare_watches: RefCell::default(),
-        spare_uploads: RefCell::default(),
+        spare_tickets: RefCell::default(),
         request_ids: Cell::new((parts.seed, 0)),
         connections: Cell::new(0),
         held: Cell::new(0),
         draining: Cell::new(false),
     });
+    worker.read_clock();
     let mut accepting = Vec::new();
     for listening in parts.listening {
         let listener = TcpListener::from_std(listening.socket)?;
@@ -239,6 +251,7 @@ async fn tick(worker: Rc<Worker>) {
     let mut ticks = tokio::time::interval(watchdog::TICK);
     loop {
         ticks.tick().await;
+        worker.read_clock();
         worker.watchdog.tick();
         worker.upstreams.sweep();
         if flushed.elapsed() >= FLUSH {

@@ -1,7 +1,6 @@
 //! What waits to be written, merged; and how it stays bounded without losing a request.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use keyward_core::{
     id::{KeyId, SecretId},
     time::Timestamp,

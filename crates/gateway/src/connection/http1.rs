@@ -219,7 +219,7 @@ fn write_head(
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(&reply.lines);
     if !reply.dated {
-        headers::line(out, "date", worker.date.borrow_mut().now().as_bytes());
+        headers::line(out, "date", worker.date.borrow().text().as_bytes());
     }
     match framing {
         Framing::Length(length) => length_line(out, length),

@@ -211,6 +211,8 @@ fn is_override(name: &[u8]) -> bool {
 }
 
 /// A field: what it is, and where its name and its value begin and end.
+///
+/// Every head lies in lines: one of HTTP/2 is written down in them.
 #[derive(Clone, Debug)]
 pub(crate) struct Field {
     pub(crate) is: Name,
@@ -218,10 +220,24 @@ pub(crate) struct Field {
     value: Range<u32>,
 }
 
+/// What stands between a name and its value in the usual line.
+pub(crate) const COLON: &[u8] = b": ";
+/// What ends a line.
+pub(crate) const CRLF: &[u8] = b"\r\n";
+
 impl Field {
     /// By where its name begins and ends, and its value.
     pub(crate) fn new(is: Name, name: Range<usize>, value: Range<usize>) -> Self {
         Self { is, name: at(name.start)..at(name.end), value: at(value.start)..at(value.end) }
+    }
+
+    /// Where its whole line stands in the head, if that is the usual one: one space before the value, and none behind.
+    pub(crate) fn usual_line(&self, head: &[u8]) -> Option<Range<u32>> {
+        let end = self.value.end + 2;
+        let is_usual = self.value.start == self.name.end + 2
+            && bytes(head, &(self.name.end..self.value.start)) == COLON
+            && bytes(head, &(self.value.end..end)) == CRLF;
+        is_usual.then_some(self.name.start..end)
     }
 
     /// Its name, as it was written in the head it stands in.
