@@ -525,11 +525,10 @@ impl<'w> Exchange<'w> {
 
 fn request_id(prefix: &str, number: u128) -> RequestId {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |of: u8| DIGITS.get(usize::from(of & 15)).copied().unwrap_or_default();
+    let digits = number.to_be_bytes().map(|byte| [digit(byte >> 4), digit(byte)]);
     let mut id = RequestId::from_slice(prefix.as_bytes());
-    for byte in number.to_be_bytes() {
-        let digit = |of: u8| DIGITS.get(usize::from(of)).copied().unwrap_or_default();
-        id.extend([digit(byte >> 4), digit(byte & 15)]);
-    }
+    id.extend_from_slice(digits.as_flattened());
     id
 }
 

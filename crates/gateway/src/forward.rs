@@ -109,7 +109,7 @@ pub(crate) async fn forward(
     let form = &way.api.profile.limits;
     let told = headers::toward_client(&mut out, &head, call.head(), switches, number, limits, form);
     if !told.request_id {
-        headers::checked_line(&mut out, number, way.request_id);
+        headers::line(&mut out, number, way.request_id);
     }
     Ok(Forwarding {
         status: head.status,

@@ -72,6 +72,29 @@ pub struct Ports {
     pub slow: Arc<dyn SlowCheck>,
 }
 
+/// Sockets that listen already: whoever started this process holds them, and hands them to the next one too. So an address is never
+/// without a listener, and who connects between two processes waits and is not refused.
+#[derive(Debug, Default)]
+pub struct Handed(Vec<TcpListener>);
+
+impl Handed {
+    /// These.
+    pub const fn new(sockets: Vec<TcpListener>) -> Self {
+        Self(sockets)
+    }
+
+    /// Those that listen at an address.
+    pub fn take(&mut self, address: SocketAddr) -> Vec<TcpListener> {
+        let is_at = |socket: &mut TcpListener| socket.local_addr().is_ok_and(|at| at == address);
+        self.0.extract_if(.., is_at).collect()
+    }
+
+    /// An address of those that nobody took.
+    pub fn left(&self) -> Option<SocketAddr> {
+        self.0.first().and_then(|socket| socket.local_addr().ok())
+    }
+}
+
 /// A running gateway. Dropping it without [`Gateway::drain`] stops it too, without waiting.
 pub struct Gateway {
     addresses: Vec<SocketAddr>,
@@ -82,9 +105,13 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Binds every listener and starts the worker threads. Requests are taken when this returns.
+    /// Binds every listener that was not handed over and starts the worker threads. Requests are taken when this returns.
     #[expect(clippy::needless_pass_by_value, reason = "the gateway holds them for its life")]
-    pub fn start(config: GatewayConfig, ports: Ports) -> Result<Self, StartError> {
+    pub fn start(
+        config: GatewayConfig,
+        ports: Ports,
+        handed: &mut Handed,
+    ) -> Result<Self, StartError> {
         let settings = Arc::new(ArcSwap::from_pointee(Compiled::new(config.settings)?));
         let count = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -102,11 +129,16 @@ impl Gateway {
                 }
                 None => None,
             };
-            let sockets = bind(&listener, count)?;
+            let sockets = match handed.take(listener.address) {
+                none if none.is_empty() => bind(&listener, count)?,
+                handed => share(&listener, &handed, count)?,
+            };
             let bound = sockets.first().and_then(|socket| socket.local_addr().ok());
             addresses.push(bound.unwrap_or(listener.address));
-            for (worker, socket) in listening.iter_mut().zip(sockets) {
-                worker.push(Listening { socket, tls: tls.clone() });
+            for (at, socket) in sockets.into_iter().enumerate() {
+                if let Some(worker) = listening.get_mut(at % count) {
+                    worker.push(Listening { socket, tls: tls.clone() });
+                }
             }
         }
 
@@ -180,6 +212,23 @@ fn bind(listener: &ListenerConfig, count: usize) -> Result<Vec<TcpListener>, Sta
         sockets.push(socket);
     }
     Ok(sockets)
+}
+
+/// Sockets that were handed over, one a worker: where there are fewer, several accept from the same.
+fn share(
+    listener: &ListenerConfig,
+    handed: &[TcpListener],
+    count: usize,
+) -> Result<Vec<TcpListener>, StartError> {
+    let fail = |cause| StartError::Listen { address: listener.address, cause };
+    let ready = |socket: &TcpListener| {
+        socket.set_nonblocking(true)?;
+        socket.try_clone()
+    };
+    // One that nobody accepts from would leave its connections waiting.
+    let most = count.max(handed.len());
+    let all = handed.iter().cycle().take(most).map(ready);
+    all.collect::<Result<_, _>>().map_err(fail)
 }
 
 fn socket(address: SocketAddr, reuse_port: bool) -> std::io::Result<TcpListener> {

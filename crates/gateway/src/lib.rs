@@ -37,4 +37,4 @@ mod worker;
 pub use config::{
     Deadlines, GatewayConfig, IdentityHeaders, Limits, ListenerConfig, Settings, TlsFiles,
 };
-pub use gateway::{Gateway, Ports, StartError};
+pub use gateway::{Gateway, Handed, Ports, StartError};

@@ -70,7 +70,7 @@ async fn what_was_begun_is_finished_and_nothing_new_is_taken() {
 }
 
 #[tokio::test]
-async fn idle_connections_are_closed_at_once() {
+async fn idle_connections_are_closed_when_nothing_comes_on_them_soon() {
     let upstream = Upstream::answering(|_| ok("fine")).await;
     let mut world = World::start(&upstream).await;
     let mut used = world.client().await;
@@ -98,6 +98,25 @@ async fn idle_connections_are_closed_at_once() {
     fresh.end().await;
     begun.end().await;
     drop(frames);
+    soon(draining).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_was_on_its_way_is_answered_and_its_client_told_to_come_back() {
+    let upstream = Upstream::answering(|_| ok("fine")).await;
+    let mut world = World::start(&upstream).await;
+    let request = world.get("/v1/x");
+    let mut used = world.client().await;
+    assert_eq!(used.ask(&request).await.head.get("connection"), None);
+    let mut others = world.client().await;
+    others.ask(&request).await;
+    let draining = world.begin_drain();
+    // The other one is told by the drain itself that it has begun.
+    until_refused(&world).await;
+    let answer = used.ask(&request).await;
+    assert_eq!((answer.status(), answer.head.get("connection")), (200, Some("close")));
+    used.closed().await;
+    others.closed().await;
     soon(draining).await.unwrap();
 }
 

@@ -29,7 +29,7 @@ use keyward_core::{
     time::Timestamp,
     usage::{Tokens, UsageBatch, UsageSink, UsageSums},
 };
-use keyward_gateway::{Gateway, GatewayConfig, ListenerConfig, Ports, Settings};
+use keyward_gateway::{Gateway, GatewayConfig, Handed, ListenerConfig, Ports, Settings};
 use keyward_testkit::{Clients, certificates::Certificates, clients::Program};
 use serde_json::Value;
 
@@ -165,6 +165,7 @@ fn the_clients_count_what_the_gateway_counts_call_by_call() {
             usage: ledger.clone(),
             slow: Arc::new(keyward_core::slow::Nothing),
         },
+        &mut Handed::default(),
     )
     .unwrap();
 

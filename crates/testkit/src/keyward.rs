@@ -2,7 +2,8 @@
 
 use std::{
     io::Write as _,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Output, Stdio},
 };
@@ -254,13 +255,14 @@ impl Api {
 }
 
 /// A configuration for `keyward serve`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Serve {
     binary: PathBuf,
     apis: Vec<Api>,
     tls: Vec<String>,
     settings: String,
     environment: Vec<(String, String)>,
+    socket: Option<TcpListener>,
 }
 
 impl Serve {
@@ -272,6 +274,7 @@ impl Serve {
             tls: vec![],
             settings: String::new(),
             environment: vec![],
+            socket: None,
         }
     }
 
@@ -303,6 +306,13 @@ impl Serve {
         self
     }
 
+    /// Hands it a socket that listens already, and the same one to every process that follows, as a service manager does.
+    #[must_use]
+    pub fn handed(mut self) -> Self {
+        self.socket = Some(TcpListener::bind("127.0.0.1:0").expect("a port is free"));
+        self
+    }
+
     /// Writes the configuration into a new folder, and starts Keyward on a free port.
     pub fn start(self) -> Keyward {
         let folder = TempDir::new().expect("a temporary folder can be made");
@@ -313,13 +323,15 @@ impl Serve {
         std::fs::write(&config, self.render(folder.path(), certificates.as_ref()))
             .expect("the configuration can be written");
         let cli = Cli { binary: self.binary, config };
-        Stopped { folder, cli, certificates, hosts: self.tls, environment: self.environment }
-            .start()
+        let (hosts, environment, socket) = (self.tls, self.environment, self.socket);
+        Stopped { folder, cli, certificates, hosts, environment, socket }.start()
     }
 
     fn render(&self, folder: &Path, certificates: Option<&Certificates>) -> String {
+        let handed = self.socket.as_ref().and_then(|socket| socket.local_addr().ok());
+        let address = handed.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
         let mut text = format!(
-            "data_dir = \"{}\"\n\n[[listeners]]\naddress = \"127.0.0.1:0\"\n",
+            "data_dir = \"{}\"\n\n[[listeners]]\naddress = \"{address}\"\n",
             folder.join("data").display()
         );
         if let Some(made) = certificates {
@@ -348,6 +360,7 @@ pub struct Keyward {
     certificates: Option<Certificates>,
     hosts: Vec<String>,
     environment: Vec<(String, String)>,
+    socket: Option<TcpListener>,
 }
 
 /// What is left of a Keyward whose process has ended.
@@ -358,6 +371,7 @@ pub struct Stopped {
     certificates: Option<Certificates>,
     hosts: Vec<String>,
     environment: Vec<(String, String)>,
+    socket: Option<TcpListener>,
 }
 
 impl Keyward {
@@ -401,21 +415,44 @@ impl Keyward {
     }
 
     fn stopped(self) -> Stopped {
-        let Self { cli, folder, certificates, hosts, environment, .. } = self;
-        Stopped { cli, folder, certificates, hosts, environment }
+        let Self { cli, folder, certificates, hosts, environment, socket, .. } = self;
+        Stopped { cli, folder, certificates, hosts, environment, socket }
     }
 }
 
 impl Stopped {
     /// Starts it again on what it left, and waits until it listens.
     pub fn start(self) -> Keyward {
-        let Self { cli, folder, certificates, hosts, environment } = self;
-        let mut command = command(&cli.binary);
-        command.envs(environment.iter().map(|(name, value)| (name, value)));
-        command.arg("--config").arg(&cli.config).args(["--json", "serve"]);
-        let process = Process::start("keyward serve", &mut command);
+        let process = self.spawn();
         let address = process.line("line that says where it listens", 0, listening_address);
-        Keyward { address, cli, process, folder, certificates, hosts, environment }
+        let Self { cli, folder, certificates, hosts, environment, socket } = self;
+        Keyward { address, cli, process, folder, certificates, hosts, environment, socket }
+    }
+
+    /// Starts it again where it refuses to, and gives what it says.
+    pub fn start_refused(self) -> String {
+        let mut process = self.spawn();
+        assert!(!process.wait().success(), "it started");
+        process.output()
+    }
+
+    fn spawn(&self) -> Process {
+        let mut command = match &self.socket {
+            // The shell moves the socket from its input to the descriptor where it is looked for, and becomes Keyward.
+            Some(_) => {
+                let mut shell = command(Path::new("sh"));
+                let script = r#"exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@""#;
+                shell.args(["-c", script]).arg(&self.cli.binary);
+                shell
+            }
+            None => command(&self.cli.binary),
+        };
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.arg("--config").arg(&self.cli.config).args(["--json", "serve"]);
+        let input = self.socket.as_ref().map_or_else(Stdio::null, |socket| {
+            OwnedFd::from(socket.try_clone().expect("a socket can be shared")).into()
+        });
+        Process::start_with("keyward serve", &mut command, input)
     }
 
     /// Where its data is.

@@ -52,8 +52,12 @@ struct Written {
 impl Process {
     /// Starts it with its output read here and nothing on its input.
     pub fn start(name: &str, command: &mut Command) -> Self {
-        let started =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Self::start_with(name, command, Stdio::null())
+    }
+
+    /// Starts it with its output read here and this as its input.
+    pub fn start_with(name: &str, command: &mut Command, input: Stdio) -> Self {
+        let started = command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = started.unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
         let log = Arc::new(Log::default());
         let readers = vec![

@@ -17,6 +17,7 @@ mod neighbours;
 mod peers;
 mod proxy;
 mod report;
+mod restarts;
 mod revocation;
 mod server;
 pub(crate) mod upstream;
@@ -45,6 +46,12 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 1000)]
         trials: u32,
     },
+    /// Requests that fail while it is restarted under load, its socket handed from process to process
+    Restarts {
+        /// How often
+        #[arg(long, default_value_t = 100)]
+        restarts: u32,
+    },
     /// The management API's answers where there are many keys
     Management(management::Options),
     /// Whether statistics equal what was sent, and what a kill -9 loses of them
@@ -64,6 +71,7 @@ impl Bench {
             Self::Decide { arguments } => decide::run(&arguments),
             Self::Limits => limits::run(),
             Self::Revocation { trials } => revocation::run(trials),
+            Self::Restarts { restarts } => restarts::run(restarts),
             Self::Management(options) => management::run(&options),
             Self::Usage(options) => usage::run(&options),
             Self::Crash { trials } => crash::run(trials),

@@ -103,15 +103,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens.
-    pub fn start(listener: Listener, management: Management) -> Result<Self, ListenError> {
+    /// Listens, on a socket that was handed over where there is one.
+    pub fn start(
+        listener: Listener,
+        handed: Option<TcpListener>,
+        management: Management,
+    ) -> Result<Self, ListenError> {
         let Listener { address, tls } = listener;
         let certificate = tls.map(Certificate::load).transpose()?;
         let acceptor = match &certificate {
             Some(certificate) => Some(TlsAcceptor::from(certificate.server()?)),
             None => None,
         };
-        let socket = TcpListener::bind(address)?;
+        let socket = handed.map_or_else(|| TcpListener::bind(address), Ok)?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
         let listening = Listening {

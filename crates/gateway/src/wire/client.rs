@@ -46,7 +46,7 @@ pub(crate) struct Patience {
     pub(crate) head: Duration,
     pub(crate) idle: Duration,
     pub(crate) stall: Duration,
-    /// For a first request, once the gateway drains.
+    /// For one request more, once the gateway drains.
     pub(crate) last_call: Duration,
 }
 
@@ -127,7 +127,7 @@ impl ClientWire {
         }
     }
 
-    /// The next head. While `draining`, a connection on which none has begun is at its end.
+    /// The next head. While `draining`, it is the last one, and must come soon.
     pub(crate) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
@@ -159,15 +159,11 @@ impl ClientWire {
                 Poll::Ready(_) => return Poll::Ready(Arrival::Nothing),
                 Poll::Pending => {
                     let begun = self.screen.phase() == Phase::Head;
-                    let draining = draining();
-                    if draining && !begun && self.served {
-                        return Poll::Ready(Arrival::Nothing);
-                    }
                     let waiting = match (begun, self.served) {
                         (true, _) => Waiting::RestOfHead,
+                        // A request may be on its way: to close under it would lose it.
+                        (false, _) if draining() => Waiting::LastCall,
                         (false, true) => Waiting::NextHead,
-                        // Who connected just before has a request on its way.
-                        (false, false) if draining => Waiting::LastCall,
                         (false, false) => Waiting::FirstHead,
                     };
                     return match self.is_overdue(waiting, cx) {

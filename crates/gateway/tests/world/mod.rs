@@ -34,7 +34,7 @@ use keyward_core::{
     verdict::Reason,
 };
 use keyward_gateway::{
-    Gateway, GatewayConfig, ListenerConfig, Ports, Settings, StartError, TlsFiles,
+    Gateway, GatewayConfig, Handed, ListenerConfig, Ports, Settings, StartError, TlsFiles,
 };
 use tokio::{sync::Notify, task::JoinHandle};
 use upstream::Upstream;
@@ -286,7 +286,7 @@ impl World {
             usage: ledger.clone(),
             slow: Arc::new(keyward_core::slow::Nothing),
         };
-        let gateway = Gateway::start(config, ports)?;
+        let gateway = Gateway::start(config, ports, &mut Handed::default())?;
         let addresses = gateway.addresses().to_vec();
         let mut world = Self {
             address: addresses[0],

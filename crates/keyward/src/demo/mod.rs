@@ -25,6 +25,8 @@ use clap::Args;
 use serde::Serialize;
 
 use self::configuration::Demonstration;
+use keyward_gateway::Handed;
+
 use crate::{
     clock,
     config::{self, Config},
@@ -91,7 +93,7 @@ pub async fn run(output: Output, arguments: &DemoArguments) -> anyhow::Result<()
     for one in &demonstrations {
         keys.push(people::prepare(&site, one).await?);
     }
-    let running = Running::on(site).await?;
+    let running = Running::on(site, Handed::default()).await?;
     let address = *running.addresses().first().context("the demo has no address")?;
     // Now that the port is certain, commands can find what the demo serves.
     std::fs::write(&file, text(address.port()))

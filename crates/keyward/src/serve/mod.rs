@@ -1,5 +1,6 @@
 //! `keyward serve`: the life cycle of a server, from configuration to the last request.
 
+mod handed;
 pub mod logging;
 pub mod running;
 
@@ -93,7 +94,7 @@ pub async fn run(file: &Path, output: Output, arguments: &ServeArguments) -> any
     let mut signals = Signals::listen()?;
     let config = Config::load(file)?;
     let mut running = tokio::select! {
-        running = Running::start(config) => running?,
+        running = Running::start(config, handed::take()?) => running?,
         // Nothing is served yet, so there is nothing to end.
         () = signals.stop() => return Ok(()),
     };

@@ -5,13 +5,13 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use keyward_control::{
     Alerts, BcryptCheck, Counting, Deliveries, Keeper, Propagation, Recorder, Reminders, Retention,
     http::Server, propagation::Timing,
 };
 use keyward_core::key::Plaintext;
-use keyward_gateway::{Gateway, Ports};
+use keyward_gateway::{Gateway, Handed, Ports};
 
 use crate::{
     clock,
@@ -40,15 +40,15 @@ pub struct Running {
 
 impl Running {
     /// Opens the data folder, loads all keys, and listens.
-    pub async fn start(config: Config) -> anyhow::Result<Self> {
+    pub async fn start(config: Config, handed: Handed) -> anyhow::Result<Self> {
         // Before anything is made: a credential that is not there is a mistake in the configuration.
         config.plan()?;
         config.mail.as_ref().map(MailConfig::fetch).transpose()?;
-        Self::on(Site::of(config).await?).await
+        Self::on(Site::of(config).await?, handed).await
     }
 
     /// Loads all keys of an open data folder, and listens.
-    pub async fn on(mut site: Site) -> anyhow::Result<Self> {
+    pub async fn on(mut site: Site, mut handed: Handed) -> anyhow::Result<Self> {
         let plan = site.config.plan()?;
         site.start_mail()?;
         let propagation = Propagation::start(site.source(), plan, Timing::default()).await?;
@@ -65,19 +65,25 @@ impl Running {
             usage: recorder.sink(),
             slow: Arc::new(BcryptCheck::new(site.folder.sealer())),
         };
-        let gateway = Gateway::start(site.config.gateway.clone(), ports)?;
+        let gateway = Gateway::start(site.config.gateway.clone(), ports, &mut handed)?;
         let (management, setup) = match site.config.management.listener() {
             Some(listener) => {
                 let (control, address) = (site.control(), listener.address);
                 let setup = control.offer_setup(clock::now()).await?;
                 let management =
                     site.config.management.management(control, Arc::new(clock::now))?;
-                let server = Server::start(listener, management)
+                let socket = handed.take(address).pop();
+                let server = Server::start(listener, socket, management)
                     .with_context(|| format!("the management API cannot listen at {address}"))?;
                 (Some(server), setup)
             }
             None => (None, None),
         };
+        if let Some(address) = handed.left() {
+            bail!(
+                "a socket at {address} was handed over, and nothing is configured to listen there"
+            );
+        }
         let reminders = site.start_reminders()?;
         let retention = site.start_retention()?;
         let webhooks = site.start_webhooks()?;

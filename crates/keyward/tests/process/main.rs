@@ -13,6 +13,7 @@
 
 mod backup;
 mod demo;
+mod handover;
 mod imported;
 mod lifecycle;
 mod limits;

@@ -20,7 +20,7 @@ async fn listen(bounds: Bounds) -> Listened {
     let management = Management::new(world.fixture.control(), clock, Terms { sign_up: true });
     let management = management.reached_by(Access::default(), bounds);
     let address = "127.0.0.1:0".parse().unwrap();
-    let server = Server::start(Listener { address, tls: None }, management).unwrap();
+    let server = Server::start(Listener { address, tls: None }, None, management).unwrap();
     Listened { server, _world: world }
 }
 
