@@ -4,14 +4,14 @@
 //! was, and is not followed by one that only finds that out.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
 
 use rustix::{
     buffer::spare_capacity,
-    net::{RecvFlags, SendFlags, recv, send},
+    net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Interest, ReadBuf},
@@ -66,13 +66,37 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.poll_send_both(cx, bytes, &[])
+    }
+
+    /// Writes what the other side takes now of two pieces, the second behind the first.
+    pub(crate) fn poll_send_both(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let tcp = match self {
             Self::Tcp(tcp) => tcp,
-            Self::Tls(tls) => return Pin::new(&mut **tls).poll_write(cx, bytes),
+            Self::Tls(tls) => {
+                let bytes = if first.is_empty() { second } else { first };
+                return Pin::new(&mut **tls).poll_write(cx, bytes);
+            }
+        };
+        let give = || {
+            let sent = match (first, second) {
+                (one, []) | ([], one) => send(&*tcp, one, SendFlags::NOSIGNAL),
+                both => {
+                    let both = [IoSlice::new(both.0), IoSlice::new(both.1)];
+                    let nothing = &mut SendAncillaryBuffer::default();
+                    sendmsg(&*tcp, &both, nothing, SendFlags::NOSIGNAL)
+                }
+            };
+            Ok(sent?)
         };
         loop {
-            let give = || Ok(send(&*tcp, bytes, SendFlags::NOSIGNAL)?);
-            if let Some(written) = at_once(tcp, Interest::WRITABLE, bytes.len(), give) {
+            let most = first.len() + second.len();
+            if let Some(written) = at_once(tcp, Interest::WRITABLE, most, give) {
                 return Poll::Ready(written);
             }
             ready!(tcp.poll_write_ready(cx))?;

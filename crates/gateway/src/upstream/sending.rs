@@ -91,37 +91,54 @@ impl Sending {
         }
         loop {
             self.gather(cx, &mut moved).map_err(SendFault::Upload)?;
-            if let Some(rest) = self.out.get(self.at..).filter(|rest| !rest.is_empty()) {
-                self.at += ready!(self::write(cx, stream, rest)).map_err(|e| self.broken(e))?;
-                if self.at == self.out.len() && (self.step == Step::Open || self.piece > 0) {
-                    self.out.clear();
-                    self.at = 0;
-                    self.whole = false;
-                }
-            } else if let Some(upload) = self.upload.as_mut().filter(|_| self.piece > 0) {
-                let piece = self.piece;
-                let written = upload.with_piece(|bytes| {
-                    self::write(cx, stream, bytes.get(..piece).unwrap_or_default())
-                });
-                let written = ready!(written).map_err(|error| {
-                    self.broken = true;
-                    SendFault::Io(error)
-                })?;
-                upload.take(written);
-                self.whole &= written == 0;
-                self.piece -= written;
-                if self.piece == 0 {
-                    self.end_piece();
-                }
-            } else {
-                ready!(Pin::new(&mut *stream).poll_flush(cx)).map_err(|e| self.broken(e))?;
-                if self.step == Step::Open {
-                    return Poll::Pending;
-                }
-                self.step = Step::Done;
-                self.upload = None;
-                return Poll::Ready(Ok(()));
+            if self.at < self.out.len() || self.piece > 0 {
+                let written = ready!(self.write(cx, stream)).map_err(|e| self.broken(e))?;
+                self.advance(written);
+                continue;
             }
+            ready!(Pin::new(&mut *stream).poll_flush(cx)).map_err(|e| self.broken(e))?;
+            if self.step == Step::Open {
+                return Poll::Pending;
+            }
+            self.step = Step::Done;
+            self.upload = None;
+            return Poll::Ready(Ok(()));
+        }
+    }
+
+    /// Writes what was gathered, and the piece behind it in the same breath.
+    fn write(&self, cx: &mut Context<'_>, stream: &mut UpstreamSocket) -> Poll<io::Result<usize>> {
+        let out = self.out.get(self.at..).unwrap_or_default();
+        let mut send = |piece: &[u8]| {
+            let piece = piece.get(..self.piece).unwrap_or_default();
+            stream.poll_send_both(cx, out, piece)
+        };
+        let written = match &self.upload {
+            Some(upload) if self.piece > 0 => upload.with_piece(send),
+            _ => send(&[]),
+        };
+        match ready!(written) {
+            Ok(0) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            written => Poll::Ready(written),
+        }
+    }
+
+    /// So much was written.
+    fn advance(&mut self, written: usize) {
+        let of_out = written.min(self.out.len() - self.at);
+        let of_piece = written - of_out;
+        self.at += of_out;
+        if self.at == self.out.len() && (self.step == Step::Open || self.piece > 0) {
+            self.out.clear();
+            self.at = 0;
+            self.whole = false;
+        }
+        let Some(upload) = self.upload.as_mut().filter(|_| of_piece > 0) else { return };
+        upload.take(of_piece);
+        self.whole = false;
+        self.piece -= of_piece;
+        if self.piece == 0 {
+            self.end_piece();
         }
     }
 
@@ -209,16 +226,5 @@ impl Sending {
 
     pub(super) fn into_buffer(self) -> Vec<u8> {
         self.out
-    }
-}
-
-fn write(
-    cx: &mut Context<'_>,
-    stream: &mut UpstreamSocket,
-    bytes: &[u8],
-) -> Poll<io::Result<usize>> {
-    match ready!(stream.poll_send(cx, bytes)) {
-        Ok(0) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-        written => Poll::Ready(written),
     }
 }

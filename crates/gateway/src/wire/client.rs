@@ -348,17 +348,23 @@ impl ClientWire {
         }
     }
 
-    /// Writes what there is to be written, and then what it can of the piece; says how much that was.
+    /// Writes what there is to be written, and behind it what it can of the piece; says how much of the piece that was.
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         piece: &[u8],
     ) -> Poll<Result<usize, BrokenBody>> {
-        if !self.out.is_empty() {
-            ready!(self.poll_flush(cx))?;
+        let out = self.out.get(self.at..).unwrap_or_default();
+        let before = out.len();
+        let poll = self.stream.poll_send_both(cx, out, piece);
+        let written = ready!(self.written(cx, poll))?;
+        let of_out = written.min(before);
+        self.at += of_out;
+        if self.at == self.out.len() {
+            self.out.clear();
+            self.at = 0;
         }
-        let poll = self.stream.poll_send(cx, piece);
-        self.written(cx, poll)
+        Poll::Ready(Ok(written - of_out))
     }
 
     /// Sees to it that the client takes something in time.

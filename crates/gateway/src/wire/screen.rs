@@ -18,7 +18,8 @@
 //! It is pure: no sockets, no clock. Deadlines are kept by the caller, who asks [`Screen::phase`].
 //! Which paths, credentials and header names are acceptable is decided elsewhere.
 //!
-//! **What was rejected.** hyper and httparse: they are lenient in the places above. Repairing
+//! **What was rejected.** hyper and httparse: they are lenient in the places above, and their head has to be read once more for
+//! what stands where. Repairing
 //! (dropping one of two lengths): the client and we would disagree on what it sent.
 
 mod head;
