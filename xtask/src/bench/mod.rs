@@ -22,6 +22,7 @@ mod revocation;
 mod server;
 pub(crate) mod upstream;
 mod usage;
+mod wire;
 
 use std::ffi::OsString;
 
@@ -38,6 +39,8 @@ pub(crate) enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Nanoseconds and instructions for reading a request's head
+    Wire,
     /// Nanoseconds and bytes for limits, and the time to take over what they had counted
     Limits,
     /// From a revocation to the last accepted request, under load
@@ -69,6 +72,7 @@ impl Bench {
         match self {
             Self::Proxy(options) => proxy::run(&options),
             Self::Decide { arguments } => decide::run(&arguments),
+            Self::Wire => wire::run(),
             Self::Limits => limits::run(),
             Self::Revocation { trials } => revocation::run(trials),
             Self::Restarts { restarts } => restarts::run(restarts),
