@@ -45,9 +45,13 @@ pub fn python() -> PathBuf {
     python
 }
 
-/// A program in `PATH`, or the message that says which is missing.
+/// Where Debian keeps servers; not in everyone's `PATH`.
+const SYSTEM_FOLDERS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+/// A program in `PATH` or in the system's folders, or the message that says which is missing.
 pub fn program(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|p| p.is_file());
+    let folders = std::env::split_paths(&path).chain(SYSTEM_FOLDERS.map(PathBuf::from));
+    let found = folders.map(|folder| folder.join(name)).find(|program| program.is_file());
     found.unwrap_or_else(|| panic!("{name} is not installed: run cargo xtask test, which does it"))
 }
