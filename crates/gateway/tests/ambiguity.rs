@@ -8,6 +8,9 @@ use crate::world::{
     upstream::Upstream,
 };
 
+/// The end of a chunked body.
+const END: &str = "0\r\n\r\n";
+
 /// A request that must be refused with this status, the connection closed, the upstream spared.
 struct Case {
     what: &'static str,
@@ -71,12 +74,58 @@ async fn ambiguous_framing_is_refused_and_the_connection_closed() {
         case("a signed length", 400, post("Content-Length: +2\r\n") + "ab"),
         case("a length of letters", 400, post("Content-Length: 0x2\r\n") + "ab"),
         case("an empty length", 400, post("Content-Length:\r\n")),
+        case("a negative length", 400, post("Content-Length: -2\r\n") + "ab"),
+        case("a length with a zero before", 400, post("Content-Length: 02\r\n") + "ab"),
+        case("a length twice in a line", 400, post("Content-Length: 2 2\r\n") + "ab"),
+        case("a length in quotes", 400, post("Content-Length: \"2\"\r\n") + "ab"),
+        case("a length and a comma", 400, post("Content-Length: 2,\r\n") + "ab"),
+        case("a fraction of a length", 400, post("Content-Length: 2.0\r\n") + "ab"),
+        case("a length with a vertical tab", 400, post("Content-Length: 2\x0b\r\n") + "ab"),
+        case("a folded length", 400, post("Content-Length:\r\n 2\r\n") + "ab"),
+        case("a length with a space in its name", 400, post("Content-Length : 2\r\n") + "ab"),
+        case("a length with a tab in its name", 400, post("Content-Length\t: 2\r\n") + "ab"),
+        case(
+            "a length that is negative to some",
+            413,
+            post("Content-Length: 9223372036854775808\r\n"),
+        ),
+        case("a length that wraps", 413, post("Content-Length: 18446744073709551618\r\n") + "ab"),
         case("a length beyond any", 413, post("Content-Length: 99999999999999999999\r\n")),
         case("chunked twice", 400, post("Transfer-Encoding: chunked, chunked\r\n") + "0\r\n\r\n"),
         case("two codings", 400, post(&format!("{chunked}{chunked}")) + "0\r\n\r\n"),
         case("an unknown coding", 501, post("Transfer-Encoding: gzip, chunked\r\n") + "0\r\n\r\n"),
         case("a misspelt coding", 501, post("Transfer-Encoding: xchunked\r\n") + "0\r\n\r\n"),
         case("identity", 501, post("Transfer-Encoding: identity\r\n")),
+        case("chunked, then identity", 501, post("Transfer-Encoding: chunked, identity\r\n") + END),
+        case("identity, then chunked", 501, post("Transfer-Encoding: identity, chunked\r\n") + END),
+        case("a coding's parameter", 400, post("Transfer-Encoding: chunked;q=1\r\n") + END),
+        case("a coding and a comma", 400, post("Transfer-Encoding: chunked,\r\n") + END),
+        case("a coding in quotes", 400, post("Transfer-Encoding: \"chunked\"\r\n") + END),
+        case("an empty coding", 400, post("Transfer-Encoding:\r\n") + END),
+        case(
+            "a coding behind a vertical tab",
+            400,
+            post("Transfer-Encoding: \x0bchunked\r\n") + END,
+        ),
+        case("a coding before a form feed", 400, post("Transfer-Encoding: chunked\x0c\r\n") + END),
+        case("a coding before a CR", 400, post("Transfer-Encoding: chunked\r\r\n") + END),
+        case("a coding before NUL", 400, post("Transfer-Encoding: chunked\0\r\n") + END),
+        case("a folded coding", 400, post("Transfer-Encoding:\r\n chunked\r\n") + END),
+        case(
+            "a coding with a space in its name",
+            400,
+            post("Transfer-Encoding : chunked\r\n") + END,
+        ),
+        case(
+            "a coding behind a bare CR",
+            400,
+            post("X-A: 1\rTransfer-Encoding: chunked\r\n") + END,
+        ),
+        case(
+            "a coding behind a bare LF",
+            400,
+            post("X-A: 1\nTransfer-Encoding: chunked\r\n") + END,
+        ),
         case(
             "HTTP/1.0 with a coding",
             400,
@@ -99,6 +148,21 @@ async fn ambiguous_framing_is_refused_and_the_connection_closed() {
             400,
             format!("GET /v1/marked HTTP/1.1\r\nHost:\r\nAuthorization: Bearer {key}\r\n\r\n"),
         ),
+        case(
+            "two Hosts in a line",
+            400,
+            "GET /v1/marked HTTP/1.1\r\nHost: bearer.test, other.test\r\n\r\n",
+        ),
+        case(
+            "a Host with a space in its name",
+            400,
+            "GET /v1/marked HTTP/1.1\r\nHost : bearer.test\r\n\r\n",
+        ),
+        case(
+            "a Host with a port and none",
+            400,
+            "GET /v1/marked HTTP/1.1\r\nHost: bearer.test:\r\n\r\n",
+        ),
         case("a Host with a path", 400, "GET /v1/marked HTTP/1.1\r\nHost: bearer.test/x\r\n\r\n"),
         case("a Host with a user", 400, "GET /v1/marked HTTP/1.1\r\nHost: u@bearer.test\r\n\r\n"),
         case("CONNECT", 405, get("CONNECT bearer.test:443 HTTP/1.1")),
@@ -109,6 +173,15 @@ async fn ambiguous_framing_is_refused_and_the_connection_closed() {
         case("bare LF", 400, get("GET /v1/marked HTTP/1.1").replace("\r\n", "\n")),
         case("one bare LF", 400, head("GET /v1/marked HTTP/1.1", "X-A: 1\nX-B: 2\r\n")),
         case("bare CR", 400, head("GET /v1/marked HTTP/1.1", "X-A: 1\rX-B: 2\r\n")),
+        case("bare CR in the first line", 400, get("GET /v1/marked\r HTTP/1.1")),
+        case("bare LF in the first line", 400, get("GET /v1/marked\n HTTP/1.1")),
+        case("NUL in a name", 400, head("GET /v1/marked HTTP/1.1", "X-\0A: 1\r\n")),
+        case("a tab before the colon", 400, head("GET /v1/marked HTTP/1.1", "X-A\t: 1\r\n")),
+        case(
+            "a value folded by a tab",
+            400,
+            head("GET /v1/marked HTTP/1.1", "X-A: 1\r\n\tfolded\r\n"),
+        ),
         case("NUL in a value", 400, head("GET /v1/marked HTTP/1.1", "X-A: 1\x002\r\n")),
         case("NUL in the target", 400, get("GET /v1/marked\0 HTTP/1.1")),
         case("a folded value", 400, head("GET /v1/marked HTTP/1.1", "X-A: 1\r\n folded\r\n")),
@@ -133,7 +206,18 @@ async fn ambiguous_framing_is_refused_and_the_connection_closed() {
         case("a user in the target", 400, get("GET http://u@bearer.test/v1/marked HTTP/1.1")),
         case("another scheme", 400, get("GET ftp://bearer.test/v1/marked HTTP/1.1")),
         case("an authority as target", 400, get("GET bearer.test:80 HTTP/1.1")),
+        case(
+            "another port in the target",
+            400,
+            get("GET http://bearer.test:81/v1/marked HTTP/1.1"),
+        ),
+        case(
+            "a backslash in the authority",
+            400,
+            get("GET http://bearer.test\\@other.test/v1/marked HTTP/1.1"),
+        ),
         case("a fragment", 400, get("GET /v1/ok#/../marked HTTP/1.1")),
+        case("a fragment in the query", 400, get("GET /v1/marked?a#b HTTP/1.1")),
         case("bytes beyond ASCII", 400, get("GET /v1/märked HTTP/1.1")),
         case("an asterisk", 400, get("GET * HTTP/1.1")),
         case("a long target", 414, get(&format!("GET /v1/{} HTTP/1.1", "a".repeat(8 * 1024)))),
@@ -169,31 +253,52 @@ async fn ambiguous_framing_is_refused_and_the_connection_closed() {
     assert_eq!(upstream.connections(), 0, "no connection was made for any of them");
 }
 
+/// What some server reads as another path.
+pub const AMBIGUOUS_PATHS: [&str; 35] = [
+    "//admin",
+    "//bearer.test/admin",
+    "/v1//admin",
+    "/v1/admin//",
+    "/v1/%2e%2e/admin",
+    "/v1/%2E%2E/admin",
+    "/v1/..%2fadmin",
+    "/v1/..%5cadmin",
+    "/v1/../admin",
+    "/v1/./admin",
+    "/v1/admin/.",
+    "/v1/admin/..",
+    "/v1/admin/%2e",
+    "/v1/.%2E/admin",
+    "/v1%2fadmin",
+    "/v1/%2Fadmin",
+    "/v1/%5cadmin",
+    "/v1/%5Cadmin",
+    "/v1/..;/admin",
+    "/v1/;a=b/admin",
+    "/v1/admin;a=b",
+    "/v1/admin;",
+    "/v1/%3badmin",
+    "/v1/%00/admin",
+    "/v1/admin%00",
+    "/v1/admin%0d%0a",
+    "/v1/%61dmin",
+    "/v1/%2561dmin/admin",
+    "/v1/%252e%252e/admin",
+    "/v1/%zz/admin",
+    "/v1/admin%",
+    "/v1/admin%2",
+    "/v1/%c0%ae%c0%ae/admin",
+    "/v1/admin%ff",
+    "/v1/[admin]",
+];
+
 #[tokio::test]
 async fn ambiguous_paths_are_refused_and_never_cleaned() {
     let (world, upstream) = world().await;
-    let paths = [
-        "//admin",
-        "//bearer.test/admin",
-        "/v1//admin",
-        "/v1/%2e%2e/admin",
-        "/v1/..%2fadmin",
-        "/v1/../admin",
-        "/v1/./admin",
-        "/v1/.%2E/admin",
-        "/v1%2fadmin",
-        "/v1/%5cadmin",
-        "/v1/..;/admin",
-        "/v1/;a=b/admin",
-        "/v1/%3badmin",
-        "/v1/%00/admin",
-        "/v1/%61dmin",
-        "/v1/%2561dmin/admin",
-        "/v1/%zz/admin",
-        "/v1/%c0%ae%c0%ae/admin",
-        "/v1/[admin]",
-    ];
-    let cases = paths.map(|path| case(path, 400, world.get(path)));
+    let cases = AMBIGUOUS_PATHS.map(|path| case(path, 400, world.get(path)));
+    all_refused(&world, &upstream, false, cases.into()).await;
+    let absolute = |path| world.get(&format!("http://bearer.test{path}"));
+    let cases = AMBIGUOUS_PATHS.map(|path| case(path, 400, absolute(path)));
     all_refused(&world, &upstream, false, cases.into()).await;
     let cases = vec![
         case("a backslash", 400, world.get("/v1\\admin")),
@@ -210,6 +315,58 @@ async fn ambiguous_paths_are_refused_and_never_cleaned() {
 }
 
 #[tokio::test]
+async fn what_no_route_names_is_told_to_who_has_a_key_and_reaches_nobody() {
+    let (world, upstream) = world().await;
+    let anonymous = |line: &str| format!("{line} HTTP/1.1\r\nHost: bearer.test\r\n\r\n");
+    let cases = vec![
+        case("no key, no route", 401, anonymous("GET /admin")),
+        case("no key, a route", 401, anonymous("GET /v1/marked")),
+        case("no key, another method", 401, anonymous("POST /v1/only-get")),
+        case("a key, no route", 404, world.get("/admin")),
+        case("the bare root", 404, world.get("/")),
+        case("a query in place of a path", 404, world.get("http://bearer.test?/admin")),
+        case("a route's beginning", 404, world.get("/v1marked")),
+        case("another case", 404, world.get("/V1/marked")),
+        case("another method", 405, world.post("/v1/only-get", "marked")),
+        case("a method nobody knows", 405, world.request("MARK /v1/marked", "", "")),
+    ];
+    all_refused(&world, &upstream, false, cases).await;
+}
+
+/// Two credentials or an ambiguous one, as query and header lines, for the API `several`.
+pub fn several_credentials(key: &str) -> Vec<(&'static str, String, String)> {
+    let bearer = format!("Authorization: Bearer {key}\r\n");
+    let plain = format!("X-API-Key: {key}\r\n");
+    let socket = format!("Sec-WebSocket-Protocol: key.{key}\r\n");
+    let query = format!("?key={key}");
+    let case = |what, query: &str, headers: &str| (what, query.to_owned(), headers.to_owned());
+    let other = "Authorization: Basic dTpw\r\n";
+    vec![
+        case("the same header twice", "", &format!("{bearer}{bearer}")),
+        case("a list", "", &format!("Authorization: Bearer {key}, Bearer {key}\r\n")),
+        case("a list of one scheme", "", &format!("Authorization: Bearer {key},{key}\r\n")),
+        case("a list of two schemes", "", &format!("Authorization: Basic dTpw, Bearer {key}\r\n")),
+        case("bearer and plain", "", &format!("{bearer}{plain}")),
+        case("plain and bearer", "", &format!("{plain}{bearer}")),
+        case("plain twice", "", &format!("{plain}{plain}")),
+        case("a plain list", "", &format!("X-API-Key: {key},{key}\r\n")),
+        case("query and bearer", &query, &bearer),
+        case("query and plain", &query, &plain),
+        case("query and subprotocol", &query, &socket),
+        case("query twice", &format!("{query}&key={key}"), ""),
+        case("an encoded second", &format!("{query}&%6bey={key}"), ""),
+        case("subprotocol and bearer", "", &format!("{socket}{bearer}")),
+        case("bearer and subprotocol", "", &format!("{bearer}{socket}")),
+        case("subprotocol twice", "", &format!("Sec-WebSocket-Protocol: key.{key}, key.{key}\r\n")),
+        case("good, then foreign scheme", "", &format!("{bearer}{other}")),
+        case("an empty first", "", &format!("X-API-Key:\r\n{plain}")),
+        case("foreign scheme, then good", "", &format!("{other}{bearer}")),
+        case("foreign scheme and plain", "", &format!("{other}{plain}")),
+        case("plain and foreign scheme", "", &format!("{plain}{other}")),
+    ]
+}
+
+#[tokio::test]
 async fn two_credentials_are_refused_in_every_form_and_order() {
     let (world, upstream) = world().await;
     let key = world.key("several");
@@ -220,52 +377,28 @@ async fn two_credentials_are_refused_in_every_form_and_order() {
     let request = |query: &str, headers: &str| {
         format!("GET /v1/marked{query} HTTP/1.1\r\nHost: several.test\r\n{headers}\r\n")
     };
-    for alone in
-        [request("", &bearer), request("", &plain), request("", &socket), request(&query, "")]
-    {
+    let shouted = bearer.replace("Authorization: Bearer", "authorization: bEARER");
+    for alone in [
+        request("", &bearer),
+        request("", &shouted),
+        request("", &plain),
+        request("", &socket),
+        request(&query, ""),
+    ] {
         let answer = world.client().await.ask(alone.replace("marked", "alone")).await;
         assert_eq!(answer.status(), 200, "{alone}");
     }
-    let other = "Authorization: Basic dTpw\r\n";
-    let cases: Vec<Case> = [
-        ("the same header twice", request("", &format!("{bearer}{bearer}"))),
-        ("a list", request("", &format!("Authorization: Bearer {key}, Bearer {key}\r\n"))),
-        ("bearer and plain", request("", &format!("{bearer}{plain}"))),
-        ("plain and bearer", request("", &format!("{plain}{bearer}"))),
-        ("plain twice", request("", &format!("{plain}{plain}"))),
-        ("a plain list", request("", &format!("X-API-Key: {key},{key}\r\n"))),
-        ("query and bearer", request(&query, &bearer)),
-        ("query and plain", request(&query, &plain)),
-        ("query and subprotocol", request(&query, &socket)),
-        ("query twice", request(&format!("{query}&key={key}"), "")),
-        ("an encoded second", request(&format!("{query}&%6bey={key}"), "")),
-        ("subprotocol and bearer", request("", &format!("{socket}{bearer}"))),
-        ("bearer and subprotocol", request("", &format!("{bearer}{socket}"))),
-        (
-            "subprotocol twice",
-            request("", &format!("Sec-WebSocket-Protocol: key.{key}, key.{key}\r\n")),
-        ),
-        ("good, then foreign scheme", request("", &format!("{bearer}{other}"))),
-        ("an empty first", request("", &format!("X-API-Key:\r\n{plain}"))),
-    ]
-    .into_iter()
-    .map(|(what, bytes)| case(what, 400, bytes))
-    .collect();
-    for Case { what, bytes, status } in cases {
-        let answer = world.client().await.ask(bytes).await;
-        assert_eq!(answer.status(), status, "{what}: {}", answer.text());
+    for (what, query, headers) in several_credentials(key) {
+        let mut client = world.client().await;
+        let answer = client.ask(request(&query, &headers)).await;
+        assert_eq!(answer.status(), 400, "{what}: {answer:?}");
         assert!(!upstream.saw("marked"), "{what}");
+        let next = client.ask(request("", &plain).replace("marked", "alone")).await;
+        assert_eq!(next.status(), 200, "{what}: the connection stays usable");
     }
-    for (what, headers) in [
-        ("foreign scheme, then good", format!("{other}{bearer}")),
-        ("foreign scheme and plain", format!("{other}{plain}")),
-        ("plain and foreign scheme", format!("{plain}{other}")),
-        ("foreign scheme alone", other.to_owned()),
-    ] {
-        let status = world.client().await.ask(request("", &headers)).await.status();
-        assert!(status == 400 || status == 401, "{what}: {status}");
-        assert!(!upstream.saw("marked"), "{what}");
-    }
+    let foreign = request("", "Authorization: Basic dTpw\r\n");
+    assert_eq!(world.client().await.ask(foreign).await.status(), 401);
+    assert!(!upstream.saw("marked"));
 }
 
 #[tokio::test]
@@ -285,6 +418,35 @@ async fn a_chunked_body_that_breaks_a_rule_never_reaches_the_upstream_as_whole()
         ("a trailer that authenticates", "0\r\nAuthorization: Bearer x\r\n\r\n"),
         ("a folded trailer", "0\r\nX-A: b\r\n c\r\n\r\n"),
         ("a smuggled request", "0\r\nGET /v1/admin HTTP/1.1\r\n\r\n"),
+        ("no size", "\r\nabc\r\n0\r\n\r\n"),
+        ("a negative size", "-3\r\nabc\r\n0\r\n\r\n"),
+        ("a space before", " 3\r\nabc\r\n0\r\n\r\n"),
+        ("a tab", "3\t\r\nabc\r\n0\r\n\r\n"),
+        ("a vertical tab", "3\x0b\r\nabc\r\n0\r\n\r\n"),
+        ("NUL", "3\0\r\nabc\r\n0\r\n\r\n"),
+        ("a bare CR", "3\rabc\r\n0\r\n\r\n"),
+        ("two CRs", "3\r\r\nabc\r\n0\r\n\r\n"),
+        ("less than said", "4\r\nabc\r\n0\r\n\r\n"),
+        ("no end of data", "3\r\nabc0\r\n\r\n"),
+        ("data that ends with LF", "3\r\nabc\n0\r\n\r\n"),
+        ("a size that is negative to some", "8000000000000000\r\nabc\r\n0\r\n\r\n"),
+        ("a size that wraps", "10000000000000003\r\nabc\r\n0\r\n\r\n"),
+        ("a size of zeros without end", "00000000000000003\r\nabc\r\n0\r\n\r\n"),
+        ("an extension without a name", "3;\r\nabc\r\n0\r\n\r\n"),
+        ("a space before an extension", "3 ;a=b\r\nabc\r\n0\r\n\r\n"),
+        ("a bare LF in an extension", "3;a\n\r\nabc\r\n0\r\n\r\n"),
+        ("a bare CR in an extension", "3;a\rb\r\nabc\r\n0\r\n\r\n"),
+        ("a line's end in quotes", "3;a=\"\r\n\"\r\nabc\r\n0\r\n\r\n"),
+        ("a last chunk that ends with LF", "0\n\r\n"),
+        ("a body that ends with LF", "0\r\n\n"),
+        ("a trailer that tells a length", "0\r\nContent-Length: 5\r\n\r\n"),
+        ("a trailer that tells a coding", "0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        ("a trailer that routes", "0\r\nHost: other.test\r\n\r\n"),
+        ("a trailer that routes elsewhere", "0\r\nX_Original_URL: /admin\r\n\r\n"),
+        ("a trailer with a space", "0\r\nX-A : b\r\n\r\n"),
+        ("a trailer without a name", "0\r\n: b\r\n\r\n"),
+        ("a trailer with NUL", "0\r\nX-A: \0\r\n\r\n"),
+        ("a trailer with a bare CR", "0\r\nX-A: b\rX-B: c\r\n\r\n"),
     ] {
         let mut client = world.client().await;
         client

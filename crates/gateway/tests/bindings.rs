@@ -26,32 +26,34 @@ fn chat(key: &Minted, headers: &str, body: &[u8]) -> Vec<u8> {
 
 const JSON: &str = "Content-Type: application/json\r\n";
 
+/// Bodies of a chat for who may only use the model `allowed`, and what is said to them.
+const BODIES: [(u16, &[u8]); 20] = [
+    (400, br#"{"model":"allowed","model":"forbidden"}"#),
+    (400, br#"{"model":"forbidden","model":"allowed"}"#),
+    (400, br#"{"model":"allowed","model":"allowed"}"#),
+    (400, br#"{"mod\u0065l":"forbidden"}"#),
+    (400, br#"{"model":"allowed","mod\u0065l":"forbidden"}"#),
+    (403, br#"{"model":"forbidden"}"#),
+    (403, br#"{"model":"forbidd\u0065n"}"#),
+    (403, br#"{"model":"ALLOWED"}"#),
+    (403, br#"{"model":"allowed "}"#),
+    (400, br#"{"Model":"allowed"}"#),
+    (400, br#"{"model":["allowed"]}"#),
+    (400, br#"{"model":null}"#),
+    (400, br#"{}"#),
+    (400, br#"[{"model":"allowed"}]"#),
+    (400, br#"{"model":"allowed"}{"model":"forbidden"}"#),
+    (400, br#"{"model":"allowed"} x"#),
+    (400, br#"{"model":"allowed",}"#),
+    (400, b"\xef\xbb\xbf{\"model\":\"allowed\"}"),
+    (400, b"{\"model\":\"allowed\",\"x\":\"\xff\"}"),
+    (400, b""),
+];
+
 #[tokio::test]
 async fn a_body_that_two_readers_could_read_differently_is_refused() {
     let (world, upstream, key) = world().await;
-    let cases: [(u16, &[u8]); 20] = [
-        (400, br#"{"model":"allowed","model":"forbidden"}"#),
-        (400, br#"{"model":"forbidden","model":"allowed"}"#),
-        (400, br#"{"model":"allowed","model":"allowed"}"#),
-        (400, br#"{"mod\u0065l":"forbidden"}"#),
-        (400, br#"{"model":"allowed","mod\u0065l":"forbidden"}"#),
-        (403, br#"{"model":"forbidden"}"#),
-        (403, br#"{"model":"forbidd\u0065n"}"#),
-        (403, br#"{"model":"ALLOWED"}"#),
-        (403, br#"{"model":"allowed "}"#),
-        (400, br#"{"Model":"allowed"}"#),
-        (400, br#"{"model":["allowed"]}"#),
-        (400, br#"{"model":null}"#),
-        (400, br#"{}"#),
-        (400, br#"[{"model":"allowed"}]"#),
-        (400, br#"{"model":"allowed"}{"model":"forbidden"}"#),
-        (400, br#"{"model":"allowed"} x"#),
-        (400, br#"{"model":"allowed",}"#),
-        (400, b"\xef\xbb\xbf{\"model\":\"allowed\"}"),
-        (400, b"{\"model\":\"allowed\",\"x\":\"\xff\"}"),
-        (400, b""),
-    ];
-    for (status, body) in cases {
+    for (status, body) in BODIES {
         let shown = String::from_utf8_lossy(body);
         let answer = world.client().await.ask(chat(&key, JSON, body)).await;
         assert_eq!(answer.status(), status, "{shown}: {answer:?}");
@@ -60,21 +62,24 @@ async fn a_body_that_two_readers_could_read_differently_is_refused() {
     }
 }
 
+/// Headers by which a body is anything but plain JSON.
+const UNDECLARED: [&str; 9] = [
+    "",
+    "Content-Type: text/plain\r\n",
+    "Content-Type: application/x-www-form-urlencoded\r\n",
+    "Content-Type: multipart/form-data; boundary=x\r\n",
+    "Content-Type: application/json; charset=utf-16\r\n",
+    "Content-Type: application/json\r\nContent-Type: text/plain\r\n",
+    "Content-Type: application/json\r\nContent-Encoding: gzip\r\n",
+    "Content-Type: application/json\r\nContent-Encoding: identity\r\nContent-Encoding: br\r\n",
+    "Content-Type: application/jsonl\r\n",
+];
+
 #[tokio::test]
 async fn a_body_that_is_not_declared_as_plain_json_is_refused() {
     let (world, upstream, key) = world().await;
     let body = br#"{"model":"allowed"}"#;
-    for headers in [
-        "",
-        "Content-Type: text/plain\r\n",
-        "Content-Type: application/x-www-form-urlencoded\r\n",
-        "Content-Type: multipart/form-data; boundary=x\r\n",
-        "Content-Type: application/json; charset=utf-16\r\n",
-        "Content-Type: application/json\r\nContent-Type: text/plain\r\n",
-        "Content-Type: application/json\r\nContent-Encoding: gzip\r\n",
-        "Content-Type: application/json\r\nContent-Encoding: identity\r\nContent-Encoding: br\r\n",
-        "Content-Type: application/jsonl\r\n",
-    ] {
+    for headers in UNDECLARED {
         let answer = world.client().await.ask(chat(&key, headers, body)).await;
         assert_eq!(answer.status(), 400, "{headers}: {answer:?}");
         assert_eq!(upstream.connections(), 0, "{headers}");
@@ -156,6 +161,15 @@ async fn a_body_that_is_too_large_is_refused() {
     let mut client = world.client().await;
     client.send(world.request("POST /v1/small", "Transfer-Encoding: chunked\r\n", &chunk)).await;
     assert_eq!(client.answer().await.status(), 413);
+    for path in ["/v1/chat", "/v1/small"] {
+        let mut sender = http2::connect(world.address).await;
+        let request = http::Request::post(format!("http://bearer.test{path}"))
+            .header("authorization", format!("Bearer {}", world.key("bearer")))
+            .header("content-type", "application/json")
+            .body(http2::full(large.clone()))
+            .unwrap();
+        assert_eq!(soon(sender.send_request(request)).await.unwrap().status(), 413, "{path}");
+    }
     let exact = "a".repeat(1000);
     assert_eq!(world.client().await.ask(world.post("/v1/small", &exact)).await.status(), 200);
 }
@@ -255,21 +269,21 @@ async fn a_body_that_comes_across_a_reload_is_decided_on_by_what_is_in_force_or_
 #[tokio::test]
 async fn the_same_holds_over_http2() {
     let (world, upstream, key) = world().await;
-    let mut sender = http2::connect(world.address).await;
-    for (status, body) in [
-        (400, r#"{"model":"allowed","model":"forbidden"}"#),
-        (400, r#"{"mod\u0065l":"forbidden"}"#),
-        (403, r#"{"model":"forbidden"}"#),
-        (200, r#"{"model":"allowed"}"#),
-    ] {
+    let allowed: &[u8] = br#"{"model":"allowed"}"#;
+    let declared = BODIES.iter().map(|(status, body)| (*status, JSON, *body));
+    let undeclared = UNDECLARED.iter().map(|headers| (400, *headers, allowed));
+    for (status, headers, body) in declared.chain(undeclared).chain([(200, JSON, allowed)]) {
         assert_eq!(upstream.connections(), 0);
-        let request = http::Request::post("http://bearer.test/v1/chat")
-            .header("authorization", format!("Bearer {}", key.plaintext))
-            .header("content-type", "application/json")
-            .body(http2::full(body))
-            .unwrap();
-        let answer = soon(sender.send_request(request)).await.unwrap();
-        assert_eq!(answer.status(), status, "{body}");
+        // Each on a connection of its own: some of them are malformed to the library, too.
+        let mut sender = http2::connect(world.address).await;
+        let mut request = http::Request::post("http://bearer.test/v1/chat")
+            .header("authorization", format!("Bearer {}", key.plaintext));
+        for line in headers.lines() {
+            let (name, value) = line.split_once(": ").unwrap();
+            request = request.header(name, value);
+        }
+        let answer = soon(sender.send_request(request.body(http2::full(body)).unwrap())).await;
+        assert_eq!(answer.unwrap().status(), status, "{headers}{}", String::from_utf8_lossy(body));
     }
     assert!(upstream.saw(r#"{"model":"allowed"}"#));
 }

@@ -3,7 +3,8 @@
 use keyward_gateway::Settings;
 
 use crate::world::{
-    UPSTREAM_SECRET, World, http2,
+    UPSTREAM_SECRET, World,
+    http2::{self, DATA, END_STREAM, Frames, Outcome},
     message::{Message, answer, ok},
     millis, soon,
     upstream::Upstream,
@@ -53,12 +54,8 @@ async fn hop_by_hop_headers_stay_on_their_hop() {
     assert_eq!(seen.head.get("host"), Some(upstream.address.to_string().as_str()));
 }
 
-#[tokio::test]
-async fn identity_is_ours_whatever_the_client_sends() {
-    let (world, mut upstream) = world().await;
-    let key = world.mint("bearer", |key| key.permissions = vec!["write".to_owned()]);
-    let forged = "Connection: X-Keyward-Key-Id, x-keyward-organization-id, authorization, x-forwarded-for, X-Request-Id\r\n\
-        X-Keyward-Key-Id: forged\r\nx-keyward-KEY-id: forged\r\nX_Keyward_Key_Id: forged\r\nX-Keyward_Key-Id: forged\r\n\
+/// What clients send to pass for somebody else, or to be taken elsewhere behind us.
+const FORGED: &str = "X-Keyward-Key-Id: forged\r\nx-keyward-KEY-id: forged\r\nX_Keyward_Key_Id: forged\r\nX-Keyward_Key-Id: forged\r\n\
         X-Keyward-Organization-Id: forged\r\nX-Keyward-Permissions: forged\r\nX-Keyward-Anything: forged\r\n\
         x_keyward_permissions: forged\r\nX-Original-URL: /forged\r\nX-Original-URI: /forged\r\nX-Rewrite-URL: /forged\r\n\
         X-HTTP-Method-Override: forged\r\nX-HTTP-Method: forged\r\nX-Method-Override: forged\r\nX-Original-Method: forged\r\n\
@@ -67,8 +64,16 @@ async fn identity_is_ours_whatever_the_client_sends() {
         X-Real-IP: 6.6.6.6\r\nX-Client-IP: 6.6.6.6\r\nTrue-Client-IP: 6.6.6.6\r\nCF-Connecting-IP: 6.6.6.6\r\n\
         X-Original-Host: forged\r\nX-Host: forged\r\nProxy: forged\r\nX-Api-Key: forged\r\nApi-Key: forged\r\n\
         X-Goog-Api-Key: forged\r\n";
+
+#[tokio::test]
+async fn identity_is_ours_whatever_the_client_sends() {
+    let (world, mut upstream) = world().await;
+    let key = world.mint("bearer", |key| key.permissions = vec!["write".to_owned()]);
+    let forged = format!(
+        "Connection: X-Keyward-Key-Id, x-keyward-organization-id, authorization, x-forwarded-for, X-Request-Id\r\n{FORGED}"
+    );
     let request =
-        world.request("GET /v1/x", forged, "").replace(world.key("bearer"), &key.plaintext);
+        world.request("GET /v1/x", &forged, "").replace(world.key("bearer"), &key.plaintext);
     let seen = seen(&world, &mut upstream, &request).await;
     assert!(!upstream.saw("forged") && !upstream.saw("6.6.6.6"), "{seen:?}");
     assert!(!seen.head.headers.iter().any(|(name, _)| name.contains('_')), "{seen:?}");
@@ -82,6 +87,38 @@ async fn identity_is_ours_whatever_the_client_sends() {
     assert_eq!(seen.head.get("x-forwarded-proto"), Some("http"));
     assert_eq!(seen.head.get("authorization"), Some(UPSTREAM_SECRET));
     assert!(seen.head.get("x-request-id").unwrap().starts_with("req_"));
+}
+
+#[tokio::test]
+async fn identity_is_ours_over_http2_too_in_heads_and_trailers() {
+    let (world, mut upstream) = world().await;
+    let bearer = format!("Bearer {}", world.key("bearer"));
+    let lines = FORGED.lines().map(|line| line.split_once(": ").unwrap());
+    let forged: Vec<_> = lines.map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+    let mut fields = vec![
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "bearer.test"),
+        (":path", "/v1/x"),
+        ("authorization", bearer.as_str()),
+    ];
+    let forged = forged.iter().map(|(name, value)| (name.as_str(), *value));
+    fields.extend(forged.clone());
+    let trailers: Vec<(&str, &str)> = forged.collect();
+    let mut frames = Frames::connect(world.address).await;
+    frames.headers(1, &fields, 0).await;
+    frames.send(DATA, 0, 1, b"body").await;
+    frames.headers(1, &trailers, END_STREAM).await;
+    let mut connection = upstream.next().await;
+    let seen = connection.request().await;
+    connection.send(ok("fine")).await;
+    assert_eq!(frames.outcome(1).await, Outcome::Status(200));
+    assert_eq!((seen.body.as_slice(), seen.trailers.len()), (&b"body"[..], 0));
+    assert!(!upstream.saw("forged") && !upstream.saw("6.6.6.6"), "{seen:?}");
+    assert!(!seen.head.headers.iter().any(|(name, _)| name.contains('_')), "{seen:?}");
+    let key = world.minted("bearer").key.to_string();
+    assert_eq!(seen.head.get("x-keyward-key-id"), Some(key.as_str()));
+    assert_eq!(seen.head.get("authorization"), Some(UPSTREAM_SECRET));
 }
 
 #[tokio::test]
