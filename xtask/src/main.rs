@@ -9,6 +9,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod provision;
 mod test;
 mod tidy;
@@ -39,6 +40,8 @@ enum Command {
     },
     /// Check what ARCHITECTURE.md promises about the source
     Tidy,
+    /// Run the properties of `fuzz/` under libFuzzer; `test` runs them too, for a minute and without it
+    Fuzz(fuzz::Options),
     /// Measure
     Bench {
         #[command(subcommand)]
@@ -61,6 +64,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test => test::run(),
         Command::Demo { arguments } => demo::run(&arguments),
         Command::Tidy => tidy::run(),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Bench { bench } => bench.run(),
         Command::BenchUpstream(options) => bench::upstream::run(&options),
     }

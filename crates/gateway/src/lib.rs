@@ -15,6 +15,9 @@ mod config;
 mod connection;
 mod exchange;
 mod forward;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod guard;
 mod headers;

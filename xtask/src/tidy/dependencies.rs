@@ -17,6 +17,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("keyward", &["core", "api", "store", "gateway", "control"]),
     // It drives the binary from outside, as a user would: what it could import it could not test.
     ("testkit", &[]),
+    // Not under `crates/`, and a workspace of its own.
+    ("fuzz", &["gateway"]),
 ];
 
 /// What the tests of any crate may add.
@@ -37,7 +39,11 @@ struct Manifest<'a> {
 
 impl<'a> Manifest<'a> {
     fn of(file: &'a SourceFile) -> Option<Self> {
-        let folder = file.path.strip_prefix("crates/")?.strip_suffix("/Cargo.toml")?;
+        let folder = file.path.strip_suffix("/Cargo.toml")?;
+        let folder = match folder {
+            "fuzz" => folder,
+            _ => folder.strip_prefix("crates/")?,
+        };
         let content = file.text.parse::<Table>().map_err(|error| error.message().to_owned());
         (!folder.contains('/')).then_some(Self { file, folder, content })
     }
@@ -63,6 +69,9 @@ impl<'a> Manifest<'a> {
             return vec![Finding::error(path, 1, problem, remedy)];
         };
         let mut findings = Vec::new();
+        if self.folder != "fuzz" {
+            findings.extend(self.turns_on_fuzzing());
+        }
         for (section, dependency) in dependencies(content) {
             let Some((_, folder)) = names.iter().find(|(name, _)| *name == dependency) else {
                 continue;
@@ -73,6 +82,14 @@ impl<'a> Manifest<'a> {
             }
         }
         findings
+    }
+
+    /// What is there for fuzzing alone is compiled into nothing else.
+    fn turns_on_fuzzing(&self) -> Option<Finding> {
+        let names_it = |line: &str| line.contains("\"fuzzing\"") || line.contains("/fuzzing\"");
+        let (line, _) = self.file.lines().find(|(_, line)| names_it(line))?;
+        let remedy = "Only fuzz/ turns it on; tests have what it turns on anyway.";
+        Some(Finding::error(&self.file.path, line, "the feature `fuzzing` is turned on", remedy))
     }
 
     fn forbidden(&self, section: &str, dependency: &str, folder: &str) -> Finding {
@@ -147,6 +164,22 @@ mod tests {
     fn tests_may_use_the_store_but_a_build_script_may_not() {
         assert!(check_gateway("[dev-dependencies]\nkeyward-store.workspace = true").is_empty());
         assert_eq!(check_gateway("[build-dependencies]\nkeyward-store.workspace = true").len(), 1);
+    }
+
+    #[test]
+    fn fuzzing_sees_the_gateway_and_turns_on_what_nobody_else_does() {
+        let gateway = ("crates/gateway/Cargo.toml", "[package]\nname = \"keyward-gateway\"\n");
+        let with = |more: &str| {
+            format!("[dependencies]\nkeyward-gateway = {{ {more}features = [\"fuzzing\"] }}\n")
+        };
+        let problems =
+            |path: &str, text: &str| check(&Tree::of(&[CORE, STORE, gateway, (path, text)])).len();
+        let own = with("path = \"../crates/gateway\", ");
+        assert_eq!(problems("fuzz/Cargo.toml", &own), 0);
+        assert_eq!(problems("fuzz/Cargo.toml", "[dependencies]\nkeyward-store = \"1\"\n"), 1);
+        assert_eq!(problems("crates/keyward/Cargo.toml", &with("workspace = true, ")), 1);
+        let passed_on = "[features]\ndefault = [\"keyward-gateway/fuzzing\"]\n";
+        assert_eq!(problems("crates/keyward/Cargo.toml", passed_on), 1);
     }
 
     #[test]

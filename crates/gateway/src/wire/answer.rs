@@ -182,14 +182,15 @@ impl Head {
                 self.close |= list(value).any(|option| option.eq_ignore_ascii_case(b"close"));
             }
             Name::ContentType => {
-                self.streams = value.starts_with(b"text/event-stream");
                 self.media = Media::of(value);
+                self.streams = self.media == Media::Events;
             }
             Name::ContentLength if self.chunked => return Err(BadAnswer::Coding),
             Name::ContentLength if self.length.is_some() => return Err(BadAnswer::Length),
             Name::ContentLength => self.length = Some(length(value).ok_or(BadAnswer::Length)?),
             Name::ContentEncoding => {
-                self.coded = list(value).any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
+                // Codings may stand in several lines: each adds to what was done before.
+                self.coded |= list(value).any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
             }
             Name::TransferEncoding => {
                 let alone = value.eq_ignore_ascii_case(b"chunked");
@@ -314,6 +315,44 @@ impl Content {
             Self::Length(left) => Some(*left),
             _ if self.has_ended() => Some(0),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(lines: &str) -> Head {
+        let text = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
+        HeadReader::default().read(text.as_bytes()).unwrap().unwrap().1
+    }
+
+    #[test]
+    fn codings_of_several_lines_are_one_list() {
+        for (lines, coded) in [
+            ("", false),
+            ("Content-Encoding: identity\r\n", false),
+            ("Content-Encoding: identity, Identity\r\n", false),
+            ("Content-Encoding: gzip\r\n", true),
+            ("Content-Encoding: identity, br\r\n", true),
+            ("Content-Encoding: identity\r\nContent-Encoding: gzip\r\n", true),
+            ("Content-Encoding: gzip\r\nContent-Encoding: identity\r\n", true),
+        ] {
+            assert_eq!(head(lines).coded, coded, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_of_events_is_one_in_any_case_and_nothing_else_is() {
+        for (value, streams) in [
+            ("text/event-stream", true),
+            ("Text/Event-Stream ; charset=utf-8", true),
+            ("text/event-stream-of-others", false),
+            ("application/json", false),
+        ] {
+            let head = head(&format!("Content-Type: {value}\r\n"));
+            assert_eq!((head.streams, head.media == Media::Events), (streams, streams), "{value}");
         }
     }
 }

@@ -19,7 +19,7 @@ const TRAILERS: usize = 4 * 1024;
 /// Fields that must not come after the body: by then framing, routing, authentication and request
 /// control were decided without them (RFC 9110 §6.5.1). Underscores count as hyphens, as they do for
 /// upstreams that make variables of names.
-const REFUSED: [&str; 32] = [
+pub(crate) const REFUSED: [&str; 32] = [
     "api-key",
     "authorization",
     "cache-control",
@@ -54,7 +54,7 @@ const REFUSED: [&str; 32] = [
     "x-rewrite-url",
 ];
 /// The same, by how the name begins.
-const REFUSED_FAMILIES: [&str; 5] =
+pub(crate) const REFUSED_FAMILIES: [&str; 5] =
     ["proxy-", "x-forwarded-", "x-http-method", "x-method-override", "x-real-"];
 
 /// Where in a chunked body the stream stands.

@@ -5,7 +5,7 @@
 //! grammar, with none of the leniencies of RFC 9112, and note in [`fields`] what is asked of a head again and again.
 
 pub(crate) mod answer;
-mod chunked;
+pub(crate) mod chunked;
 pub(crate) mod client;
 pub(crate) mod fields;
 pub mod screen;
