@@ -67,10 +67,11 @@ struct IntoScanner<'r> {
 
 impl Hears for IntoScanner<'_> {
     fn data(&mut self, mut piece: &[u8]) {
-        // Where a text ends inside an event is no matter: the event's end is what counts.
+        // Where a text ends inside an event is no matter: the event's end is what counts. What ends a word is read once more, as what it
+        // is itself, and never ends another.
         while !piece.is_empty() {
             let (read, _) = self.scanner.read(self.tree, self.values, piece);
-            piece = piece.get(read.max(1)..).unwrap_or_default();
+            piece = piece.get(read..).unwrap_or_default();
         }
     }
 }

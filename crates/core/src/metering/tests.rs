@@ -340,6 +340,24 @@ fn cut<'b>(bytes: &'b [u8], cuts: &[prop::sample::Index]) -> Vec<&'b [u8]> {
     places.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
 }
 
+#[test]
+fn what_ends_a_word_is_read_alike_at_the_front_of_a_piece() {
+    for text in [
+        r#"n}{"usage":{"in":2}}"#,
+        r#"[5]{"usage":{"in":2}}"#,
+        r#"[5][{"usage":{"in":2}}]"#,
+        r#"1]{"usage":{"in":2}}"#,
+        r#"{"usage":{"in":2}}]5}{"usage":{"in":3}}"#,
+    ] {
+        for form in [Form::Json, Form::Events, Form::Lines] {
+            let text = if form == Form::Events { format!("data: {text}\n\n") } else { text.into() };
+            let whole = used(form, &[text.as_bytes()]);
+            let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+            assert_eq!(used(form, &bytes), whole, "{form:?}: {text}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
