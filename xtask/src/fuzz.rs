@@ -46,7 +46,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         // Without the address sanitizer: there is no unsafe code of ours to watch, and it halves the speed.
         let mut fuzz = cargo_fuzz(&root);
         fuzz.args(["run", "--sanitizer", "none", target]).arg(&found);
-        fuzz.arg(format!("fuzz/corpus/{target}")).args(["--", "-dict=fuzz/http.dict"]);
+        fuzz.arg(format!("fuzz/corpus/{target}")).args(["--", "-dict=fuzz/words.dict"]);
         fuzz.arg(format!("-max_len={MOST_BYTES}"));
         fuzz.arg(format!("-max_total_time={}", u64::from(options.minutes) * 60));
         workspace::run(&mut fuzz)?;

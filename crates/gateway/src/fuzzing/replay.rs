@@ -19,13 +19,23 @@ use proptest::{
 const COUNT: u32 = 40_000;
 const MOST_TIME: Duration = Duration::from_secs(20);
 /// What one input may grow to.
-const MOST_BYTES: usize = 4096;
+const MOST_BYTES: usize = 8192;
 /// Bytes that mean something to one reader or another.
 const TELLING: &[u8] = b"\n\r\0 \t:,;0159afx/\"#\\\x0b\x7f\x80";
 
 #[test]
-fn request_heads() {
-    replay("request_head", super::request_head);
+fn answers() {
+    replay("answer", super::answer);
+}
+
+#[test]
+fn codings_of_answers() {
+    replay("answer_coding", super::answer_coding);
+}
+
+#[test]
+fn members_that_are_decided_on() {
+    replay("body_binding", super::body_binding);
 }
 
 #[test]
@@ -39,8 +49,23 @@ fn connections() {
 }
 
 #[test]
-fn answers() {
-    replay("answer", super::answer);
+fn keys() {
+    replay("key_format", super::key_format);
+}
+
+#[test]
+fn what_tells_usage() {
+    replay("metering_scan", super::metering_scan);
+}
+
+#[test]
+fn paths() {
+    replay("path", super::path);
+}
+
+#[test]
+fn request_heads() {
+    replay("request_head", super::request_head);
 }
 
 fn replay(target: &str, property: fn(&[u8])) {
@@ -126,9 +151,9 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     files.iter().map(|file| fs::read(file).unwrap()).collect()
 }
 
-/// The words of `fuzz/http.dict`.
+/// The words of `fuzz/words.dict`.
 fn words() -> Vec<Vec<u8>> {
-    let text = fs::read_to_string(folder().join("http.dict")).unwrap();
+    let text = fs::read_to_string(folder().join("words.dict")).unwrap();
     let quoted = text.lines().filter_map(|line| line.strip_prefix('"')?.strip_suffix('"'));
     quoted.map(unescaped).collect()
 }

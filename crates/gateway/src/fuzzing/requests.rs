@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     request::RequestHead,
-    wire::screen::{Phase, Screen, Step, Violation},
+    wire::{
+        fields::{Field, Name},
+        screen::{Phase, Places, Screen, Step, Violation},
+    },
 };
 
 /// A request that passed.
@@ -147,6 +150,12 @@ impl Connection {
             self.spare = RequestHead::default();
         }
         self.spare.read_http1(head, &mut self.screen);
+        if self.meddles {
+            // Places come back as others left them.
+            let mut left = Places { http10: true, authority: Some(0..9), ..Places::default() };
+            left.fields.push(Field::new(Name::Host, 0..1, 1..2));
+            self.screen.swap_places(&mut left);
+        }
         let framing = match (self.screen.phase(), self.screen.body_left()) {
             (Phase::Idle, Some(0)) => Framing::Nothing,
             (Phase::Body, Some(length @ 1..)) => Framing::Length(length),

@@ -26,7 +26,7 @@ const ZSTD_WINDOW: u32 = 23;
 const BROTLI_BUFFER: usize = 4096;
 
 /// An answer that is decoded and read.
-pub(super) struct Coded {
+pub(crate) struct Coded {
     read: Rc<RefCell<Decoded>>,
     decoder: Box<dyn Write>,
     /// Bytes that came.
@@ -61,7 +61,7 @@ impl Write for Into {
 
 impl Coded {
     /// For an answer whose `content-encoding` says this; `None` where a coding is not known.
-    pub(super) fn new<'a>(
+    pub(crate) fn new<'a>(
         form: Form,
         named: impl Iterator<Item = &'a [u8]>,
         metering: &Lent,
@@ -94,7 +94,7 @@ impl Coded {
     }
 
     /// Reads a piece. Where it is not what it should be, the answer cannot be read any more: gives the bytes that came.
-    pub(super) fn read(&mut self, piece: &[u8]) -> Result<(), u64> {
+    pub(crate) fn read(&mut self, piece: &[u8]) -> Result<(), u64> {
         self.bytes = self.bytes.saturating_add(count(piece));
         {
             let left = &mut self.read.borrow_mut().left;
@@ -110,7 +110,7 @@ impl Coded {
     }
 
     /// What was used; `None` where that cannot be read.
-    pub(super) fn end(&mut self, estimate: &Estimate, is_whole: bool) -> Option<Used> {
+    pub(crate) fn end(&mut self, estimate: &Estimate, is_whole: bool) -> Option<Used> {
         self.decoder.flush().ok()?;
         let Decoded { reader, metering, .. } = &mut *self.read.borrow_mut();
         reader.end(metering, is_whole);

@@ -11,7 +11,7 @@ const LARGEST_EVENT: usize = 1024 * 1024;
 
 /// A filter in the middle of a stream.
 #[derive(Default)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     /// What came of an event that has not ended.
     held: Vec<u8>,
     /// The last event ended with CR at a piece's end, and whether it was passed: a LF behind it belongs to it.
@@ -22,7 +22,7 @@ pub(super) struct Filter {
 
 impl Filter {
     /// What the client is to get of what came so far, and where the last event ends in it.
-    pub(super) fn pass(
+    pub(crate) fn pass(
         &mut self,
         reader: &mut Reader,
         metering: &Metering,
@@ -68,7 +68,7 @@ impl Filter {
     }
 
     /// What waits in vain: the answer is over.
-    pub(super) fn rest(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn rest(&mut self) -> Option<Vec<u8>> {
         Some(std::mem::take(&mut self.held)).filter(|held| !held.is_empty())
     }
 }

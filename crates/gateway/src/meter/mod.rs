@@ -4,8 +4,8 @@
 //! cannot read (another form, an unknown coding) is estimated by the request and by how much has passed. One event is the exception:
 //! the usage of a stream whose client did not ask for it is asked for by us, and kept from the client ([`filter`]).
 
-mod coding;
-mod filter;
+pub(crate) mod coding;
+pub(crate) mod filter;
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 

@@ -1,16 +1,18 @@
-//! HTTP/1.1 read the slow and simple way: whole messages, as text, a rule a line.
+//! HTTP/1.1, and JSON, read the slow and simple way: whole messages, as text, a rule a line.
 //!
 //! It shares no code with what it is held against, nor its way of working: it looks at a head once all of it is there, and
 //! copies whatever it likes. That both make the same mistake is unlikely; that this one makes it alone shows at once.
 
 mod answer;
 mod chunks;
+mod json;
 mod request;
 
 use std::net::Ipv6Addr;
 
 pub(super) use answer::{Answer, Framing as AnswerFraming, answer};
 pub(super) use chunks::{Body, BodyEnd, chunked};
+pub(super) use json::{Json, Name};
 pub(super) use request::{Framing, Request, request};
 
 use super::text;

@@ -1,0 +1,5 @@
+//! Runs the property of this name under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| keyward_gateway::fuzzing::answer_coding(input));
