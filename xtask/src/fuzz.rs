@@ -15,7 +15,7 @@ pub(crate) struct Options {
     /// One of `fuzz/fuzz_targets`; all of them where none is named
     target: Option<String>,
     /// How long each target runs
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     minutes: u32,
 }
 
