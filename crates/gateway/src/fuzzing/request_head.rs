@@ -79,7 +79,8 @@ fn check_fields(bytes: &[u8], expected: &Request) {
     assert_eq!(screen.step(bytes), Step::Head(bytes.len()));
     let mut head = RequestHead::default();
     head.read_http1(bytes, &mut screen);
-    assert_eq!(head.fields_count(), expected.fields.len());
+    let (_, fields) = head.fields();
+    assert_eq!(fields.len(), expected.fields.len());
     for (name, _) in &expected.fields {
         for name in [name.to_ascii_lowercase(), name.to_ascii_uppercase()] {
             let values = keyward_core::credential::Headers::values(&head, &name);
@@ -99,8 +100,8 @@ fn check_fields(bytes: &[u8], expected: &Request) {
         let named = naive::elements(&expected.fields, "connection").iter().any(|own| own == word);
         assert_eq!(head.names(Name::Connection, word), named);
     }
-    for ((is, ..), field) in head.fields().zip(&expected.fields) {
-        assert!(!is.passes() || !must_stay(field), "{field:?} would reach the upstream");
+    for (known, field) in fields.iter().zip(&expected.fields) {
+        assert!(!known.is.passes() || !must_stay(field), "{field:?} would reach the upstream");
     }
 }
 

@@ -194,7 +194,9 @@ impl Connection {
 
 /// What the gateway knows of a head, as text.
 fn request(head: &RequestHead, framing: Framing) -> Request {
-    let fields = head.fields().map(|(_, name, value)| (text(name), text(value))).collect();
+    let (bytes, fields) = head.fields();
+    let read = |field: &Field| (text(field.name(bytes)), text(field.value(bytes)));
+    let fields = fields.iter().map(read).collect();
     Request {
         method: head.method.as_str().to_owned(),
         path: head.path().to_owned(),
