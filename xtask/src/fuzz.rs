@@ -39,7 +39,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         );
     }
     for target in chosen {
-        println!("\n── {target}, {} minutes", options.minutes);
+        println!("\n── {target}, {} min", options.minutes);
         let found = Path::new("fuzz/found").join(target);
         std::fs::create_dir_all(root.join(&found))
             .with_context(|| format!("{} cannot be made", found.display()))?;
