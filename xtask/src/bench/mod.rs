@@ -20,6 +20,7 @@ mod report;
 mod restarts;
 mod revocation;
 mod server;
+mod slow;
 pub(crate) mod upstream;
 mod usage;
 mod wire;
@@ -59,6 +60,12 @@ pub(crate) enum Bench {
     Management(management::Options),
     /// Whether statistics equal what was sent, and what a kill -9 loses of them
     Usage(usage::Options),
+    /// What slow clients cost of memory, and of others' time
+    Slow {
+        /// Clients at once
+        #[arg(long, default_value_t = 10_000)]
+        clients: u32,
+    },
     /// Changes lost or half done after kill -9
     Crash {
         /// Processes to kill
@@ -78,6 +85,7 @@ impl Bench {
             Self::Restarts { restarts } => restarts::run(restarts),
             Self::Management(options) => management::run(&options),
             Self::Usage(options) => usage::run(&options),
+            Self::Slow { clients } => slow::run(clients),
             Self::Crash { trials } => crash::run(trials),
         }
     }

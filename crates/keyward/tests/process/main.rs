@@ -26,6 +26,7 @@ mod requests;
 mod revocation;
 mod script;
 mod secrecy;
+mod slow;
 mod streams;
 mod usage;
 mod webhooks;
