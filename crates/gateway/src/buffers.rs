@@ -19,6 +19,8 @@ const READ: usize = 16 * 1024;
 const READ_MUCH: usize = 64 * 1024;
 /// A piece up to this size is copied behind what is there already, so that both leave in one write.
 pub(crate) const COPIED: usize = 16 * 1024;
+/// What waits for more in so few bytes does not keep a buffer for it.
+const FEW: usize = 2 * 1024;
 /// So much is gathered before it is written.
 pub(crate) const GATHERED: usize = 32 * 1024;
 /// Buffers kept for the next borrower, of each kind: a busy core lends a few to each request under way.
@@ -123,10 +125,11 @@ impl Received {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         ready!(socket.poll_readable(cx))?;
-        if self.bytes.capacity() == 0 {
-            self.bytes = buffers.read();
-        }
         let most = if self.fills { READ_MUCH } else { READ };
+        if self.bytes.capacity() < READ {
+            let few = std::mem::replace(&mut self.bytes, buffers.read());
+            self.bytes.extend_from_slice(&few);
+        }
         if self.room() < most / 4 {
             self.bytes.drain(..std::mem::take(&mut self.taken));
         }
@@ -143,11 +146,23 @@ impl Received {
         self.bytes.capacity() - self.bytes.len()
     }
 
+    /// More is waited for: gives back the buffer, but for the bytes that are needed still, where they are few. Who sends slowly does not
+    /// keep much more than what it sent.
+    pub(crate) fn wait(&mut self, buffers: &Buffers) {
+        if self.bytes.capacity() < READ || self.len() > FEW {
+            return;
+        }
+        let few = self.to_vec();
+        self.give_back(buffers);
+        self.bytes = few;
+    }
+
     /// Gives back the buffer, and what is in it.
     pub(crate) fn give_back(&mut self, buffers: &Buffers) {
         self.taken = 0;
-        if self.bytes.capacity() > 0 {
-            buffers.keep_read(std::mem::take(&mut self.bytes));
+        let bytes = std::mem::take(&mut self.bytes);
+        if bytes.capacity() >= READ {
+            buffers.keep_read(bytes);
         }
     }
 

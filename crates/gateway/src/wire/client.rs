@@ -292,8 +292,8 @@ impl ClientWire {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Self { received, buffers, stream, .. } = self;
         let read = received.poll_fill(buffers, stream, cx);
-        if read.is_pending() && received.is_empty() {
-            received.give_back(buffers);
+        if read.is_pending() {
+            received.wait(buffers);
         }
         read
     }

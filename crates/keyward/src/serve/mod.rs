@@ -1,5 +1,6 @@
 //! `keyward serve`: the life cycle of a server, from configuration to the last request.
 
+mod files;
 mod handed;
 pub mod logging;
 pub mod running;
@@ -93,6 +94,7 @@ pub async fn run(file: &Path, output: Output, arguments: &ServeArguments) -> any
     logging::for_server(arguments.log_format);
     let mut signals = Signals::listen()?;
     let config = Config::load(file)?;
+    files::allow(config.gateway.settings.limits.connections);
     let mut running = tokio::select! {
         running = Running::start(config, handed::take()?) => running?,
         // Nothing is served yet, so there is nothing to end.
