@@ -90,6 +90,8 @@ pub(crate) struct Received {
     bytes: Vec<u8>,
     /// So many at the front were taken.
     taken: usize,
+    /// So many behind those are content that may be taken: a piece.
+    piece: usize,
     /// A read has filled all the room there was: more comes, and is read at once.
     fills: bool,
 }
@@ -111,10 +113,27 @@ impl Received {
         }
     }
 
+    /// The first so many are a piece of content.
+    pub(crate) fn found_piece(&mut self, length: usize) {
+        self.piece = length;
+    }
+
+    /// The piece, as far as it was not taken.
+    pub(crate) fn piece(&self) -> &[u8] {
+        self.get(..self.piece).unwrap_or_default()
+    }
+
+    /// So many bytes of the piece are not needed any more.
+    pub(crate) fn take_piece(&mut self, count: usize) {
+        let count = count.min(self.piece);
+        self.piece -= count;
+        self.take(count);
+    }
+
     /// Nothing of it is needed any more.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
-        self.taken = 0;
+        (self.taken, self.piece) = (0, 0);
     }
 
     /// Reads what there is behind what was read, into a buffer that is lent.
@@ -152,14 +171,14 @@ impl Received {
         if self.bytes.capacity() < READ || self.len() > FEW {
             return;
         }
-        let few = self.to_vec();
+        let (few, piece) = (self.to_vec(), self.piece);
         self.give_back(buffers);
-        self.bytes = few;
+        (self.bytes, self.piece) = (few, piece);
     }
 
     /// Gives back the buffer, and what is in it.
     pub(crate) fn give_back(&mut self, buffers: &Buffers) {
-        self.taken = 0;
+        (self.taken, self.piece) = (0, 0);
         let bytes = std::mem::take(&mut self.bytes);
         if bytes.capacity() >= READ {
             buffers.keep_read(bytes);

@@ -55,8 +55,6 @@ pub(crate) struct Call {
     received: Received,
     /// So many bytes at the front are the final answer's head.
     head: usize,
-    /// So many bytes at the front are content.
-    piece: usize,
     reader: HeadReader,
     /// Bytes of interim answers so far.
     interim: usize,
@@ -96,7 +94,6 @@ impl Call {
             sending: Sending::default(),
             received: Received::default(),
             head: 0,
-            piece: 0,
             reader: HeadReader::default(),
             interim: 0,
             content: None,
@@ -200,7 +197,7 @@ impl Call {
             return Poll::Ready(Some(Err(AnswerFault::Upload)));
         }
         self.received.take(std::mem::take(&mut self.head));
-        while self.piece == 0 {
+        while self.piece().is_empty() {
             let Some(content) = &mut self.content else { return Poll::Ready(None) };
             match content.next(&self.received).map_err(AnswerFault::Bad)? {
                 Next::End => {
@@ -216,7 +213,7 @@ impl Call {
                 Next::Skip(count) => self.received.take(count),
                 Next::Data(count) => {
                     self.watch.arm(self.stall);
-                    self.piece = count;
+                    self.received.found_piece(count);
                 }
                 Next::More => {
                     let ends = content.ends_with_connection();
@@ -240,19 +237,17 @@ impl Call {
                 }
             }
         }
-        Poll::Ready(Some(Ok(Piece::Data(self.piece))))
+        Poll::Ready(Some(Ok(Piece::Data(self.piece().len()))))
     }
 
     /// The piece that was waited for.
     pub(crate) fn piece(&self) -> &[u8] {
-        self.received.get(..self.piece).unwrap_or_default()
+        self.received.piece()
     }
 
     /// So many bytes of the piece are not needed any more.
     pub(crate) fn take(&mut self, count: usize) {
-        let count = count.min(self.piece);
-        self.piece -= count;
-        self.received.take(count);
+        self.received.take_piece(count);
     }
 
     /// Sends what can be sent of the rest of the request.
@@ -284,19 +279,19 @@ impl Call {
 
     /// Whether no more of the answer is to come.
     pub(crate) fn has_ended(&self) -> bool {
-        self.has_come() && self.piece == 0 && self.trailers.is_none()
+        self.has_come() && self.piece().is_empty() && self.trailers.is_none()
     }
 
     /// How much of the answer is to come, where that is known.
     pub(crate) fn left(&self) -> Option<u64> {
-        let piece = u64::try_from(self.piece).unwrap_or(u64::MAX);
+        let piece = u64::try_from(self.piece().len()).unwrap_or(u64::MAX);
         Some(self.content.as_ref()?.left()?.saturating_add(piece))
     }
 
     /// Gives the connection to the next request, if this one and its answer have ended cleanly; and itself to the next call.
     pub(crate) fn finish(mut self: Box<Self>) {
         let Some(lease) = self.lease.take() else { return };
-        self.received.take(self.head + self.piece);
+        self.received.take(self.head + self.piece().len());
         let clean = self.has_come() && self.received.is_empty() && self.sending.is_done();
         let home = lease.home.clone();
         home.buffers.keep_write(std::mem::take(&mut self.sending).into_buffer());
@@ -304,7 +299,7 @@ impl Call {
         if clean && self.keeps {
             lease.give_back();
         }
-        (self.head, self.piece, self.interim) = (0, 0, 0);
+        (self.head, self.interim) = (0, 0);
         (self.content, self.trailers, self.keeps) = (None, None, false);
         self.reader.begin();
         self.watch.disarm();

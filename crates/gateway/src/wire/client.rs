@@ -79,8 +79,6 @@ pub(crate) struct ClientWire {
     stream: ClientSocket,
     screen: Screen,
     received: Received,
-    /// So many bytes at the front are of the body behind the head that came last.
-    piece: usize,
     buffers: Rc<Buffers>,
     patience: Patience,
     waiting: Waiting,
@@ -110,7 +108,6 @@ impl ClientWire {
             stream,
             screen,
             received: Received::default(),
-            piece: 0,
             buffers,
             patience,
             waiting: Waiting::Nothing,
@@ -195,12 +192,12 @@ impl ClientWire {
         if self.fault.is_some() || self.gone {
             return Poll::Ready(Some(Err(BrokenBody)));
         }
-        while self.piece == 0 && self.screen.phase() == Phase::Body {
+        while self.piece().is_empty() && self.screen.phase() == Phase::Body {
             match self.screen.step(&self.received) {
                 Step::Data(length) => {
                     self.waiting = Waiting::Nothing;
                     self.expects = false;
-                    self.piece = length;
+                    self.received.found_piece(length);
                 }
                 Step::Framing(length) => self.received.take(length),
                 Step::Refuse(violation) => {
@@ -210,19 +207,17 @@ impl ClientWire {
                 Step::NeedMore | Step::Head(_) | Step::Hold => ready!(self.poll_more_body(cx))?,
             }
         }
-        Poll::Ready(Some(self.piece).filter(|piece| *piece > 0).map(Ok))
+        Poll::Ready(Some(self.piece().len()).filter(|length| *length > 0).map(Ok))
     }
 
     /// The piece of the body that was waited for.
     pub(crate) fn piece(&self) -> &[u8] {
-        self.received.get(..self.piece).unwrap_or_default()
+        self.received.piece()
     }
 
     /// So many bytes of the piece are not needed any more.
     pub(crate) fn take(&mut self, count: usize) {
-        let count = count.min(self.piece);
-        self.piece -= count;
-        self.received.take(count);
+        self.received.take_piece(count);
     }
 
     fn poll_more_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BrokenBody>> {
@@ -252,12 +247,15 @@ impl ClientWire {
 
     /// Whether no more of the body is to come.
     pub(crate) fn body_has_ended(&self) -> bool {
-        self.piece == 0 && self.screen.phase() != Phase::Body && self.fault.is_none() && !self.gone
+        self.piece().is_empty()
+            && self.screen.phase() != Phase::Body
+            && self.fault.is_none()
+            && !self.gone
     }
 
     /// How much of the body is to come, where that is known.
     pub(crate) fn body_left(&self) -> Option<u64> {
-        let piece = u64::try_from(self.piece).unwrap_or(u64::MAX);
+        let piece = u64::try_from(self.piece().len()).unwrap_or(u64::MAX);
         self.screen.body_left().map(|left| left.saturating_add(piece))
     }
 
@@ -281,7 +279,10 @@ impl ClientWire {
     /// Whether the next head can follow.
     pub(crate) fn may_go_on(&mut self) -> bool {
         self.screen.no_tunnel();
-        self.piece == 0 && self.fault.is_none() && !self.gone && self.screen.phase() == Phase::Idle
+        self.piece().is_empty()
+            && self.fault.is_none()
+            && !self.gone
+            && self.screen.phase() == Phase::Idle
     }
 
     /// The socket, and what came on it already, for another protocol.
