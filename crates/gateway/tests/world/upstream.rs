@@ -2,10 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
@@ -111,10 +111,15 @@ impl Upstream {
         find(&self.received(), bytes.as_ref()).is_some()
     }
 
-    /// An address at which nobody listens.
+    /// An address at which nobody listens. It stays taken: another test, or the gateway itself, would be given it next.
     pub fn nobody() -> SocketAddr {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
+        static TAKEN: OnceLock<Socket> = OnceLock::new();
+        let taken = TAKEN.get_or_init(|| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+            socket
+        });
+        taken.local_addr().unwrap().as_socket().unwrap()
     }
 }
 
