@@ -17,10 +17,10 @@ use crate::{request::RequestHead, socket::Socket};
 const READ: usize = 16 * 1024;
 /// The same once that was filled.
 const READ_MUCH: usize = 64 * 1024;
-/// A piece up to this size is copied behind what is there already, so that both leave in one write.
-pub(crate) const COPIED: usize = 16 * 1024;
 /// What waits for more in so few bytes does not keep a buffer for it.
 const FEW: usize = 2 * 1024;
+/// A piece up to this size is copied behind what is there already, so that both leave in one write.
+pub(crate) const COPIED: usize = 16 * 1024;
 /// So much is gathered before it is written.
 pub(crate) const GATHERED: usize = 32 * 1024;
 /// Buffers kept for the next borrower, of each kind: a busy core lends a few to each request under way.

@@ -18,7 +18,8 @@ pub(crate) fn now() -> Timestamp {
 #[derive(Clone, Copy)]
 pub(crate) struct Wall {
     read: Instant,
-    told: Timestamp,
+    /// What it told then.
+    pub(crate) told: Timestamp,
 }
 
 impl Wall {

@@ -89,9 +89,10 @@ impl Handed {
         self.0.extract_if(.., is_at).collect()
     }
 
-    /// An address of those that nobody took.
-    pub fn left(&self) -> Option<SocketAddr> {
-        self.0.first().and_then(|socket| socket.local_addr().ok())
+    /// An address that one listens at and that is none of these.
+    pub fn elsewhere(&self, addresses: &[SocketAddr]) -> Option<SocketAddr> {
+        let mut all = self.0.iter().filter_map(|socket| socket.local_addr().ok());
+        all.find(|address| !addresses.contains(address))
     }
 }
 

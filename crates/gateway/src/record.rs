@@ -320,8 +320,7 @@ struct LogLine {
 
 impl Ticket {
     pub(crate) fn open(worker: &Rc<Worker>, in_flight: InFlight) -> Self {
-        let spare = worker.spare_tickets.borrow_mut().pop();
-        let mut open = spare.unwrap_or_else(|| Box::new(Open::new(worker.clone())));
+        let mut open = worker.spare_ticket();
         open.begin(in_flight);
         Self(Some(open))
     }
@@ -337,7 +336,7 @@ impl Drop for Ticket {
 }
 
 impl Open {
-    fn new(worker: Rc<Worker>) -> Self {
+    pub(crate) fn new(worker: Rc<Worker>) -> Self {
         let now = Instant::now();
         Self {
             worker,

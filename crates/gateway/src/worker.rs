@@ -63,7 +63,7 @@ pub(crate) struct Worker {
     pub(crate) slow: Arc<Pool>,
     spare_watches: RefCell<Vec<Watch>>,
     #[expect(clippy::vec_box, reason = "boxes are lent, and tickets are large")]
-    pub(crate) spare_tickets: RefCell<Vec<Box<Open>>>,
+    spare_tickets: RefCell<Vec<Box<Open>>>,
     request_ids: Cell<(u64, u64)>,
     connections: Cell<usize>,
     held: Cell<usize>,
@@ -136,7 +136,7 @@ impl Worker {
     fn read_clock(&self) {
         let wall = clock::Wall::read();
         self.wall.set(wall);
-        self.date.borrow_mut().turn(wall.at(Instant::now()));
+        self.date.borrow_mut().turn(wall.told);
     }
 
     /// A moment by both clocks.
@@ -157,6 +157,12 @@ impl Worker {
             watch.disarm();
             spare.push(watch);
         }
+    }
+
+    /// What a request's ticket is made of; to be given back by [`Worker::keep_ticket`].
+    pub(crate) fn spare_ticket(self: &Rc<Self>) -> Box<Open> {
+        let spare = self.spare_tickets.borrow_mut().pop();
+        spare.unwrap_or_else(|| Box::new(Open::new(self.clone())))
     }
 
     /// Keeps what a request's ticket was made of for the next.

@@ -5,7 +5,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use keyward_control::{
     Alerts, BcryptCheck, Counting, Deliveries, Keeper, Propagation, Recorder, Reminders, Retention,
     http::Server, propagation::Timing,
@@ -13,6 +13,7 @@ use keyward_control::{
 use keyward_core::key::Plaintext;
 use keyward_gateway::{Gateway, Handed, Ports};
 
+use super::handed;
 use crate::{
     clock,
     config::{Config, MailConfig},
@@ -50,6 +51,7 @@ impl Running {
     /// Loads all keys of an open data folder, and listens.
     pub async fn on(mut site: Site, mut handed: Handed) -> anyhow::Result<Self> {
         let plan = site.config.plan()?;
+        handed::check(&handed, &site.config)?;
         site.start_mail()?;
         let propagation = Propagation::start(site.source(), plan, Timing::default()).await?;
         let recorder = Recorder::start(site.folder.store(), Arc::new(clock::now))
@@ -79,11 +81,6 @@ impl Running {
             }
             None => (None, None),
         };
-        if let Some(address) = handed.left() {
-            bail!(
-                "a socket at {address} was handed over, and nothing is configured to listen there"
-            );
-        }
         let reminders = site.start_reminders()?;
         let retention = site.start_retention()?;
         let webhooks = site.start_webhooks()?;
