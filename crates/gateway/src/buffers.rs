@@ -37,7 +37,8 @@ const SPARE_FIELDS: usize = 128;
 pub(crate) struct Buffers {
     reads: RefCell<Vec<Vec<u8>>>,
     writes: RefCell<Vec<Vec<u8>>>,
-    heads: RefCell<Vec<RequestHead>>,
+    #[expect(clippy::vec_box, reason = "boxes are lent, and heads are large")]
+    heads: RefCell<Vec<Box<RequestHead>>>,
 }
 
 impl Buffers {
@@ -62,12 +63,12 @@ impl Buffers {
     }
 
     /// A head to be read into.
-    pub(crate) fn head(&self) -> RequestHead {
+    pub(crate) fn head(&self) -> Box<RequestHead> {
         self.heads.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Keeps a head, without what it says.
-    pub(crate) fn keep_head(&self, mut head: RequestHead) {
+    pub(crate) fn keep_head(&self, mut head: Box<RequestHead>) {
         let mut spare = self.heads.borrow_mut();
         let (bytes, fields) = head.clear();
         if spare.len() < MOST_SPARE && bytes <= WRITTEN * 4 && fields <= SPARE_FIELDS {

@@ -47,7 +47,7 @@ const DISCARD: Duration = Duration::from_secs(5);
 pub(crate) async fn exchange(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
-    head: RequestHead,
+    head: Box<RequestHead>,
     body: ClientBody,
     fault: Option<WireFault>,
 ) -> Reply {

@@ -92,7 +92,7 @@ async fn answer_one(
     let arrival = poll_fn(|cx| wire.borrow_mut().poll_head(cx, || worker.is_draining())).await;
     let (head, fault) = match arrival {
         Arrival::Head(head) => (head, None),
-        Arrival::Fault(fault) => (RequestHead::default(), Some(fault)),
+        Arrival::Fault(fault) => (Box::default(), Some(fault)),
         Arrival::Nothing => return Next::End,
     };
     let client = Client::of(&head);

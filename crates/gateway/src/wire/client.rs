@@ -64,7 +64,7 @@ enum Waiting {
 /// What came where a head was awaited.
 pub(crate) enum Arrival {
     /// A whole head.
-    Head(RequestHead),
+    Head(Box<RequestHead>),
     /// Something that is answered, and the last that is.
     Fault(WireFault),
     /// The end.

@@ -15,7 +15,6 @@ mod shard;
 mod state;
 
 use std::{
-    hash::BuildHasherDefault,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -26,7 +25,7 @@ use smallvec::SmallVec;
 pub use self::held::Reservation;
 use self::{
     held::{Held, HeldIn},
-    shard::{AsItIs, Shard},
+    shard::Shard,
     state::State,
 };
 use super::{
@@ -129,7 +128,7 @@ pub enum Wait {
 pub struct Counters {
     shards: Box<[Table]>,
     /// Counters of which half is used. Few requests bring one here, and each once.
-    watched: Mutex<HashMap<CounterId, Watched, BuildHasherDefault<AsItIs>>>,
+    watched: Mutex<HashMap<CounterId, Watched>>,
 }
 
 /// A table and its lock, in one cache line of their own.

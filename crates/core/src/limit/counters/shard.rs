@@ -1,8 +1,6 @@
 //! One of the small tables that counters lie in.
 
-use std::hash::{BuildHasherDefault, Hasher};
-
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use super::{
@@ -26,39 +24,37 @@ pub(super) struct Counter {
     pub(super) state: State,
 }
 
-/// The counters whose numbers begin alike, one behind the other: a request of one key reaches for one place in memory.
-type Group = SmallVec<[Counter; 2]>;
+/// The counters whose numbers begin alike, one behind the other: a request of one key reaches for one place in memory, of two cache
+/// lines.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Group {
+    /// The upper half of their numbers. It is spread evenly already, and its own hash.
+    whose: u64,
+    counters: SmallVec<[Counter; 2]>,
+}
+
+const _: () = assert!(size_of::<Group>() == 128, "a group of two fills two cache lines");
 
 #[derive(Debug, Default)]
 pub(super) struct Shard {
-    /// By the upper half of their numbers.
-    groups: HashMap<u64, Group, BuildHasherDefault<AsItIs>>,
+    groups: HashTable<Group>,
     unsaved: Vec<CounterId>,
-}
-
-/// Takes half a counter's number for its hash: it is spread evenly already.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 ^= bytes.last_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
-    }
 }
 
 impl Shard {
     /// The counter of this number, where there is one.
     pub(super) fn find(&mut self, counter: CounterId) -> Option<&mut Counter> {
-        let (group, number) = counter.halves();
-        self.groups.get_mut(&group)?.iter_mut().find(|one| one.number == number)
+        let (whose, number) = counter.halves();
+        let group = self.groups.find_mut(whose, |group| group.whose == whose)?;
+        group.counters.iter_mut().find(|one| one.number == number)
+    }
+
+    /// The counters whose numbers begin so; none yet where there are none.
+    fn group(&mut self, whose: u64) -> &mut SmallVec<[Counter; 2]> {
+        let place = self.groups.entry(whose, |group| group.whose == whose, |group| group.whose);
+        let group = place.or_insert_with(|| Group { whose, counters: SmallVec::new() });
+        &mut group.into_mut().counters
     }
 
     /// Counts a need where there is room, unless it is refused already; a counter is begun where there is none. How the limit stands
@@ -69,8 +65,8 @@ impl Shard {
         now: Moment,
         is_refused: bool,
     ) -> Option<HeldIn> {
-        let (group, number) = need.counter.halves();
-        let group = self.groups.entry(group).or_default();
+        let (whose, number) = need.counter.halves();
+        let group = self.group(whose);
         let at = group.iter().position(|one| one.number == number).unwrap_or_else(|| {
             // Few are of one key: no room is kept for more.
             group.reserve_exact(1);
@@ -91,8 +87,8 @@ impl Shard {
 
     /// Puts a counter in the place of what was counted under its number.
     pub(super) fn put(&mut self, counter: CounterId, state: State) {
-        let (group, number) = counter.halves();
-        let group = self.groups.entry(group).or_default();
+        let (whose, number) = counter.halves();
+        let group = self.group(whose);
         group.retain(|one| one.number != number);
         group.reserve_exact(1);
         group.push(Counter::new(number, state));
@@ -127,11 +123,13 @@ impl Shard {
 
     /// What windows hold.
     pub(super) fn windows(&mut self, now: Moment) -> impl Iterator<Item = Saved> {
-        let counters = self.groups.iter_mut();
-        let counters = counters.flat_map(|(group, all)| all.iter_mut().map(|one| (*group, one)));
-        counters.filter_map(move |(group, one)| match &mut one.state {
+        let counters = self.groups.iter_mut().flat_map(|group| {
+            let whose = group.whose;
+            group.counters.iter_mut().map(move |one| (whose, one))
+        });
+        counters.filter_map(move |(whose, one)| match &mut one.state {
             State::Window(window) => Some(Saved {
-                counter: CounterId::of_halves(group, one.number),
+                counter: CounterId::of_halves(whose, one.number),
                 state: SavedCounter::of_window(window, now)?,
             }),
             _ => None,
@@ -140,24 +138,25 @@ impl Shard {
 
     /// Forgets counters that count nothing any more.
     pub(super) fn sweep(&mut self, now: Moment) {
-        self.groups.retain(|_, group| {
-            group.retain(|counter| counter.unsaved || !counter.state.is_over(now));
-            !group.is_empty()
+        self.groups.retain(|group| {
+            group.counters.retain(|counter| counter.unsaved || !counter.state.is_over(now));
+            !group.counters.is_empty()
         });
         if self.groups.len() * 4 < self.groups.capacity() {
-            self.groups.shrink_to_fit();
+            self.groups.shrink_to_fit(|group| group.whose);
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.groups.values().map(|group| group.len()).sum()
+        self.groups.iter().map(|group| group.counters.len()).sum()
     }
 
     /// Bytes on the heap, allocator's overhead aside.
     pub(super) fn heap_bytes(&self) -> usize {
-        let counters = self.groups.values().map(|group| {
-            size_of_val(&**group)
-                + group.iter().map(|counter| counter.state.heap_bytes()).sum::<usize>()
+        let counters = self.groups.iter().map(|group| {
+            let spilled = if group.counters.spilled() { size_of_val(&*group.counters) } else { 0 };
+            let each = group.counters.iter().map(|counter| counter.state.heap_bytes());
+            spilled + each.sum::<usize>()
         });
         self.groups.allocation_size() + counters.sum::<usize>()
     }

@@ -23,9 +23,9 @@ const SOON: Duration = Duration::from_secs(1);
 pub(super) enum State {
     Window(Window),
     Progress(u64),
-    /// On the heap: it is larger than the others, and few requests meet one.
+    /// On the heap, as the next: they are larger than the others, and few requests meet one.
     Quota(Box<Quota>),
-    Credit(Credit),
+    Credit(Box<Credit>),
 }
 
 impl State {
@@ -34,7 +34,7 @@ impl State {
             Bound::Rate { .. } => Self::Window(Window::new(limit.width())),
             Bound::Concurrency { .. } => Self::Progress(0),
             Bound::Quota { .. } => Self::Quota(Box::new(Quota::new())),
-            Bound::Credit { .. } => Self::Credit(Credit::new()),
+            Bound::Credit { .. } => Self::Credit(Box::new(Credit::new())),
         }
     }
 
@@ -175,7 +175,8 @@ impl State {
         match self {
             Self::Window(window) => window.heap_bytes(),
             Self::Quota(_) => size_of::<Quota>(),
-            Self::Progress(_) | Self::Credit(_) => 0,
+            Self::Credit(_) => size_of::<Credit>(),
+            Self::Progress(_) => 0,
         }
     }
 
@@ -183,7 +184,7 @@ impl State {
     pub(super) fn saved(&self) -> Option<SavedCounter> {
         match self {
             Self::Quota(quota) => Some(SavedCounter::Quota(**quota)),
-            Self::Credit(credit) => Some(SavedCounter::Credit(*credit)),
+            Self::Credit(credit) => Some(SavedCounter::Credit(**credit)),
             Self::Window(_) | Self::Progress(_) => None,
         }
     }
@@ -194,7 +195,7 @@ impl From<Restored> for State {
         match restored {
             Restored::Window(window) => Self::Window(window),
             Restored::Quota(quota) => Self::Quota(Box::new(quota)),
-            Restored::Credit(credit) => Self::Credit(credit),
+            Restored::Credit(credit) => Self::Credit(Box::new(credit)),
         }
     }
 }
