@@ -4,9 +4,11 @@
 //! time, memory), `neighbours` (whether anyone else ran), `server` (a process with a folder and a
 //! port, ended with us), `interrupt` (Ctrl-C), `generator`, `upstream` and `peers`.
 
+mod chunks;
 mod cpu;
 mod crash;
 mod decide;
+mod events;
 mod generator;
 mod interrupt;
 mod limits;
@@ -17,10 +19,14 @@ mod neighbours;
 mod peers;
 mod proxy;
 mod report;
+mod requests;
 mod restarts;
 mod revocation;
+mod scenario;
 mod server;
 mod slow;
+mod socket;
+mod traffic;
 pub(crate) mod upstream;
 mod usage;
 mod wire;

@@ -15,6 +15,7 @@ use super::cpu::{CpuSpan, Memory};
 use super::generator::Tally;
 use super::neighbours::{Peace, Yardstick};
 use super::peers::Kind;
+use super::scenario::Scenario;
 
 /// A proxy that used less of its core than this was waiting for the generator.
 const BUSY: f64 = 0.95;
@@ -23,11 +24,15 @@ const LOAD_TOO_BUSY: f64 = 0.85;
 const PERCENTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
 const READING: &str = "\
-CPU is per request and of the whole process tree: medians of the runs that count. × nginx is the
-median of the ratios within each round. req/s is at saturation of one core.";
+of the whole process tree: medians of the runs that count. × nginx is the median of the ratios
+within each round. What is per second is at saturation of one core.";
 
+/// Of requests, and of events.
+const FROM: [&str; 2] = [
+    "It counts from when each request was meant to be sent.",
+    "It counts from when the upstream sent an event to when it was read.",
+];
 const READING_LATENCY: &str = "\
-It counts from when each request was meant to be sent.
 Most of it is wake-ups between the cores on a virtual machine: compare it, do not quote it.";
 
 /// One proxy, saturated once.
@@ -35,7 +40,8 @@ Most of it is wake-ups between the cores on a virtual machine: compare it, do no
 pub(super) struct Run {
     pub(super) kind: Kind,
     pub(super) round: u32,
-    pub(super) answers: u64,
+    /// Requests, or events.
+    pub(super) units: u64,
     pub(super) wrong_answers: BTreeMap<u16, u64>,
     pub(super) seconds: f64,
     pub(super) cpu: CpuSpan,
@@ -43,16 +49,16 @@ pub(super) struct Run {
 }
 
 impl Run {
-    fn micros_per_request(&self, seconds: f64) -> f64 {
-        seconds * 1e6 / self.answers.max(1) as f64
+    fn micros_per_unit(&self, seconds: f64) -> f64 {
+        seconds * 1e6 / self.units.max(1) as f64
     }
 
     fn total(&self) -> f64 {
-        self.micros_per_request(self.cpu.total())
+        self.micros_per_unit(self.cpu.total())
     }
 
     fn throughput(&self) -> f64 {
-        self.answers as f64 / self.seconds
+        self.units as f64 / self.seconds
     }
 
     fn busy(&self) -> f64 {
@@ -72,7 +78,7 @@ impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, total, throughput) = (self.kind.name(), self.total(), self.throughput());
         let busy = self.busy() * 100.0;
-        write!(f, "{name}: {total:.2} µs per request, {throughput:.0}/s, {busy:.0}% busy")
+        write!(f, "{name}: {total:.2} µs each, {throughput:.0}/s, {busy:.0}% busy")
     }
 }
 
@@ -83,13 +89,19 @@ pub(super) struct LatencyRun {
     round: u32,
     wrong_answers: BTreeMap<u16, u64>,
     percentiles: [f64; 4],
-    /// Per request, of the whole process tree.
-    cpu_micros: f64,
+    /// Each, of the whole process tree; `None` where there is no proxy.
+    cpu_micros: Option<f64>,
     peace: Peace,
 }
 
 impl LatencyRun {
-    pub(super) fn new(kind: Kind, round: u32, tally: Tally, cpu_micros: f64, peace: Peace) -> Self {
+    pub(super) fn new(
+        kind: Kind,
+        round: u32,
+        tally: Tally,
+        cpu_micros: Option<f64>,
+        peace: Peace,
+    ) -> Self {
         let Tally { mut latencies, others: wrong_answers, .. } = tally;
         latencies.sort_unstable();
         let percentiles = PERCENTILES.map(|(_, share)| percentile(&latencies, share) / 1e3);
@@ -108,6 +120,7 @@ impl LatencyRun {
 
 /// All that was measured.
 pub(super) struct Report {
+    scenario: Scenario,
     kinds: Vec<Kind>,
     pub(super) runs: Vec<Run>,
     pub(super) latency_rate: Option<f64>,
@@ -126,7 +139,8 @@ struct Summary {
     user_micros: Option<f64>,
     kernel_micros: Option<f64>,
     ratio_to_nginx: Option<f64>,
-    requests_per_second: Option<f64>,
+    units_per_second: Option<f64>,
+    megabytes_per_second: Option<f64>,
     busy: Option<f64>,
     paced_cpu_micros: Option<f64>,
     latency_micros: BTreeMap<&'static str, f64>,
@@ -134,14 +148,22 @@ struct Summary {
 }
 
 impl Report {
-    pub(super) fn new(kinds: Vec<Kind>) -> Self {
+    pub(super) fn new(scenario: Scenario, kinds: Vec<Kind>) -> Self {
         Self {
+            scenario,
             kinds,
             runs: Vec::new(),
             latency_rate: None,
             latency_runs: Vec::new(),
             memory: Vec::new(),
         }
+    }
+
+    /// Those that have figures.
+    fn rows(&self) -> impl Iterator<Item = Kind> {
+        let is_direct = |run: &LatencyRun| run.kind == Kind::Direct;
+        let direct = self.latency_runs.iter().any(is_direct).then_some(Kind::Direct);
+        self.kinds.iter().copied().chain(direct)
     }
 
     fn best_yardstick(&self) -> Option<Yardstick> {
@@ -182,8 +204,8 @@ impl Report {
             self.counting(limited).map(|run| (run.round, run.total())),
         );
         let paced = differences(
-            self.counting_latency(plain).map(|run| (run.round, run.cpu_micros)),
-            self.counting_latency(limited).map(|run| (run.round, run.cpu_micros)),
+            self.counting_latency(plain).filter_map(|run| Some((run.round, run.cpu_micros?))),
+            self.counting_latency(limited).filter_map(|run| Some((run.round, run.cpu_micros?))),
         );
         (saturated, paced)
     }
@@ -207,18 +229,22 @@ impl Report {
     fn summary(&self, kind: Kind) -> Summary {
         let over = |figure: fn(&Run) -> f64| median(self.counting(kind).map(figure));
         let memory = self.memory.iter().find(|(of, _)| *of == kind);
+        let (throughput, bytes) = (over(Run::throughput), self.scenario.traffic.bytes());
         Summary {
             kind,
             name: kind.name(),
             runs: self.runs.iter().filter(|run| run.kind == kind).count(),
             runs_that_count: self.counting(kind).count(),
             cpu_micros: over(Run::total),
-            user_micros: over(|run| run.micros_per_request(run.cpu.user)),
-            kernel_micros: over(|run| run.micros_per_request(run.cpu.kernel)),
+            user_micros: over(|run| run.micros_per_unit(run.cpu.user)),
+            kernel_micros: over(|run| run.micros_per_unit(run.cpu.kernel)),
             ratio_to_nginx: self.ratio_to_nginx(kind),
-            requests_per_second: over(Run::throughput),
+            units_per_second: throughput,
+            megabytes_per_second: bytes
+                .zip(throughput)
+                .map(|(bytes, rate)| bytes as f64 * rate / 1e6),
             busy: over(Run::busy),
-            paced_cpu_micros: median(self.counting_latency(kind).map(|run| run.cpu_micros)),
+            paced_cpu_micros: median(self.counting_latency(kind).filter_map(|run| run.cpu_micros)),
             latency_micros: self.latencies(kind),
             memory_kib: memory.map(|(_, memory)| *memory),
         }
@@ -254,8 +280,9 @@ impl Report {
     }
 
     pub(super) fn json(&self) -> Value {
-        let summaries: Vec<_> = self.kinds.iter().map(|kind| self.summary(*kind)).collect();
+        let summaries: Vec<_> = self.rows().map(|kind| self.summary(kind)).collect();
         json!({
+            "scenario": self.scenario,
             "proxies": summaries,
             "latency_rate": self.latency_rate,
             "notes": self.notes(),
@@ -290,6 +317,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = self.scenario.traffic.unit();
+        let per_second = format!("{unit}s/s");
+        writeln!(f, "{}\n", self.scenario)?;
         let mut table = Table::new();
         table.load_preset(presets::NOTHING);
         table.set_header([
@@ -299,8 +329,9 @@ impl fmt::Display for Report {
             "user",
             "kernel",
             "× nginx",
-            "req/s",
-            "busy",
+            &per_second,
+            "MB/s",
+            "busy %",
             "paced µs CPU",
             "p50 µs",
             "p90",
@@ -311,11 +342,11 @@ impl fmt::Display for Report {
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        for kind in &self.kinds {
-            table.add_row(self.summary(*kind).cells());
+        for kind in self.rows() {
+            table.add_row(self.summary(kind).cells());
         }
         writeln!(f, "{table}\n")?;
-        writeln!(f, "{READING}")?;
+        writeln!(f, "CPU is per {unit} and {READING}")?;
         let told = |micros: Option<f64>| {
             micros.map_or_else(|| "–".to_owned(), |micros| format!("{micros:.2} µs"))
         };
@@ -327,10 +358,12 @@ impl fmt::Display for Report {
                 "Limits and metering add {saturated} at saturation, {paced} at the fixed rate."
             )?;
         }
+        let [of_requests, of_events] = FROM;
+        let from = if unit == "event" { of_events } else { of_requests };
         if let Some(rate) = self.latency_rate {
             writeln!(
                 f,
-                "Latency and paced CPU are at a fixed {rate:.0} requests/s. {READING_LATENCY}"
+                "Latency and paced CPU are at a fixed {rate:.0} {unit}s/s. {from}\n{READING_LATENCY}"
             )?;
         }
         for note in self.notes() {
@@ -352,8 +385,9 @@ impl Summary {
             number(self.user_micros, 2),
             number(self.kernel_micros, 2),
             number(self.ratio_to_nginx, 2),
-            number(self.requests_per_second, 0),
-            number(self.busy.map(|busy| busy * 100.0), 0) + "%",
+            number(self.units_per_second, 0),
+            number(self.megabytes_per_second, 0),
+            number(self.busy.map(|busy| busy * 100.0), 0),
         ];
         cells.push(number(self.paced_cpu_micros, 2));
         let latency = |name: &str| number(self.latency_micros.get(name).copied(), 0);
@@ -394,7 +428,7 @@ mod tests {
         Run {
             kind,
             round,
-            answers: 1_000_000,
+            units: 1_000_000,
             wrong_answers: BTreeMap::new(),
             seconds: 10.0,
             cpu: CpuSpan { user: cpu / 2.0, kernel: cpu / 2.0 },
@@ -403,7 +437,7 @@ mod tests {
     }
 
     fn report(runs: Vec<Run>) -> Report {
-        Report { runs, ..Report::new(vec![Kind::Keyward, Kind::Nginx]) }
+        Report { runs, ..Report::new(Scenario::USUAL, vec![Kind::Keyward, Kind::Nginx]) }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::generator::Generator;
+use super::generator::{Generator, Load};
 use super::interrupt::Interrupt;
 use super::server::{folder, free_address, write};
 use super::upstream;
@@ -104,7 +104,8 @@ pub(super) fn run(options: &Options) -> Result<()> {
 /// Counts so many requests and holds all statistics against them.
 fn exactly(site: &Site, requests: u64, interrupt: &Interrupt) -> Result<BTreeMap<Group, u64>> {
     let mut server = site.start()?;
-    let mut generator = Generator::connect(site.address, CONNECTIONS, &site.requests, interrupt)?;
+    let mut generator =
+        Generator::connect(site.address, Load::of(CONNECTIONS, &site.requests), interrupt)?;
     let mut expected = BTreeMap::new();
     let began = Instant::now();
     generator.count(requests, |request, status| {
@@ -135,7 +136,8 @@ fn exactly(site: &Site, requests: u64, interrupt: &Interrupt) -> Result<BTreeMap
 /// Kills the server under load, and counts what is missing.
 fn killed(site: &Site, before: &mut BTreeMap<Group, u64>, interrupt: &Interrupt) -> Result<()> {
     let server = site.start()?;
-    let mut generator = Generator::connect(site.address, CONNECTIONS, &site.requests, interrupt)?;
+    let mut generator =
+        Generator::connect(site.address, Load::of(CONNECTIONS, &site.requests), interrupt)?;
     let random = SystemTime::UNIX_EPOCH.elapsed()?.subsec_millis();
     let (began, length) = (Instant::now(), BEFORE_KILL + Duration::from_millis(random.into()));
     let mut answered = Vec::new();

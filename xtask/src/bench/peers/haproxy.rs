@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::{Kind, Peer, Setting};
 use crate::bench::cpu::PROXY_CORE;
 use crate::bench::server::{Server, folder, free_address, write};
+use crate::bench::traffic::Traffic;
 use crate::provision;
 
 pub(super) fn start(setting: &Setting<'_>) -> Result<Peer> {
@@ -24,12 +25,16 @@ pub(super) fn start(setting: &Setting<'_>) -> Result<Peer> {
     // connection and cost three times as much.
     let most = setting.connections * 16 + 4096;
     let upstream = setting.upstream;
+    // Without it, it keeps each event back until the one before has been acknowledged: 40 ms.
+    let delay = if setting.traffic == Traffic::Events { "option http-no-delay" } else { "" };
     let map = map.display();
     let configuration = format!(
         r"
 global
     nbthread 1
     maxconn {most}
+    # Where fewer files are allowed than so many could take: it needs no more than the others.
+    no strict-limits
 
 defaults
     mode http
@@ -38,6 +43,7 @@ defaults
     timeout server 1h
     timeout http-keep-alive 1h
     http-reuse always
+    {delay}
 
 frontend keys
     bind {address}

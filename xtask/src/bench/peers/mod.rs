@@ -9,11 +9,12 @@ mod nginx;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
 
 use super::server::Server;
+use super::traffic::Traffic;
 
 pub(super) use keyward::{prepare_keyward, prepare_limited};
 
@@ -30,6 +31,9 @@ pub(super) enum Kind {
     NginxKeys,
     /// With a map file and a stick table
     Haproxy,
+    /// The upstream itself, without a proxy: what of a delay is not the proxy's
+    #[value(skip)]
+    Direct,
 }
 
 impl Kind {
@@ -45,6 +49,7 @@ impl Kind {
             Self::Nginx => "nginx, plain",
             Self::NginxKeys => "nginx, key map and limit_req",
             Self::Haproxy => "HAProxy, map and stick table",
+            Self::Direct => "no proxy",
         }
     }
 }
@@ -54,6 +59,7 @@ pub(super) struct Setting<'a> {
     pub(super) upstream: SocketAddr,
     /// Connections that the generator will hold.
     pub(super) connections: usize,
+    pub(super) traffic: Traffic,
     /// The keys that are sent: each peer that checks keys knows all of them.
     pub(super) keys: &'a [String],
 }
@@ -78,6 +84,7 @@ impl Peer {
             Kind::Nginx => nginx::start(kind, setting, nginx::Keys::Ignored),
             Kind::NginxKeys => nginx::start(kind, setting, nginx::Keys::Checked),
             Kind::Haproxy => haproxy::start(setting),
+            Kind::Direct => bail!("no proxy cannot be started"),
         }
     }
 }

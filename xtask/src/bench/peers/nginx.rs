@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::{Kind, Peer, Setting};
 use crate::bench::cpu::PROXY_CORE;
 use crate::bench::server::{Server, folder, free_address, write};
+use crate::bench::traffic::Traffic;
 use crate::provision;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,17 @@ const CHECK: &str = r#"
             if ($key_id = "") { return 401; }
             limit_req zone=keys burst=100000 nodelay;"#;
 
+/// How it is run where there are such bodies: streams are not kept back, and no body goes by a file,
+/// which is no other proxy's way either.
+const fn buffering(traffic: Traffic) -> &'static str {
+    match traffic {
+        Traffic::Events => "proxy_buffering off;",
+        Traffic::LargeRequest => "proxy_request_buffering off; client_max_body_size 2m;",
+        Traffic::LargeAnswer => "proxy_max_temp_file_size 0;",
+        _ => "",
+    }
+}
+
 fn map(folder: &TempDir, keys: &[String]) -> Result<String> {
     let mut entries = String::new();
     for (index, key) in keys.iter().enumerate() {
@@ -69,6 +81,7 @@ fn configuration(
 ) -> String {
     let folder = folder.path().display();
     let upstream = setting.upstream;
+    let buffering = buffering(setting.traffic);
     let kept = setting.connections * 2;
     let most = (setting.connections * 4).max(1024);
     format!(
@@ -99,6 +112,7 @@ http {{
             proxy_pass http://main;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
+            {buffering}
         }}
     }}
 }}

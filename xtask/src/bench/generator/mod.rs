@@ -6,8 +6,12 @@
 //! Every answer is read to its end and its status counted: a fast refusal must never pass for a
 //! fast proxy.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::io::{ErrorKind, Read as _, Write as _};
+mod connection;
+mod http1;
+mod schedule;
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -18,43 +22,76 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use super::interrupt::Interrupt;
-use super::message;
+use super::socket::Skipper;
+use connection::Connection;
+use schedule::{Schedule, TICK};
 
-/// Room for one answer.
-const BUFFER: usize = 16 * 1024;
 /// How long nothing may come before that counts as a stall.
 const STALL: Duration = Duration::from_secs(5);
 /// The event that stands for the timer; connections count up from 0.
 const TIMER: u64 = u64::MAX;
-/// At a fixed rate, requests are due in small bursts this far apart. A timer per request would keep
-/// the load's core busier than the proxy's, and what was measured would be the generator's queue.
-const TICK: Duration = Duration::from_micros(100);
 
-struct Connection {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-    filled: usize,
-    /// Which request is in flight.
+/// What is sent, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Load<'a> {
+    pub(super) connections: usize,
+    /// Sent in turn.
+    pub(super) requests: &'a [Vec<u8>],
+    /// Sent after each of them, where it is too large to be part of each.
+    pub(super) body: &'a [u8],
+    /// Whether a connection carries one request alone. It is closed by a reset: otherwise its port
+    /// would not be free for a minute, and after two seconds there were none.
+    pub(super) is_fresh: bool,
+    /// The upstream, where each event of a stream is sent once it has been asked for.
+    pub(super) asks: Option<SocketAddr>,
+}
+
+impl<'a> Load<'a> {
+    /// Small requests on keep-alive connections.
+    pub(super) const fn of(connections: usize, requests: &'a [Vec<u8>]) -> Self {
+        Self { connections, requests, body: &[], is_fresh: false, asks: None }
+    }
+}
+
+/// One answer that has come to its end.
+struct Answer {
+    status: u16,
     request: usize,
-    /// When the request in flight was meant to be sent; `None` when none is.
-    in_flight: Option<Instant>,
+    intended: Instant,
+}
+
+/// What has come and nobody has dealt with yet.
+#[derive(Default)]
+struct Received {
+    answers: Vec<Answer>,
+    events: u64,
+    /// Of events, from the upstream to us, in nanoseconds.
+    delays: Vec<u32>,
+    /// The streams whose next event can be sent, as the upstream wants to be told.
+    to_ask: Vec<u8>,
 }
 
 /// What came back in one phase.
 #[derive(Default)]
 pub(super) struct Tally {
     pub(super) answers: u64,
+    pub(super) events: u64,
     /// Answers that were not 200, by status.
     pub(super) others: BTreeMap<u16, u64>,
-    /// From the intended sending to the end of the answer, nanoseconds; at a fixed rate only.
+    /// In nanoseconds: at a fixed rate from the intended sending to the end of the answer; of events,
+    /// from the upstream to us.
     pub(super) latencies: Vec<u32>,
 }
 
 pub(super) struct Generator<'a> {
-    requests: &'a [Vec<u8>],
+    address: SocketAddr,
+    load: Load<'a>,
     /// Counts on over all phases, so that every connection meets every key.
     next_request: usize,
     connections: Vec<Connection>,
+    received: Received,
+    asking: Option<TcpStream>,
+    skipper: Skipper,
     epoll: Epoll,
     interrupt: &'a Interrupt,
 }
@@ -62,25 +99,32 @@ pub(super) struct Generator<'a> {
 impl<'a> Generator<'a> {
     pub(super) fn connect(
         address: SocketAddr,
-        connections: usize,
-        requests: &'a [Vec<u8>],
+        load: Load<'a>,
         interrupt: &'a Interrupt,
     ) -> Result<Self> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let mut generator =
-            Self { requests, next_request: 0, connections: Vec::new(), epoll, interrupt };
-        for index in 0..connections {
-            let stream = TcpStream::connect(address)
-                .with_context(|| format!("connection {index} to {address} cannot be made"))?;
-            stream.set_nodelay(true)?;
-            stream.set_nonblocking(true)?;
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, index as u64);
-            generator.epoll.add(&stream, event)?;
-            let buffer = vec![0; BUFFER];
-            let connection = Connection { stream, buffer, filled: 0, request: 0, in_flight: None };
+        let mut generator = Self {
+            address,
+            load,
+            next_request: 0,
+            connections: Vec::new(),
+            received: Received::default(),
+            asking: load.asks.map(connect_to_ask).transpose()?,
+            skipper: Skipper::new(),
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            interrupt,
+        };
+        for index in 0..load.connections {
+            let connection = generator.open(index)?;
             generator.connections.push(connection);
         }
         Ok(generator)
+    }
+
+    fn open(&self, index: usize) -> Result<Connection> {
+        let connection = Connection::open(self.address)?;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, index as u64);
+        self.epoll.add(connection.socket(), event)?;
+        Ok(connection)
     }
 
     /// Keeps one request in flight on every connection for `length`. What is in flight at the end
@@ -89,22 +133,23 @@ impl<'a> Generator<'a> {
         let started = Instant::now();
         let mut tally = Tally::default();
         for index in 0..self.connections.len() {
-            if self.connections.get(index).is_some_and(|c| c.in_flight.is_none()) {
+            if self.connections.get(index).is_some_and(Connection::is_free) {
                 self.send(index, started)?;
             }
         }
-        let mut events = vec![EpollEvent::empty(); self.connections.len()];
+        let mut events = self.room_for_events();
         let mut now = started;
         while now - started < length {
             let ready = self.wait(&mut events)?;
             now = Instant::now();
             for event in events.iter().take(ready) {
                 let index = event.data() as usize;
-                if let Some((status, _)) = self.receive(index)? {
-                    tally.count(status);
+                if let Some(answer) = self.receive(index)? {
+                    tally.count(answer.status);
                     self.send(index, now)?;
                 }
             }
+            self.take_events(&mut tally)?;
         }
         Ok(tally)
     }
@@ -122,15 +167,14 @@ impl<'a> Generator<'a> {
                 sent += 1;
             }
         }
-        let mut events = vec![EpollEvent::empty(); self.connections.len()];
+        let mut events = self.room_for_events();
         while answered < total {
             let ready = self.wait(&mut events)?;
             for event in events.iter().take(ready) {
                 let index = event.data() as usize;
-                let request = self.connections.get(index).map_or(0, |one| one.request);
-                let Some((status, _)) = self.receive(index)? else { continue };
+                let Some(answer) = self.receive(index)? else { continue };
                 answered += 1;
-                each(request, status)?;
+                each(answer.request, answer.status)?;
                 if sent < total {
                     self.send(index, Instant::now())?;
                     sent += 1;
@@ -147,7 +191,7 @@ impl<'a> Generator<'a> {
         let timer = self.timer()?;
         let recorded_from = schedule.started + warm_up;
         let mut idle: Vec<usize> = (0..self.connections.len()).collect();
-        let mut events = vec![EpollEvent::empty(); self.connections.len() + 1];
+        let mut events = self.room_for_events();
         let mut tally = Tally::default();
         while !schedule.is_over() || idle.len() < self.connections.len() {
             let ready = self.wait(&mut events)?;
@@ -157,10 +201,10 @@ impl<'a> Generator<'a> {
                     continue;
                 }
                 let index = event.data() as usize;
-                if let Some((status, intended)) = self.receive(index)? {
-                    tally.count(status);
-                    if intended >= recorded_from {
-                        let nanoseconds = intended.elapsed().as_nanos();
+                if let Some(answer) = self.receive(index)? {
+                    tally.count(answer.status);
+                    if answer.intended >= recorded_from {
+                        let nanoseconds = answer.intended.elapsed().as_nanos();
                         tally.latencies.push(u32::try_from(nanoseconds).unwrap_or(u32::MAX));
                     }
                     idle.push(index);
@@ -189,6 +233,10 @@ impl<'a> Generator<'a> {
         Ok(timer)
     }
 
+    fn room_for_events(&self) -> Vec<EpollEvent> {
+        vec![EpollEvent::empty(); self.connections.len() + 1]
+    }
+
     fn wait(&self, events: &mut [EpollEvent]) -> Result<usize> {
         self.interrupt.check()?;
         let limit = EpollTimeout::try_from(STALL).context("no valid time-out")?;
@@ -203,52 +251,71 @@ impl<'a> Generator<'a> {
     }
 
     fn send(&mut self, index: usize, intended: Instant) -> Result<()> {
-        let request = self.requests.get(self.next_request % self.requests.len().max(1));
-        let connection = self.connections.get_mut(index);
-        let (Some(request), Some(connection)) = (request, connection) else {
+        if self.load.is_fresh && self.connections.get(index).is_some_and(Connection::was_used) {
+            let fresh = self.open(index)?;
+            let used = self.connections.get_mut(index).map(|used| std::mem::replace(used, fresh));
+            used.map(Connection::reset).transpose()?;
+        }
+        let number = self.next_request % self.load.requests.len().max(1);
+        let request = self.load.requests.get(number);
+        let (Some(request), Some(connection)) = (request, self.connections.get_mut(index)) else {
             bail!("no request or no connection {index} to send");
         };
-        connection.request = self.next_request % self.requests.len().max(1);
         self.next_request += 1;
-        connection.in_flight = Some(intended);
-        let sent = connection.stream.write(request).context("the proxy closed a connection")?;
-        if sent < request.len() {
-            bail!("the socket took only {sent} bytes of a request: make the requests smaller");
+        connection.send((number, request), self.load.body, intended)?;
+        if connection.has_more_to_send() {
+            self.watch(index)?;
         }
         Ok(())
     }
 
-    /// Reads once; an answer's status and the time it was meant to be asked for when it is
-    /// complete.
-    fn receive(&mut self, index: usize) -> Result<Option<(u16, Instant)>> {
+    /// Waits for room as long as there is something to send.
+    fn watch(&self, index: usize) -> Result<()> {
+        let Some(connection) = self.connections.get(index) else { return Ok(()) };
+        let mut flags = EpollFlags::EPOLLIN;
+        flags.set(EpollFlags::EPOLLOUT, connection.has_more_to_send());
+        let mut event = EpollEvent::new(flags, index as u64);
+        self.epoll.modify(connection.socket(), &mut event).context("epoll failed")
+    }
+
+    /// Reads once, and sends what there was no room for; an answer when it is complete.
+    fn receive(&mut self, index: usize) -> Result<Option<Answer>> {
         let Some(connection) = self.connections.get_mut(index) else {
             bail!("an event for connection {index}, which does not exist");
         };
-        let room = connection.buffer.get_mut(connection.filled..).unwrap_or_default();
-        match connection.stream.read(room) {
-            Ok(0) if connection.filled == connection.buffer.len() => {
-                bail!("an answer is longer than {BUFFER} bytes")
-            }
-            Ok(0) => bail!("the proxy closed a keep-alive connection"),
-            Ok(read) => connection.filled += read,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-            Err(error) => return Err(error).context("reading an answer failed"),
+        let had_more = connection.has_more_to_send();
+        if had_more {
+            connection.flush(self.load.body)?;
         }
-        let received = connection.buffer.get(..connection.filled).unwrap_or_default();
-        let Some(head) = message::head(received)? else { return Ok(None) };
-        let status = message::status(received)?;
-        let Some(body) = head.content_length else {
-            bail!("an answer ({status}) without Content-Length");
-        };
-        if connection.filled < head.length + body {
-            return Ok(None);
+        let has_more = connection.has_more_to_send();
+        connection.receive(&mut self.received, &mut self.skipper)?;
+        let answer = self.received.answers.pop();
+        if answer.is_some() && self.load.is_fresh {
+            // That it is closed is no news.
+            self.epoll.delete(connection.socket())?;
+        } else if had_more && !has_more {
+            self.watch(index)?;
         }
-        let Some(intended) = connection.in_flight.take() else {
-            bail!("an answer ({status}) that nobody asked for");
-        };
-        connection.filled = 0;
-        Ok(Some((status, intended)))
+        Ok(answer)
     }
+
+    /// Counts the events that have come, and asks for those that follow.
+    fn take_events(&mut self, tally: &mut Tally) -> Result<()> {
+        tally.events += std::mem::take(&mut self.received.events);
+        tally.latencies.append(&mut self.received.delays);
+        if let Some(asking) = &mut self.asking {
+            asking.write_all(&self.received.to_ask).context("the upstream cannot be asked")?;
+        }
+        self.received.to_ask.clear();
+        Ok(())
+    }
+}
+
+fn connect_to_ask(upstream: SocketAddr) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect(upstream)?;
+    stream.set_nodelay(true)?;
+    stream.write_all(b"POST /next HTTP/1.1\r\n\r\n")?;
+    Ok(stream)
 }
 
 impl Tally {
@@ -260,50 +327,9 @@ impl Tally {
     }
 }
 
-/// When each request is meant to be sent, and which of those are waiting for a free connection.
-struct Schedule {
-    started: Instant,
-    per_tick: f64,
-    /// Ticks that have passed, and those in which requests are sent at all.
-    tick: u32,
-    last_tick: u32,
-    planned: u64,
-    due: VecDeque<Instant>,
-}
-
-impl Schedule {
-    fn new(rate: f64, length: Duration) -> Self {
-        Self {
-            started: Instant::now(),
-            per_tick: rate * TICK.as_secs_f64(),
-            tick: 0,
-            last_tick: (length.as_secs_f64() / TICK.as_secs_f64()) as u32,
-            planned: 0,
-            due: VecDeque::new(),
-        }
-    }
-
-    /// Adds what has become due by `now`.
-    fn advance(&mut self, now: Instant) {
-        while self.tick < self.last_tick {
-            let intended = self.started + TICK * (self.tick + 1);
-            if intended > now {
-                return;
-            }
-            self.tick += 1;
-            let planned = (self.per_tick * f64::from(self.tick)).round() as u64;
-            self.due.extend((self.planned..planned).map(|_| intended));
-            self.planned = planned;
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.tick == self.last_tick && self.due.is_empty()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
     use std::net::TcpListener;
 
     use super::*;
@@ -338,7 +364,8 @@ mod tests {
     #[test]
     fn a_closed_loop_counts_every_answer() {
         let (requests, interrupt) = (requests(), Interrupt::default());
-        let mut generator = Generator::connect(server(OK), 2, &requests, &interrupt).unwrap();
+        let mut generator =
+            Generator::connect(server(OK), Load::of(2, &requests), &interrupt).unwrap();
         let tally = generator.saturate(Duration::from_millis(100)).unwrap();
         assert!(tally.answers > 2 && tally.others.is_empty());
     }
@@ -348,7 +375,7 @@ mod tests {
         let mut all = requests();
         all.push(b"GET /other HTTP/1.1\r\nHost: a\r\n\r\n".to_vec());
         let interrupt = Interrupt::default();
-        let mut generator = Generator::connect(server(OK), 3, &all, &interrupt).unwrap();
+        let mut generator = Generator::connect(server(OK), Load::of(3, &all), &interrupt).unwrap();
         let mut counts = [0; 2];
         let each = |request: usize, status| {
             assert_eq!(status, 200);
@@ -362,7 +389,8 @@ mod tests {
     #[test]
     fn answers_other_than_200_are_told_apart() {
         let (requests, interrupt) = (requests(), Interrupt::default());
-        let mut generator = Generator::connect(server(REFUSED), 2, &requests, &interrupt).unwrap();
+        let mut generator =
+            Generator::connect(server(REFUSED), Load::of(2, &requests), &interrupt).unwrap();
         let tally = generator.saturate(Duration::from_millis(50)).unwrap();
         assert_eq!(tally.others.get(&401), Some(&tally.answers));
     }
@@ -370,25 +398,11 @@ mod tests {
     #[test]
     fn a_fixed_rate_sends_what_was_planned_and_no_more() {
         let (requests, interrupt) = (requests(), Interrupt::default());
-        let mut generator = Generator::connect(server(OK), 4, &requests, &interrupt).unwrap();
+        let mut generator =
+            Generator::connect(server(OK), Load::of(4, &requests), &interrupt).unwrap();
         let (warm_up, length) = (Duration::from_millis(50), Duration::from_millis(200));
         let tally = generator.pace(400.0, warm_up, length).unwrap();
         assert_eq!(tally.answers, 100);
         assert!((78..=81).contains(&tally.latencies.len()), "{}", tally.latencies.len());
-    }
-
-    #[test]
-    fn a_request_that_waits_is_timed_from_when_it_was_due() {
-        let mut schedule = Schedule::new(5_000.0, Duration::from_secs(1));
-        schedule.advance(schedule.started + TICK * 7);
-        let due: Vec<_> = schedule.due.iter().map(|due| *due - schedule.started).collect();
-        assert_eq!(due, [1, 3, 5, 7].map(|tick| TICK * tick));
-    }
-
-    #[test]
-    fn a_schedule_ends_with_exactly_what_was_asked() {
-        let mut schedule = Schedule::new(32_607.0, Duration::from_secs(2));
-        schedule.advance(schedule.started + Duration::from_secs(3));
-        assert_eq!(schedule.due.len(), 65_214);
     }
 }

@@ -1,0 +1,278 @@
+//! One shape of traffic with so many connections, measured: every proxy in turn, in rounds, first at
+//! saturation and then at a fixed rate that all of them bear.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use super::cpu::{CpuTime, LOAD_CORE, Memory};
+use super::generator::{Generator, Load, Tally};
+use super::interrupt::Interrupt;
+use super::neighbours::Watch;
+use super::peers::{Kind, Peer, Setting, prepare_keyward, prepare_limited};
+use super::report::{LatencyRun, Report, Run};
+use super::requests::{self, KEYS, Method, made_up_keys};
+use super::server::{self, Server};
+use super::traffic::Traffic;
+
+const WARM_UP: Duration = Duration::from_millis(500);
+/// Where a neighbour disturbs, rounds are added until as many count as were asked for, up to this
+/// many times as many.
+const MOST_ROUNDS: u32 = 2;
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Scenario {
+    pub(super) traffic: Traffic,
+    /// Requests in flight at once.
+    pub(super) connections: usize,
+}
+
+impl Scenario {
+    pub(super) const USUAL: Self = Self { traffic: Traffic::Plain, connections: 64 };
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { traffic, connections } = self;
+        let s = if *connections == 1 { "" } else { "s" };
+        write!(f, "{}; {connections} connection{s}", traffic.title())
+    }
+}
+
+/// How it is measured.
+pub(super) struct Effort {
+    pub(super) kinds: Vec<Kind>,
+    pub(super) method: Method,
+    pub(super) rounds: u32,
+    pub(super) latency_rounds: u32,
+    /// Of each run.
+    pub(super) length: Duration,
+}
+
+/// Everything that runs while measuring; dropping it ends it.
+pub(super) struct Stage<'a> {
+    scenario: Scenario,
+    effort: &'a Effort,
+    interrupt: &'a Interrupt,
+    keys: Vec<String>,
+    requests: Vec<Vec<u8>>,
+    // The proxies are ended before the upstream that they hold connections to.
+    peers: Vec<Peer>,
+    upstream: Server,
+    upstream_address: SocketAddr,
+}
+
+impl<'a> Stage<'a> {
+    pub(super) fn start(
+        scenario: Scenario,
+        effort: &'a Effort,
+        interrupt: &'a Interrupt,
+    ) -> Result<Self> {
+        let (upstream, upstream_address) = start_upstream()?;
+        let (mut prepared, mut limited) = (None, None);
+        if effort.kinds.iter().any(|kind| kind.is_keyward()) {
+            let binary = std::env::current_exe()?.with_file_name("keyward");
+            let made = prepare_keyward(&binary, upstream_address, KEYS)?;
+            limited = Some(prepare_limited(&made, upstream_address)?);
+            prepared = Some(made);
+        }
+        // The same keys for all, so that the requests are the same bytes; without Keyward, keys of
+        // a like shape.
+        let keys = prepared.as_ref().map_or_else(made_up_keys, |prepared| prepared.keys.clone());
+        let Scenario { traffic, connections } = scenario;
+        let setting = Setting { upstream: upstream_address, connections, traffic, keys: &keys };
+        let mut peers = Vec::new();
+        for kind in &effort.kinds {
+            interrupt.check()?;
+            let own = match kind {
+                Kind::Keyward => prepared.take(),
+                Kind::KeywardLimits => limited.take(),
+                _ => None,
+            };
+            peers.push(Peer::start(*kind, &setting, own)?);
+        }
+        let mut stage = Self {
+            scenario,
+            effort,
+            interrupt,
+            keys,
+            requests: Vec::new(),
+            peers,
+            upstream,
+            upstream_address,
+        };
+        stage.requests = stage.requests_to(traffic.path());
+        Ok(stage)
+    }
+
+    fn requests_to(&self, path: &str) -> Vec<Vec<u8>> {
+        let (traffic, method) = (self.scenario.traffic, self.effort.method);
+        self.keys.iter().map(|key| requests::request(traffic, path, method, key)).collect()
+    }
+
+    pub(super) fn measure(&self) -> Result<Report> {
+        let kinds = self.peers.iter().map(|peer| peer.kind).collect();
+        let mut report = Report::new(self.scenario, kinds);
+        let wanted = self.effort.rounds;
+        for round in 1..=wanted * MOST_ROUNDS {
+            if round > wanted && report.fewest_runs_that_count() >= wanted as usize {
+                break;
+            }
+            for peer in &self.peers {
+                let run = self.saturate(peer, round)?;
+                eprintln!("round {round} ({wanted} wanted): {run}");
+                report.runs.push(run);
+            }
+        }
+        if let Some(slowest) = report.slowest_throughput() {
+            self.measure_latency(&mut report, slowest / 2.0)?;
+        }
+        for peer in &self.peers {
+            report.memory.push((peer.kind, Memory::of(&peer.server.processes()?)?));
+        }
+        Ok(report)
+    }
+
+    fn measure_latency(&self, report: &mut Report, rate: f64) -> Result<()> {
+        report.latency_rate = Some(rate);
+        let wanted = self.effort.latency_rounds;
+        let unit = self.scenario.traffic.unit();
+        for round in 1..=wanted * MOST_ROUNDS {
+            if round > wanted && report.fewest_latency_runs_that_count() >= wanted as usize {
+                break;
+            }
+            eprintln!("latency round {round} ({wanted} wanted): {rate:.0} {unit}s/s");
+            for peer in &self.peers {
+                let run = match self.scenario.traffic {
+                    Traffic::Events => self.pace_events(Some(peer), round, rate)?,
+                    _ => self.pace(peer, round, rate)?,
+                };
+                report.latency_runs.push(run);
+            }
+            if self.scenario.traffic == Traffic::Events {
+                report.latency_runs.push(self.pace_events(None, round, rate)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn saturate(&self, peer: &Peer, round: u32) -> Result<Run> {
+        let processes = peer.server.processes()?;
+        let watch = self.watch(&processes)?;
+        let mut generator = self.connect(peer)?;
+        let warm_up = self.explained(peer, generator.saturate(WARM_UP))?;
+        let (cpu_before, started) = (CpuTime::of(&processes)?, Instant::now());
+        let tally = self.explained(peer, generator.saturate(self.effort.length))?;
+        let (seconds, cpu_after) = (started.elapsed().as_secs_f64(), CpuTime::of(&processes)?);
+        drop(generator);
+        let mut wrong_answers = warm_up.others;
+        add(&mut wrong_answers, &tally.others);
+        Ok(Run {
+            kind: peer.kind,
+            round,
+            units: self.units(&tally),
+            wrong_answers,
+            seconds,
+            cpu: cpu_after.since(cpu_before),
+            peace: watch.end()?,
+        })
+    }
+
+    /// How many there were of what a figure is for one of.
+    fn units(&self, tally: &Tally) -> u64 {
+        if self.scenario.traffic == Traffic::Events { tally.events } else { tally.answers }
+    }
+
+    fn pace(&self, peer: &Peer, round: u32, rate: f64) -> Result<LatencyRun> {
+        let processes = peer.server.processes()?;
+        let watch = self.watch(&processes)?;
+        let mut generator = self.connect(peer)?;
+        let cpu_before = CpuTime::of(&processes)?;
+        let paced = generator.pace(rate, WARM_UP, self.effort.length);
+        let tally = self.explained(peer, paced)?;
+        let cpu = CpuTime::of(&processes)?.since(cpu_before);
+        // The warm-up's requests are paid for as well.
+        let sent = rate * (WARM_UP + self.effort.length).as_secs_f64();
+        let cpu_micros = cpu.total() * 1e6 / sent;
+        Ok(LatencyRun::new(peer.kind, round, tally, Some(cpu_micros), watch.end()?))
+    }
+
+    /// As many streams as there are connections, on each of which the upstream sends an event at
+    /// fixed intervals, together `rate` a second; without a proxy where there is none.
+    fn pace_events(&self, peer: Option<&Peer>, round: u32, rate: f64) -> Result<LatencyRun> {
+        let processes = peer.map_or(Ok(Vec::new()), |peer| peer.server.processes())?;
+        let watch = self.watch(&processes)?;
+        let interval = self.scenario.connections as f64 / rate * 1e6;
+        let requests = self.requests_to(&format!("{}/{interval:.0}", Traffic::Events.path()));
+        let load = Load { requests: &requests, asks: None, ..self.load() };
+        let (address, kind) = match peer {
+            Some(peer) => (peer.address, peer.kind),
+            None => (self.upstream_address, Kind::Direct),
+        };
+        let paced = || {
+            let mut generator = Generator::connect(address, load, self.interrupt)?;
+            generator.saturate(WARM_UP)?;
+            let cpu_before = CpuTime::of(&processes)?;
+            let tally = generator.saturate(self.effort.length)?;
+            Ok((CpuTime::of(&processes)?.since(cpu_before), tally))
+        };
+        let (cpu, tally) = match peer {
+            Some(peer) => self.explained(peer, paced())?,
+            None => paced()?,
+        };
+        let cpu_micros = peer.map(|_| cpu.total() * 1e6 / tally.events.max(1) as f64);
+        Ok(LatencyRun::new(kind, round, tally, cpu_micros, watch.end()?))
+    }
+
+    fn watch(&self, proxy: &[i32]) -> Result<Watch> {
+        let own = i32::try_from(std::process::id()).context("no valid process id")?;
+        let mut ours = self.upstream.processes()?;
+        ours.push(own);
+        ours.extend(proxy);
+        Watch::begin(ours)
+    }
+
+    fn load(&self) -> Load<'_> {
+        let Scenario { traffic, connections } = self.scenario;
+        Load {
+            body: requests::body(traffic),
+            is_fresh: traffic == Traffic::Fresh,
+            asks: (traffic == Traffic::Events).then_some(self.upstream_address),
+            ..Load::of(connections, &self.requests)
+        }
+    }
+
+    fn connect(&self, peer: &Peer) -> Result<Generator<'_>> {
+        let made = Generator::connect(peer.address, self.load(), self.interrupt);
+        self.explained(peer, made)
+    }
+
+    /// Adds to a failure what the proxy had to say; a Ctrl-C is not the proxy's failure.
+    fn explained<T>(&self, peer: &Peer, outcome: Result<T>) -> Result<T> {
+        self.interrupt.check()?;
+        outcome.with_context(|| {
+            let (name, wrote) = (peer.kind.name(), peer.server.log_end());
+            format!("measuring {name} failed; it last wrote:\n{wrote}")
+        })
+    }
+}
+
+fn add(to: &mut BTreeMap<u16, u64>, more: &BTreeMap<u16, u64>) {
+    for (status, count) in more {
+        *to.entry(*status).or_default() += count;
+    }
+}
+
+fn start_upstream() -> Result<(Server, SocketAddr)> {
+    let address = server::free_address()?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["bench-upstream", "--address", &address.to_string()]);
+    let server = Server::start("upstream", server::folder()?, &mut command, LOAD_CORE, address)?;
+    Ok((server, address))
+}
