@@ -26,6 +26,7 @@ mod scenario;
 mod server;
 mod slow;
 mod socket;
+mod tls;
 mod traffic;
 pub(crate) mod upstream;
 mod usage;

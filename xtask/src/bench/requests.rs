@@ -2,6 +2,8 @@
 
 use clap::ValueEnum;
 
+use super::generator::{Common, authorization};
+use super::tls;
 use super::traffic::Traffic;
 use super::upstream::LARGE;
 
@@ -39,8 +41,16 @@ pub(super) const fn body(traffic: Traffic) -> &'static [u8] {
     }
 }
 
-/// A request of that shape, without [`body`].
+/// What requests by HTTP/2 have in common.
+pub(super) fn common(path: &str, method: Method) -> Common {
+    Common::new(path, tls::NAME, if method == Method::Post { SHORT.as_bytes() } else { b"" })
+}
+
+/// A request of that shape, without [`body`] and by HTTP/2 without [`common`].
 pub(super) fn request(traffic: Traffic, path: &str, method: Method, key: &str) -> Vec<u8> {
+    if traffic == Traffic::Http2 {
+        return authorization(key);
+    }
     let (media, length, body) = match (traffic, method) {
         (Traffic::LargeRequest, _) => ("application/octet-stream", LARGE, ""),
         (_, Method::Post) => ("application/json", SHORT.len(), SHORT),
@@ -51,9 +61,10 @@ pub(super) fn request(traffic: Traffic, path: &str, method: Method, key: &str) -
     } else {
         ("GET", String::new())
     };
+    let host = tls::NAME;
     let connection = if traffic == Traffic::Fresh { "Connection: close\r\n" } else { "" };
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: api.bench.test\r\nAuthorization: Bearer {key}\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n\
          User-Agent: keyward-bench\r\nAccept: */*\r\n{connection}{entity}"
     );
     format!("{head}\r\n{body}").into_bytes()
@@ -74,7 +85,8 @@ mod tests {
 
     #[test]
     fn a_request_is_complete() {
-        for traffic in Traffic::value_variants() {
+        let by_http1 = |traffic: &&Traffic| **traffic != Traffic::Http2;
+        for traffic in Traffic::value_variants().iter().filter(by_http1) {
             for method in [Method::Get, Method::Post] {
                 let bytes = request(*traffic, traffic.path(), method, "k");
                 let head = message::head(&bytes).unwrap().unwrap();

@@ -11,13 +11,14 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::cpu::{CpuTime, LOAD_CORE, Memory};
-use super::generator::{Generator, Load, Tally};
+use super::generator::{Common, Generator, Load, STREAMS, Tally};
 use super::interrupt::Interrupt;
 use super::neighbours::Watch;
 use super::peers::{Kind, Peer, Setting, prepare_keyward, prepare_limited};
 use super::report::{LatencyRun, Report, Run};
 use super::requests::{self, KEYS, Method, made_up_keys};
 use super::server::{self, Server};
+use super::tls::Tls;
 use super::traffic::Traffic;
 
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -40,8 +41,7 @@ impl Scenario {
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { traffic, connections } = self;
-        let s = if *connections == 1 { "" } else { "s" };
-        write!(f, "{}; {connections} connection{s}", traffic.title())
+        write!(f, "{}; {connections} in flight", traffic.title())
     }
 }
 
@@ -62,6 +62,8 @@ pub(super) struct Stage<'a> {
     interrupt: &'a Interrupt,
     keys: Vec<String>,
     requests: Vec<Vec<u8>>,
+    common: Option<Common>,
+    tls: Option<Tls>,
     // The proxies are ended before the upstream that they hold connections to.
     peers: Vec<Peer>,
     upstream: Server,
@@ -75,18 +77,25 @@ impl<'a> Stage<'a> {
         interrupt: &'a Interrupt,
     ) -> Result<Self> {
         let (upstream, upstream_address) = start_upstream()?;
+        let Scenario { traffic, connections } = scenario;
+        let tls = traffic.protocol().map(Tls::new).transpose()?;
         let (mut prepared, mut limited) = (None, None);
         if effort.kinds.iter().any(|kind| kind.is_keyward()) {
             let binary = std::env::current_exe()?.with_file_name("keyward");
-            let made = prepare_keyward(&binary, upstream_address, KEYS)?;
-            limited = Some(prepare_limited(&made, upstream_address)?);
+            let made = prepare_keyward(&binary, upstream_address, tls.as_ref(), KEYS)?;
+            limited = Some(prepare_limited(&made, upstream_address, tls.as_ref())?);
             prepared = Some(made);
         }
         // The same keys for all, so that the requests are the same bytes; without Keyward, keys of
         // a like shape.
         let keys = prepared.as_ref().map_or_else(made_up_keys, |prepared| prepared.keys.clone());
-        let Scenario { traffic, connections } = scenario;
-        let setting = Setting { upstream: upstream_address, connections, traffic, keys: &keys };
+        let setting = Setting {
+            upstream: upstream_address,
+            connections,
+            traffic,
+            tls: tls.as_ref(),
+            keys: &keys,
+        };
         let mut peers = Vec::new();
         for kind in &effort.kinds {
             interrupt.check()?;
@@ -103,6 +112,9 @@ impl<'a> Stage<'a> {
             interrupt,
             keys,
             requests: Vec::new(),
+            common: (traffic == Traffic::Http2)
+                .then(|| requests::common(traffic.path(), effort.method)),
+            tls,
             peers,
             upstream,
             upstream_address,
@@ -240,10 +252,16 @@ impl<'a> Stage<'a> {
 
     fn load(&self) -> Load<'_> {
         let Scenario { traffic, connections } = self.scenario;
+        let connections = match traffic {
+            Traffic::Http2 => connections.div_ceil(STREAMS),
+            _ => connections,
+        };
         Load {
             body: requests::body(traffic),
             is_fresh: traffic == Traffic::Fresh,
             asks: (traffic == Traffic::Events).then_some(self.upstream_address),
+            tls: self.tls.as_ref().map(|tls| &tls.client),
+            http2: self.common.as_ref(),
             ..Load::of(connections, &self.requests)
         }
     }

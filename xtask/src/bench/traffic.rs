@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::events::EVENTS;
+use super::generator::STREAMS;
 use super::upstream::LARGE;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
@@ -19,6 +20,10 @@ pub(super) enum Traffic {
     Events,
     /// One request per connection
     Fresh,
+    /// Small ones under TLS 1.3
+    Tls,
+    /// Small ones by HTTP/2 under TLS 1.3, several at once on each connection
+    Http2,
 }
 
 impl Traffic {
@@ -38,6 +43,10 @@ impl Traffic {
             Self::LargeAnswer => "answers of 1 MiB, keep-alive".to_owned(),
             Self::Events => format!("streams of {EVENTS} events, keep-alive"),
             Self::Fresh => "one request per connection".to_owned(),
+            Self::Tls => "small requests and answers under TLS, keep-alive".to_owned(),
+            Self::Http2 => {
+                format!("small requests and answers by HTTP/2, {STREAMS} at once on each")
+            }
         }
     }
 
@@ -46,7 +55,16 @@ impl Traffic {
         match self {
             Self::LargeAnswer => "/v1/large",
             Self::Events => "/v1/events",
-            Self::Plain | Self::LargeRequest | Self::Fresh => "/v1/generate",
+            _ => "/v1/generate",
+        }
+    }
+
+    /// What clients and proxies agree on under TLS; `None` in the clear.
+    pub(super) const fn protocol(self) -> Option<&'static str> {
+        match self {
+            Self::Tls => Some("http/1.1"),
+            Self::Http2 => Some("h2"),
+            _ => None,
         }
     }
 

@@ -8,11 +8,14 @@
 
 mod connection;
 mod http1;
+mod http2;
 mod schedule;
+mod stream;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -21,10 +24,14 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
+use rustls::ClientConfig;
+
 use super::interrupt::Interrupt;
 use super::socket::Skipper;
 use connection::Connection;
+pub(super) use http2::{Common, STREAMS, authorization};
 use schedule::{Schedule, TICK};
+use stream::Stream;
 
 /// How long nothing may come before that counts as a stall.
 const STALL: Duration = Duration::from_secs(5);
@@ -35,7 +42,7 @@ const TIMER: u64 = u64::MAX;
 #[derive(Clone, Copy)]
 pub(super) struct Load<'a> {
     pub(super) connections: usize,
-    /// Sent in turn.
+    /// Sent in turn: whole requests, or by HTTP/2 what each has of its own.
     pub(super) requests: &'a [Vec<u8>],
     /// Sent after each of them, where it is too large to be part of each.
     pub(super) body: &'a [u8],
@@ -44,12 +51,24 @@ pub(super) struct Load<'a> {
     pub(super) is_fresh: bool,
     /// The upstream, where each event of a stream is sent once it has been asked for.
     pub(super) asks: Option<SocketAddr>,
+    pub(super) tls: Option<&'a Arc<ClientConfig>>,
+    /// What all requests have in common, where they are sent by HTTP/2: several at once on each
+    /// connection.
+    pub(super) http2: Option<&'a Common>,
 }
 
 impl<'a> Load<'a> {
     /// Small requests on keep-alive connections.
     pub(super) const fn of(connections: usize, requests: &'a [Vec<u8>]) -> Self {
-        Self { connections, requests, body: &[], is_fresh: false, asks: None }
+        Self {
+            connections,
+            requests,
+            body: &[],
+            is_fresh: false,
+            asks: None,
+            tls: None,
+            http2: None,
+        }
     }
 }
 
@@ -121,7 +140,8 @@ impl<'a> Generator<'a> {
     }
 
     fn open(&self, index: usize) -> Result<Connection> {
-        let connection = Connection::open(self.address)?;
+        let stream = Stream::open(self.address, self.load.tls)?;
+        let connection = Connection::new(stream, &self.load);
         let event = EpollEvent::new(EpollFlags::EPOLLIN, index as u64);
         self.epoll.add(connection.socket(), event)?;
         Ok(connection)
@@ -133,9 +153,10 @@ impl<'a> Generator<'a> {
         let started = Instant::now();
         let mut tally = Tally::default();
         for index in 0..self.connections.len() {
-            if self.connections.get(index).is_some_and(Connection::is_free) {
-                self.send(index, started)?;
+            while self.connections.get(index).is_some_and(Connection::is_free) {
+                self.add(index, started)?;
             }
+            self.flush(index)?;
         }
         let mut events = self.room_for_events();
         let mut now = started;
@@ -144,10 +165,12 @@ impl<'a> Generator<'a> {
             now = Instant::now();
             for event in events.iter().take(ready) {
                 let index = event.data() as usize;
-                if let Some(answer) = self.receive(index)? {
+                self.receive(index)?;
+                while let Some(answer) = self.received.answers.pop() {
                     tally.count(answer.status);
-                    self.send(index, now)?;
+                    self.add(index, now)?;
                 }
+                self.flush(index)?;
             }
             self.take_events(&mut tally)?;
         }
@@ -163,7 +186,8 @@ impl<'a> Generator<'a> {
         let (mut sent, mut answered) = (0, 0);
         for index in 0..self.connections.len() {
             if sent < total {
-                self.send(index, Instant::now())?;
+                self.add(index, Instant::now())?;
+                self.flush(index)?;
                 sent += 1;
             }
         }
@@ -172,13 +196,16 @@ impl<'a> Generator<'a> {
             let ready = self.wait(&mut events)?;
             for event in events.iter().take(ready) {
                 let index = event.data() as usize;
-                let Some(answer) = self.receive(index)? else { continue };
-                answered += 1;
-                each(answer.request, answer.status)?;
-                if sent < total {
-                    self.send(index, Instant::now())?;
-                    sent += 1;
+                self.receive(index)?;
+                while let Some(answer) = self.received.answers.pop() {
+                    answered += 1;
+                    each(answer.request, answer.status)?;
+                    if sent < total {
+                        self.add(index, Instant::now())?;
+                        sent += 1;
+                    }
                 }
+                self.flush(index)?;
             }
         }
         Ok(())
@@ -190,10 +217,12 @@ impl<'a> Generator<'a> {
         let mut schedule = Schedule::new(rate, warm_up + length);
         let timer = self.timer()?;
         let recorded_from = schedule.started + warm_up;
-        let mut idle: Vec<usize> = (0..self.connections.len()).collect();
+        let at_once = if self.load.http2.is_some() { STREAMS } else { 1 };
+        let slots = self.connections.len() * at_once;
+        let mut idle: Vec<usize> = (0..slots).map(|slot| slot / at_once).collect();
         let mut events = self.room_for_events();
         let mut tally = Tally::default();
-        while !schedule.is_over() || idle.len() < self.connections.len() {
+        while !schedule.is_over() || idle.len() < slots {
             let ready = self.wait(&mut events)?;
             for event in events.iter().take(ready) {
                 if event.data() == TIMER {
@@ -201,7 +230,9 @@ impl<'a> Generator<'a> {
                     continue;
                 }
                 let index = event.data() as usize;
-                if let Some(answer) = self.receive(index)? {
+                self.receive(index)?;
+                self.flush(index)?;
+                while let Some(answer) = self.received.answers.pop() {
                     tally.count(answer.status);
                     if answer.intended >= recorded_from {
                         let nanoseconds = answer.intended.elapsed().as_nanos();
@@ -216,7 +247,8 @@ impl<'a> Generator<'a> {
                     idle.push(index);
                     break;
                 };
-                self.send(index, intended)?;
+                self.add(index, intended)?;
+                self.flush(index)?;
             }
         }
         self.epoll.delete(&timer)?;
@@ -250,7 +282,8 @@ impl<'a> Generator<'a> {
         }
     }
 
-    fn send(&mut self, index: usize, intended: Instant) -> Result<()> {
+    /// Has the next request sent on a connection by the next [`flush`](Self::flush).
+    fn add(&mut self, index: usize, intended: Instant) -> Result<()> {
         if self.load.is_fresh && self.connections.get(index).is_some_and(Connection::was_used) {
             let fresh = self.open(index)?;
             let used = self.connections.get_mut(index).map(|used| std::mem::replace(used, fresh));
@@ -262,41 +295,35 @@ impl<'a> Generator<'a> {
             bail!("no request or no connection {index} to send");
         };
         self.next_request += 1;
-        connection.send((number, request), self.load.body, intended)?;
-        if connection.has_more_to_send() {
-            self.watch(index)?;
-        }
-        Ok(())
+        connection.add((number, request), &self.load, intended)
     }
 
-    /// Waits for room as long as there is something to send.
-    fn watch(&self, index: usize) -> Result<()> {
-        let Some(connection) = self.connections.get(index) else { return Ok(()) };
+    /// Sends what there is room for, and waits for room for the rest.
+    fn flush(&mut self, index: usize) -> Result<()> {
+        let Some(connection) = self.connections.get_mut(index) else { return Ok(()) };
+        connection.flush(&self.load)?;
+        let waits = connection.has_more_to_send();
+        if waits == connection.waits_for_room {
+            return Ok(());
+        }
+        connection.waits_for_room = waits;
         let mut flags = EpollFlags::EPOLLIN;
-        flags.set(EpollFlags::EPOLLOUT, connection.has_more_to_send());
+        flags.set(EpollFlags::EPOLLOUT, waits);
         let mut event = EpollEvent::new(flags, index as u64);
         self.epoll.modify(connection.socket(), &mut event).context("epoll failed")
     }
 
-    /// Reads once, and sends what there was no room for; an answer when it is complete.
-    fn receive(&mut self, index: usize) -> Result<Option<Answer>> {
+    /// Reads what has come on a connection; answers that are complete stand in `received`.
+    fn receive(&mut self, index: usize) -> Result<()> {
         let Some(connection) = self.connections.get_mut(index) else {
             bail!("an event for connection {index}, which does not exist");
         };
-        let had_more = connection.has_more_to_send();
-        if had_more {
-            connection.flush(self.load.body)?;
-        }
-        let has_more = connection.has_more_to_send();
         connection.receive(&mut self.received, &mut self.skipper)?;
-        let answer = self.received.answers.pop();
-        if answer.is_some() && self.load.is_fresh {
+        if self.load.is_fresh && !self.received.answers.is_empty() {
             // That it is closed is no news.
             self.epoll.delete(connection.socket())?;
-        } else if had_more && !has_more {
-            self.watch(index)?;
         }
-        Ok(answer)
+        Ok(())
     }
 
     /// Counts the events that have come, and asks for those that follow.

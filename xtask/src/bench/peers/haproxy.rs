@@ -25,6 +25,10 @@ pub(super) fn start(setting: &Setting<'_>) -> Result<Peer> {
     // connection and cost three times as much.
     let most = setting.connections * 16 + 4096;
     let upstream = setting.upstream;
+    let tls = setting.tls.map_or_else(String::new, |tls| {
+        let both = tls.both.display();
+        format!(" ssl crt {both} alpn h2,http/1.1 ssl-min-ver TLSv1.3")
+    });
     // Without it, it keeps each event back until the one before has been acknowledged: 40 ms.
     let delay = if setting.traffic == Traffic::Events { "option http-no-delay" } else { "" };
     let map = map.display();
@@ -46,7 +50,7 @@ defaults
     {delay}
 
 frontend keys
-    bind {address}
+    bind {address}{tls}
     http-request set-var(txn.key) http_auth_bearer,map_str({map})
     http-request deny deny_status 401 unless {{ var(txn.key) -m found }}
     http-request track-sc0 var(txn.key) table counts

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{Kind, Peer, Prepared};
 use crate::bench::cpu::PROXY_CORE;
 use crate::bench::server::{Server, folder, free_address, write};
+use crate::bench::tls::Tls;
 use crate::workspace;
 
 /// What the API of the bench is besides what [`configuration`] says of every one.
@@ -58,7 +59,17 @@ const PROFILE: &str = r#"
 response = [{ input = "/usage/input_tokens", output = "/usage/output_tokens" }]
 "#;
 
-fn configuration(folder: &Path, address: SocketAddr, upstream: SocketAddr, with: With) -> String {
+fn configuration(
+    folder: &Path,
+    address: SocketAddr,
+    upstream: SocketAddr,
+    tls: Option<&Tls>,
+    with: With,
+) -> String {
+    let tls = tls.map_or_else(String::new, |tls| {
+        let (certificate, key) = (tls.certificate.display(), tls.key.display());
+        format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\" }}")
+    });
     let (data, profiles) = (folder.join("data"), folder.join("profiles"));
     format!(
         r#"
@@ -67,6 +78,7 @@ profiles_dir = "{profiles}"
 
 [[listeners]]
 address = "{address}"
+{tls}
 
 [gateway]
 workers = 1
@@ -99,12 +111,17 @@ permission = "read"
 }
 
 /// A folder with a configuration, for an address of its own.
-fn configured(binary: &Path, upstream: SocketAddr, with: With) -> Result<Prepared> {
+fn configured(
+    binary: &Path,
+    upstream: SocketAddr,
+    tls: Option<&Tls>,
+    with: With,
+) -> Result<Prepared> {
     let folder = folder()?;
     let address = free_address()?;
     fs::create_dir(folder.path().join("profiles"))?;
     fs::write(folder.path().join("profiles/metered.toml"), PROFILE)?;
-    let text = configuration(folder.path(), address, upstream, with);
+    let text = configuration(folder.path(), address, upstream, tls, with);
     let configuration = write(&folder, "keyward.toml", &text)?;
     Ok(Prepared { binary: binary.into(), folder, configuration, address, keys: vec![] })
 }
@@ -114,9 +131,10 @@ fn configured(binary: &Path, upstream: SocketAddr, with: With) -> Result<Prepare
 pub(in crate::bench) fn prepare_keyward(
     binary: &Path,
     upstream: SocketAddr,
+    tls: Option<&Tls>,
     count: usize,
 ) -> Result<Prepared> {
-    let mut prepared = configured(binary, upstream, With::Nothing)?;
+    let mut prepared = configured(binary, upstream, tls, With::Nothing)?;
     let keyward = |arguments: &str| {
         let mut command = Command::new(binary);
         command.arg("--config").arg(&prepared.configuration).arg("--json");
@@ -138,8 +156,9 @@ pub(in crate::bench) fn prepare_keyward(
 pub(in crate::bench) fn prepare_limited(
     prepared: &Prepared,
     upstream: SocketAddr,
+    tls: Option<&Tls>,
 ) -> Result<Prepared> {
-    let limited = configured(&prepared.binary, upstream, With::Limits)?;
+    let limited = configured(&prepared.binary, upstream, tls, With::Limits)?;
     let (from, to) = (prepared.folder.path().join("data"), limited.folder.path().join("data"));
     fs::create_dir(&to)?;
     for entry in fs::read_dir(from)? {

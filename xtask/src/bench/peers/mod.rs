@@ -14,6 +14,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::server::Server;
+use super::tls::Tls;
 use super::traffic::Traffic;
 
 pub(super) use keyward::{prepare_keyward, prepare_limited};
@@ -60,6 +61,8 @@ pub(super) struct Setting<'a> {
     /// Connections that the generator will hold.
     pub(super) connections: usize,
     pub(super) traffic: Traffic,
+    /// How they come, where that is not in the clear.
+    pub(super) tls: Option<&'a Tls>,
     /// The keys that are sent: each peer that checks keys knows all of them.
     pub(super) keys: &'a [String],
 }

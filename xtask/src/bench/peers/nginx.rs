@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::{Kind, Peer, Setting};
 use crate::bench::cpu::PROXY_CORE;
 use crate::bench::server::{Server, folder, free_address, write};
+use crate::bench::tls::Tls;
 use crate::bench::traffic::Traffic;
 use crate::provision;
 
@@ -41,6 +42,15 @@ pub(super) fn start(kind: Kind, setting: &Setting<'_>, keys: Keys) -> Result<Pee
 const CHECK: &str = r#"
             if ($key_id = "") { return 401; }
             limit_req zone=keys burst=100000 nodelay;"#;
+
+/// The session cache and tickets are left as they are: each connection shakes hands once.
+fn certificate(tls: &Tls) -> String {
+    let (certificate, key) = (tls.certificate.display(), tls.key.display());
+    format!(
+        "\n        ssl_certificate {certificate};\n        ssl_certificate_key {key};\n        \
+         ssl_protocols TLSv1.3;"
+    )
+}
 
 /// How it is run where there are such bodies: streams are not kept back, and no body goes by a file,
 /// which is no other proxy's way either.
@@ -81,6 +91,10 @@ fn configuration(
 ) -> String {
     let folder = folder.path().display();
     let upstream = setting.upstream;
+    let (tls, certificate) = match setting.tls {
+        None => ("", String::new()),
+        Some(tls) => (" ssl http2", certificate(tls)),
+    };
     let buffering = buffering(setting.traffic);
     let kept = setting.connections * 2;
     let most = (setting.connections * 4).max(1024);
@@ -107,7 +121,7 @@ http {{
         keepalive_timeout 1h;
     }}
     server {{
-        listen {address};
+        listen {address}{tls};{certificate}
         location / {{{check}
             proxy_pass http://main;
             proxy_http_version 1.1;
