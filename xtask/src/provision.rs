@@ -1,4 +1,4 @@
-//! What the tests need from outside cargo: a few Debian packages and a Python environment.
+//! What tests and benches need from outside cargo: a few Debian packages and Python environments.
 //! Installed where we may, and otherwise named in one line with the command that installs it,
 //! because a test that silently skips for want of a tool is a test that nobody runs.
 
@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn every_requirement_is_pinned_to_one_version() {
-        for line in include_str!("../requirements.txt").lines() {
+        let bench = include_str!("../requirements-bench.txt");
+        for line in include_str!("../requirements.txt").lines().chain(bench.lines()) {
             let is_requirement = !line.is_empty() && !line.starts_with('#');
             assert!(!is_requirement || line.contains("=="), "not pinned: {line}");
         }

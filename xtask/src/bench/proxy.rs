@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::cpu::{self, LOAD_CORE};
 use super::interrupt::Interrupt;
 use super::namespace;
-use super::peers::Kind;
+use super::peers::{Kind, install_envoy};
 use super::requests::Method;
 use super::scenario::{Effort, Scenario, Stage};
 use super::traffic::Traffic;
@@ -61,11 +61,12 @@ pub(super) fn run(options: &Options) -> Result<()> {
         return build_and_become_release(options);
     }
     cpu::need_two_cores()?;
+    // It may come from the internet, of which the namespace knows nothing.
+    let effort = options.effort();
     namespace::enter()?;
     let interrupt = Interrupt::listen()?;
     allow_many_files()?;
     cpu::pin(LOAD_CORE)?;
-    let effort = options.effort();
     let mut verdict = Ok(());
     let mut figures = Vec::new();
     for scenario in options.scenarios() {
@@ -93,9 +94,20 @@ impl Options {
     }
 
     fn effort(&self) -> Effort {
+        let (mut kinds, mut envoy) = (self.kinds(), None);
+        if kinds.contains(&Kind::Envoy) {
+            match install_envoy() {
+                Ok(program) => envoy = Some(program),
+                Err(error) => {
+                    eprintln!("note: Envoy is left out: {error:#}");
+                    kinds.retain(|kind| *kind != Kind::Envoy);
+                }
+            }
+        }
         let or = |usual, of_all| if self.all { of_all } else { usual };
         Effort {
-            kinds: self.kinds(),
+            kinds,
+            envoy,
             method: self.method,
             rounds: self.rounds.unwrap_or(or(7, 3)),
             latency_rounds: self.latency_rounds.unwrap_or(or(3, 1)),

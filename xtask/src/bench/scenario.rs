@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,8 @@ impl fmt::Display for Scenario {
 /// How it is measured.
 pub(super) struct Effort {
     pub(super) kinds: Vec<Kind>,
+    /// Envoy's program, where it is among them.
+    pub(super) envoy: Option<PathBuf>,
     pub(super) method: Method,
     pub(super) rounds: u32,
     pub(super) latency_rounds: u32,
@@ -94,6 +97,7 @@ impl<'a> Stage<'a> {
             connections,
             traffic,
             tls: tls.as_ref(),
+            envoy: effort.envoy.as_deref(),
             keys: &keys,
         };
         let mut peers = Vec::new();

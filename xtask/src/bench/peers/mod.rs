@@ -2,6 +2,7 @@
 //! access log off, keep-alive to the upstream, and the limits that a keep-alive connection has by
 //! default lifted, so that each does nothing but its work.
 
+mod envoy;
 mod haproxy;
 mod keyward;
 mod nginx;
@@ -17,6 +18,7 @@ use super::server::Server;
 use super::tls::Tls;
 use super::traffic::Traffic;
 
+pub(super) use envoy::install as install_envoy;
 pub(super) use keyward::{prepare_keyward, prepare_limited};
 
 /// In the order in which they are measured.
@@ -32,6 +34,8 @@ pub(super) enum Kind {
     NginxKeys,
     /// With a map file and a stick table
     Haproxy,
+    /// As a plain proxy, where it can be installed
+    Envoy,
     /// The upstream itself, without a proxy: what of a delay is not the proxy's
     #[value(skip)]
     Direct,
@@ -50,6 +54,7 @@ impl Kind {
             Self::Nginx => "nginx, plain",
             Self::NginxKeys => "nginx, key map and limit_req",
             Self::Haproxy => "HAProxy, map and stick table",
+            Self::Envoy => "Envoy, plain",
             Self::Direct => "no proxy",
         }
     }
@@ -63,6 +68,8 @@ pub(super) struct Setting<'a> {
     pub(super) traffic: Traffic,
     /// How they come, where that is not in the clear.
     pub(super) tls: Option<&'a Tls>,
+    /// Envoy's program, where it is wanted.
+    pub(super) envoy: Option<&'a Path>,
     /// The keys that are sent: each peer that checks keys knows all of them.
     pub(super) keys: &'a [String],
 }
@@ -87,6 +94,7 @@ impl Peer {
             Kind::Nginx => nginx::start(kind, setting, nginx::Keys::Ignored),
             Kind::NginxKeys => nginx::start(kind, setting, nginx::Keys::Checked),
             Kind::Haproxy => haproxy::start(setting),
+            Kind::Envoy => envoy::start(setting),
             Kind::Direct => bail!("no proxy cannot be started"),
         }
     }
