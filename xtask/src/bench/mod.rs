@@ -2,7 +2,9 @@
 //! one, give it a module, a variant of [`Bench`], and an arm in [`Bench::run`].
 //! What several can use stands beside them: `namespace` (a network of our own), `cpu` (pinning, CPU
 //! time, memory), `neighbours` (whether anyone else ran), `server` (a process with a folder and a
-//! port, ended with us), `interrupt` (Ctrl-C), `generator`, `upstream` and `peers`.
+//! port, ended with us), `interrupt` (Ctrl-C), `generator`, `upstream` and `peers`. `bench proxy` is
+//! in `proxy` (what is asked for), `scenario` (how it is measured), `traffic` and `requests` (what is
+//! sent), `report` and `idle` (what is told).
 
 mod chunks;
 mod cpu;
@@ -10,6 +12,7 @@ mod crash;
 mod decide;
 mod events;
 mod generator;
+mod idle;
 mod interrupt;
 mod limits;
 mod management;
@@ -39,7 +42,7 @@ use clap::Subcommand;
 
 #[derive(Subcommand)]
 pub(crate) enum Bench {
-    /// CPU per request, latency and memory of Keyward beside nginx and HAProxy
+    /// CPU per request, latency and memory of Keyward beside nginx, HAProxy and Envoy
     Proxy(proxy::Options),
     /// Nanoseconds per decision and bytes per key
     Decide {

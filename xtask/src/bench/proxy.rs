@@ -3,11 +3,12 @@
 //! namespace of our own, the proxy pinned to one core and the load to the other, interleaved rounds,
 //! CPU per request as the figure, a yardstick around every run.
 
+use std::fmt::Display;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::Value;
@@ -39,8 +40,11 @@ pub(crate) struct Options {
     /// The shape of what is sent
     #[arg(long, value_enum, default_value_t = Traffic::Plain)]
     traffic: Traffic,
-    /// Every shape of traffic, and 1, 64 and 4,096 connections: one table each
-    #[arg(long, conflicts_with_all = ["traffic", "connections"])]
+    /// Measure what so many connections cost on which nothing happens, instead of requests
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    idle: Option<u32>,
+    /// Every shape of traffic, 1, 64 and 4,096 connections, and 10,000 idle ones: one table each
+    #[arg(long, conflicts_with_all = ["traffic", "connections", "idle"])]
     all: bool,
     /// Measure these alone
     #[arg(long, value_enum, value_delimiter = ',')]
@@ -67,24 +71,50 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     allow_many_files()?;
     cpu::pin(LOAD_CORE)?;
-    let mut verdict = Ok(());
     let mut figures = Vec::new();
+    let mut failed = 0;
     for scenario in options.scenarios() {
         eprintln!("{scenario}");
-        let report = Stage::start(scenario, &effort, &interrupt)?.measure()?;
-        if options.json {
-            figures.push(report.json());
-        } else {
-            println!("{report}");
+        let measured = measure(scenario, &effort, &interrupt, |table, json| {
+            if options.json {
+                figures.push(json);
+            } else {
+                println!("{table}");
+            }
+        });
+        interrupt.check()?;
+        if let Err(error) = measured {
+            // It does not keep the others from being measured.
+            eprintln!("error: {scenario}: {error:#}");
+            failed += 1;
         }
-        // A scenario that failed does not keep the others from being measured.
-        verdict = verdict.and(report.verdict());
     }
     if options.json {
-        let figures = if options.all { Value::from(figures) } else { figures.remove(0) };
+        let figures = if options.all { Value::from(figures) } else { figures.pop().into() };
         println!("{}", serde_json::to_string_pretty(&figures)?);
     }
-    verdict
+    if failed > 0 {
+        bail!("{failed} of {} failed", options.scenarios().len());
+    }
+    Ok(())
+}
+
+/// Measures, has the figures shown, and says what is wrong with them.
+fn measure(
+    scenario: Scenario,
+    effort: &Effort,
+    interrupt: &Interrupt,
+    show: impl FnOnce(&dyn Display, Value),
+) -> Result<()> {
+    let stage = Stage::start(scenario, effort, interrupt)?;
+    if scenario.idle > 0 {
+        let report = stage.measure_idle()?;
+        show(&report, report.json());
+        return Ok(());
+    }
+    let report = stage.measure()?;
+    show(&report, report.json());
+    report.verdict()
 }
 
 impl Options {
@@ -122,12 +152,15 @@ impl Options {
     fn scenarios(&self) -> Vec<Scenario> {
         let (traffic, connections) = (self.traffic, self.connections as usize);
         if !self.all {
-            return vec![Scenario { traffic, connections }];
+            let idle = self.idle.unwrap_or(0) as usize;
+            return vec![Scenario { traffic, connections, idle }];
         }
         let plain = [1, 64, 4096].map(|connections| Scenario { connections, ..Scenario::USUAL });
         let others = Traffic::value_variants().iter().filter(|other| **other != Traffic::Plain);
         let others = others.map(|traffic| Scenario { traffic: *traffic, ..Scenario::USUAL });
-        plain.into_iter().chain(others).collect()
+        let idle = [Traffic::Plain, Traffic::Tls];
+        let idle = idle.map(|traffic| Scenario { traffic, idle: 10_000, ..Scenario::USUAL });
+        plain.into_iter().chain(others).chain(idle).collect()
     }
 }
 

@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use super::cpu::{CpuTime, LOAD_CORE, Memory};
 use super::generator::{Common, Generator, Load, STREAMS, Tally};
+use super::idle::{AtRest, Idle, IdleReport};
 use super::interrupt::Interrupt;
 use super::neighbours::Watch;
 use super::peers::{Kind, Peer, Setting, prepare_keyward, prepare_limited};
@@ -23,6 +24,11 @@ use super::tls::Tls;
 use super::traffic::Traffic;
 
 const WARM_UP: Duration = Duration::from_millis(500);
+/// Proxies have things to do once requests have ended, like writing down how many there were. One is
+/// at rest when it used less than [`AT_REST`] of its core in a second, and at the latest after so
+/// many seconds.
+const MOST_SETTLING: u32 = 12;
+const AT_REST: f64 = 0.005;
 /// Where a neighbour disturbs, rounds are added until as many count as were asked for, up to this
 /// many times as many.
 const MOST_ROUNDS: u32 = 2;
@@ -33,15 +39,21 @@ pub(super) struct Scenario {
     pub(super) traffic: Traffic,
     /// Requests in flight at once.
     pub(super) connections: usize,
+    /// Connections on which nothing happens. Where there are some, they are what is measured, and
+    /// there is no other traffic meanwhile.
+    pub(super) idle: usize,
 }
 
 impl Scenario {
-    pub(super) const USUAL: Self = Self { traffic: Traffic::Plain, connections: 64 };
+    pub(super) const USUAL: Self = Self { traffic: Traffic::Plain, connections: 64, idle: 0 };
 }
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { traffic, connections } = self;
+        let Self { traffic, connections, idle } = self;
+        if *idle > 0 {
+            return write!(f, "{}; {idle} idle connections", traffic.title());
+        }
         write!(f, "{}; {connections} in flight", traffic.title())
     }
 }
@@ -80,7 +92,7 @@ impl<'a> Stage<'a> {
         interrupt: &'a Interrupt,
     ) -> Result<Self> {
         let (upstream, upstream_address) = start_upstream()?;
-        let Scenario { traffic, connections } = scenario;
+        let Scenario { traffic, connections, idle } = scenario;
         let tls = traffic.protocol().map(Tls::new).transpose()?;
         let (mut prepared, mut limited) = (None, None);
         if effort.kinds.iter().any(|kind| kind.is_keyward()) {
@@ -94,7 +106,7 @@ impl<'a> Stage<'a> {
         let keys = prepared.as_ref().map_or_else(made_up_keys, |prepared| prepared.keys.clone());
         let setting = Setting {
             upstream: upstream_address,
-            connections,
+            connections: connections + idle,
             traffic,
             tls: tls.as_ref(),
             envoy: effort.envoy.as_deref(),
@@ -153,6 +165,49 @@ impl<'a> Stage<'a> {
             report.memory.push((peer.kind, Memory::of(&peer.server.processes()?)?));
         }
         Ok(report)
+    }
+
+    /// What idle connections cost each proxy. Once, because a proxy that had them before has the
+    /// memory for them still.
+    pub(super) fn measure_idle(&self) -> Result<IdleReport> {
+        let mut proxies = Vec::new();
+        for peer in &self.peers {
+            let idle = self.explained(peer, self.rest(peer))?;
+            proxies.push(idle);
+        }
+        Ok(IdleReport { scenario: self.scenario, proxies })
+    }
+
+    fn rest(&self, peer: &Peer) -> Result<Idle> {
+        let processes = peer.server.processes()?;
+        // What it needs for traffic at all is no part of what idle connections cost.
+        let mut generator = Generator::connect(peer.address, self.load(), self.interrupt)?;
+        generator.saturate(WARM_UP)?;
+        let without = self.at_rest(&mut generator, &processes)?;
+        drop(generator);
+        let load = Load { connections: self.scenario.idle, ..self.load() };
+        let mut generator = Generator::connect(peer.address, load, self.interrupt)?;
+        let tally = generator.send_one_each()?;
+        if !tally.others.is_empty() {
+            bail!("answers other than 200, by status: {:?}", tally.others);
+        }
+        let with = self.at_rest(&mut generator, &processes)?;
+        Ok(Idle { kind: peer.kind, without, with })
+    }
+
+    fn at_rest(&self, generator: &mut Generator<'_>, processes: &[i32]) -> Result<AtRest> {
+        let mut busy_during = |length: Duration| -> Result<f64> {
+            let before = CpuTime::of(processes)?;
+            generator.rest(length)?;
+            Ok(CpuTime::of(processes)?.since(before).total() / length.as_secs_f64())
+        };
+        for _ in 0..MOST_SETTLING {
+            if busy_during(Duration::from_secs(1))? < AT_REST {
+                break;
+            }
+        }
+        let cpu_micros_per_second = busy_during(self.effort.length)? * 1e6;
+        Ok(AtRest { memory: Memory::of(processes)?, cpu_micros_per_second })
     }
 
     fn measure_latency(&self, report: &mut Report, rate: f64) -> Result<()> {
@@ -255,7 +310,7 @@ impl<'a> Stage<'a> {
     }
 
     fn load(&self) -> Load<'_> {
-        let Scenario { traffic, connections } = self.scenario;
+        let Scenario { traffic, connections, .. } = self.scenario;
         let connections = match traffic {
             Traffic::Http2 => connections.div_ceil(STREAMS),
             _ => connections,

@@ -255,6 +255,50 @@ impl<'a> Generator<'a> {
         Ok(tally)
     }
 
+    /// Sends one request on each connection, one after the other.
+    pub(super) fn send_one_each(&mut self) -> Result<Tally> {
+        let mut tally = Tally::default();
+        let mut events = [EpollEvent::empty()];
+        for index in 0..self.connections.len() {
+            self.add(index, Instant::now())?;
+            self.flush(index)?;
+            while tally.answers <= index as u64 {
+                let ready = self.wait(&mut events)?;
+                for event in events.iter().take(ready) {
+                    let index = event.data() as usize;
+                    self.receive(index)?;
+                    self.flush(index)?;
+                    while let Some(answer) = self.received.answers.pop() {
+                        tally.count(answer.status);
+                    }
+                }
+            }
+        }
+        Ok(tally)
+    }
+
+    /// Sends nothing for `length`; an error when a connection is closed meanwhile.
+    pub(super) fn rest(&mut self, length: Duration) -> Result<()> {
+        let started = Instant::now();
+        let mut events = [EpollEvent::empty()];
+        while let Some(left) = length.checked_sub(started.elapsed()) {
+            self.interrupt.check()?;
+            // A millisecond more, since it is cut to whole ones.
+            let limit = EpollTimeout::try_from(left + Duration::from_millis(1))
+                .context("no valid time-out")?;
+            let ready = match self.epoll.wait(&mut events, limit) {
+                Err(Errno::EINTR) => 0,
+                outcome => outcome.context("epoll failed")?,
+            };
+            for event in events.iter().take(ready) {
+                let index = event.data() as usize;
+                self.receive(index)?;
+                self.flush(index)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Started after the schedule, so that it fires just after each burst is due, never just
     /// before. (`epoll`'s own time-out counts milliseconds.)
     fn timer(&self) -> Result<TimerFd> {
@@ -411,6 +455,30 @@ mod tests {
         };
         generator.count(100, each).unwrap();
         assert_eq!(counts, [50, 50]);
+    }
+
+    #[test]
+    fn connections_rest_after_one_request_each() {
+        let (requests, interrupt) = (requests(), Interrupt::default());
+        let mut generator =
+            Generator::connect(server(OK), Load::of(3, &requests), &interrupt).unwrap();
+        assert_eq!(generator.send_one_each().unwrap().answers, 3);
+        generator.rest(Duration::from_millis(20)).unwrap();
+    }
+
+    #[test]
+    fn each_request_has_a_connection_of_its_own_where_that_is_asked_for() {
+        let (requests, interrupt) = (requests(), Interrupt::default());
+        let load = Load { is_fresh: true, ..Load::of(2, &requests) };
+        let mut generator = Generator::connect(server(OK), load, &interrupt).unwrap();
+        let ports = |generator: &Generator<'_>| {
+            let sockets = generator.connections.iter().map(Connection::socket);
+            sockets.map(|socket| socket.local_addr().unwrap().port()).collect::<Vec<_>>()
+        };
+        let before = ports(&generator);
+        let tally = generator.saturate(Duration::from_millis(50)).unwrap();
+        assert!(tally.answers > 2 && tally.others.is_empty());
+        assert!(ports(&generator).iter().all(|port| !before.contains(port)));
     }
 
     #[test]
