@@ -94,24 +94,25 @@ impl<'a> Stage<'a> {
         let (upstream, upstream_address) = start_upstream()?;
         let Scenario { traffic, connections, idle } = scenario;
         let tls = traffic.protocol().map(Tls::new).transpose()?;
-        let (mut prepared, mut limited) = (None, None);
-        if effort.kinds.iter().any(|kind| kind.is_keyward()) {
-            let binary = std::env::current_exe()?.with_file_name("keyward");
-            let made = prepare_keyward(&binary, upstream_address, tls.as_ref(), KEYS)?;
-            limited = Some(prepare_limited(&made, upstream_address, tls.as_ref())?);
-            prepared = Some(made);
-        }
-        // The same keys for all, so that the requests are the same bytes; without Keyward, keys of
-        // a like shape.
-        let keys = prepared.as_ref().map_or_else(made_up_keys, |prepared| prepared.keys.clone());
         let setting = Setting {
             upstream: upstream_address,
             connections: connections + idle,
             traffic,
             tls: tls.as_ref(),
             envoy: effort.envoy.as_deref(),
-            keys: &keys,
+            keys: &[],
         };
+        let (mut prepared, mut limited) = (None, None);
+        if effort.kinds.iter().any(|kind| kind.is_keyward()) {
+            let binary = std::env::current_exe()?.with_file_name("keyward");
+            let made = prepare_keyward(&binary, &setting, KEYS)?;
+            limited = Some(prepare_limited(&made, &setting)?);
+            prepared = Some(made);
+        }
+        // The same keys for all, so that the requests are the same bytes; without Keyward, keys of
+        // a like shape.
+        let keys = prepared.as_ref().map_or_else(made_up_keys, |prepared| prepared.keys.clone());
+        let setting = Setting { keys: &keys, ..setting };
         let mut peers = Vec::new();
         for kind in &effort.kinds {
             interrupt.check()?;

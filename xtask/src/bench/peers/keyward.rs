@@ -1,5 +1,6 @@
 //! Keyward as its users run it: the release binary, a configuration file, an organization and keys
-//! made with its own command line, and everything that is on by default left on.
+//! made with its own command line, and everything that is on by default left on. As all others are
+//! told to, it keeps as many connections to the upstream as there are requests at once.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -9,10 +10,9 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use super::{Kind, Peer, Prepared};
+use super::{Kind, Peer, Prepared, Setting};
 use crate::bench::cpu::PROXY_CORE;
 use crate::bench::server::{Server, folder, free_address, write};
-use crate::bench::tls::Tls;
 use crate::workspace;
 
 /// What the API of the bench is besides what [`configuration`] says of every one.
@@ -59,14 +59,10 @@ const PROFILE: &str = r#"
 response = [{ input = "/usage/input_tokens", output = "/usage/output_tokens" }]
 "#;
 
-fn configuration(
-    folder: &Path,
-    address: SocketAddr,
-    upstream: SocketAddr,
-    tls: Option<&Tls>,
-    with: With,
-) -> String {
-    let tls = tls.map_or_else(String::new, |tls| {
+fn configuration(folder: &Path, address: SocketAddr, setting: &Setting<'_>, with: With) -> String {
+    let upstream = setting.upstream;
+    let kept = setting.connections * 2;
+    let tls = setting.tls.map_or_else(String::new, |tls| {
         let (certificate, key) = (tls.certificate.display(), tls.key.display());
         format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\" }}")
     });
@@ -82,6 +78,9 @@ address = "{address}"
 
 [gateway]
 workers = 1
+
+[gateway.limits]
+idle_upstream_connections = {kept}
 
 [[upstreams]]
 name = "main"
@@ -111,17 +110,12 @@ permission = "read"
 }
 
 /// A folder with a configuration, for an address of its own.
-fn configured(
-    binary: &Path,
-    upstream: SocketAddr,
-    tls: Option<&Tls>,
-    with: With,
-) -> Result<Prepared> {
+fn configured(binary: &Path, setting: &Setting<'_>, with: With) -> Result<Prepared> {
     let folder = folder()?;
     let address = free_address()?;
     fs::create_dir(folder.path().join("profiles"))?;
     fs::write(folder.path().join("profiles/metered.toml"), PROFILE)?;
-    let text = configuration(folder.path(), address, upstream, tls, with);
+    let text = configuration(folder.path(), address, setting, with);
     let configuration = write(&folder, "keyward.toml", &text)?;
     Ok(Prepared { binary: binary.into(), folder, configuration, address, keys: vec![] })
 }
@@ -130,11 +124,10 @@ fn configured(
 /// configuration and command line stands here and in [`start`].
 pub(in crate::bench) fn prepare_keyward(
     binary: &Path,
-    upstream: SocketAddr,
-    tls: Option<&Tls>,
+    setting: &Setting<'_>,
     count: usize,
 ) -> Result<Prepared> {
-    let mut prepared = configured(binary, upstream, tls, With::Nothing)?;
+    let mut prepared = configured(binary, setting, With::Nothing)?;
     let keyward = |arguments: &str| {
         let mut command = Command::new(binary);
         command.arg("--config").arg(&prepared.configuration).arg("--json");
@@ -155,10 +148,9 @@ pub(in crate::bench) fn prepare_keyward(
 /// Another one that knows the same keys, with four limits and metering.
 pub(in crate::bench) fn prepare_limited(
     prepared: &Prepared,
-    upstream: SocketAddr,
-    tls: Option<&Tls>,
+    setting: &Setting<'_>,
 ) -> Result<Prepared> {
-    let limited = configured(&prepared.binary, upstream, tls, With::Limits)?;
+    let limited = configured(&prepared.binary, setting, With::Limits)?;
     let (from, to) = (prepared.folder.path().join("data"), limited.folder.path().join("data"));
     fs::create_dir(&to)?;
     for entry in fs::read_dir(from)? {

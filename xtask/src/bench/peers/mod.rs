@@ -61,6 +61,7 @@ impl Kind {
 }
 
 /// What every proxy is told.
+#[derive(Clone, Copy)]
 pub(super) struct Setting<'a> {
     pub(super) upstream: SocketAddr,
     /// Connections that the generator will hold.
