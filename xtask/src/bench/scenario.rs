@@ -22,12 +22,14 @@ use super::requests::{self, KEYS, Method, made_up_keys};
 use super::server::{self, Server};
 use super::tls::Tls;
 use super::traffic::Traffic;
+use crate::wait;
 
 const WARM_UP: Duration = Duration::from_millis(500);
 /// Proxies have things to do once requests have ended, like writing down how many there were. One is
-/// at rest when it used less than [`AT_REST`] of its core in a second, and at the latest after so
-/// many seconds.
-const MOST_SETTLING: u32 = 12;
+/// at rest when it used less than [`AT_REST`] of its core for as long as [`LOOK`], and at the latest
+/// after so long.
+const MOST_SETTLING: Duration = Duration::from_secs(12);
+const LOOK: Duration = Duration::from_millis(500);
 const AT_REST: f64 = 0.005;
 /// Where a neighbour disturbs, rounds are added until as many count as were asked for, up to this
 /// many times as many.
@@ -197,23 +199,39 @@ impl<'a> Stage<'a> {
     }
 
     fn at_rest(&self, generator: &mut Generator<'_>, processes: &[i32]) -> Result<AtRest> {
-        let mut busy_during = |length: Duration| -> Result<f64> {
-            let before = CpuTime::of(processes)?;
-            generator.rest(length)?;
-            Ok(CpuTime::of(processes)?.since(before).total() / length.as_secs_f64())
-        };
-        for _ in 0..MOST_SETTLING {
-            if busy_during(Duration::from_secs(1))? < AT_REST {
-                break;
-            }
-        }
-        let cpu_micros_per_second = busy_during(self.effort.length)? * 1e6;
+        self.settle(processes)?;
+        let before = CpuTime::of(processes)?;
+        generator.rest(self.effort.length)?;
+        let cpu = CpuTime::of(processes)?.since(before).total();
+        let cpu_micros_per_second = cpu * 1e6 / self.effort.length.as_secs_f64();
         Ok(AtRest { memory: Memory::of(processes)?, cpu_micros_per_second })
     }
 
+    /// Waits until a proxy is at rest, so that it does not disturb the next; the CPU time that it used
+    /// until then, in seconds.
+    fn settle(&self, processes: &[i32]) -> Result<f64> {
+        let started = CpuTime::of(processes)?;
+        let (mut looked, mut before) = (Instant::now(), started);
+        wait::until(MOST_SETTLING, || {
+            self.interrupt.check()?;
+            let passed = looked.elapsed();
+            if passed < LOOK {
+                return Ok(None);
+            }
+            let now = CpuTime::of(processes)?;
+            let busy = now.since(before).total() / passed.as_secs_f64();
+            (looked, before) = (Instant::now(), now);
+            Ok((busy < AT_REST).then_some(()))
+        })?;
+        Ok(CpuTime::of(processes)?.since(started).total())
+    }
+
     fn measure_latency(&self, report: &mut Report, rate: f64) -> Result<()> {
-        report.latency_rate = Some(rate);
         let wanted = self.effort.latency_rounds;
+        if wanted == 0 {
+            return Ok(());
+        }
+        report.latency_rate = Some(rate);
         let unit = self.scenario.traffic.unit();
         for round in 1..=wanted * MOST_ROUNDS {
             if round > wanted && report.fewest_latency_runs_that_count() >= wanted as usize {
@@ -243,6 +261,7 @@ impl<'a> Stage<'a> {
         let tally = self.explained(peer, generator.saturate(self.effort.length))?;
         let (seconds, cpu_after) = (started.elapsed().as_secs_f64(), CpuTime::of(&processes)?);
         drop(generator);
+        let peace = watch.end()?;
         let mut wrong_answers = warm_up.others;
         add(&mut wrong_answers, &tally.others);
         Ok(Run {
@@ -252,7 +271,8 @@ impl<'a> Stage<'a> {
             wrong_answers,
             seconds,
             cpu: cpu_after.since(cpu_before),
-            peace: watch.end()?,
+            afterwards: self.settle(&processes)?,
+            peace,
         })
     }
 
@@ -269,10 +289,13 @@ impl<'a> Stage<'a> {
         let paced = generator.pace(rate, WARM_UP, self.effort.length);
         let tally = self.explained(peer, paced)?;
         let cpu = CpuTime::of(&processes)?.since(cpu_before);
+        drop(generator);
+        let peace = watch.end()?;
+        self.settle(&processes)?;
         // The warm-up's requests are paid for as well.
         let sent = rate * (WARM_UP + self.effort.length).as_secs_f64();
         let cpu_micros = cpu.total() * 1e6 / sent;
-        Ok(LatencyRun::new(peer.kind, round, tally, Some(cpu_micros), watch.end()?))
+        Ok(LatencyRun::new(peer.kind, round, tally, Some(cpu_micros), peace))
     }
 
     /// As many streams as there are connections, on each of which the upstream sends an event at
@@ -299,7 +322,9 @@ impl<'a> Stage<'a> {
             None => paced()?,
         };
         let cpu_micros = peer.map(|_| cpu.total() * 1e6 / tally.events.max(1) as f64);
-        Ok(LatencyRun::new(kind, round, tally, cpu_micros, watch.end()?))
+        let peace = watch.end()?;
+        self.settle(&processes)?;
+        Ok(LatencyRun::new(kind, round, tally, cpu_micros, peace))
     }
 
     fn watch(&self, proxy: &[i32]) -> Result<Watch> {
