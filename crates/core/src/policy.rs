@@ -216,7 +216,9 @@ impl Policy {
         } else {
             Cow::Borrowed(host)
         };
-        let wild = self.by_suffix.iter().filter(|(suffix, _)| host.ends_with(&**suffix));
+        // Any host, and below any path, is what most APIs are served at: nothing is compared for that.
+        let is_suffix = |suffix: &str| suffix.is_empty() || host.ends_with(suffix);
+        let wild = self.by_suffix.iter().filter(|(suffix, _)| is_suffix(suffix));
         std::iter::once(self.by_host.get(&*host))
             .flatten()
             .chain(wild.map(|(_, entries)| entries))
@@ -280,6 +282,9 @@ fn without_dot(host: &str) -> &str {
 /// Whether `prefix` is the path or stands before it up to a slash.
 fn is_prefix(prefix: &str, path: &str) -> bool {
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    if prefix.is_empty() {
+        return path.is_empty() || path.starts_with('/');
+    }
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 

@@ -65,7 +65,8 @@ pub struct Limits {
     pub connections: usize,
     /// HTTP/2 streams at once on a connection.
     pub streams: u32,
-    /// Idle upstream connections kept per thread and upstream.
+    /// Idle upstream connections kept per thread and upstream, as long as they are needed now and then
+    /// ([`Deadlines::upstream_idle`]).
     pub idle_upstream_connections: usize,
 }
 
@@ -79,7 +80,7 @@ impl Default for Limits {
             body_bytes: None,
             connections: 16_384,
             streams: 128,
-            idle_upstream_connections: 256,
+            idle_upstream_connections: 4096,
         }
     }
 }
@@ -99,6 +100,8 @@ pub struct Deadlines {
     pub first_byte: Duration,
     /// Between two pieces of an upstream's answer: broken off beyond.
     pub upstream_stall: Duration,
+    /// How long a connection to an upstream is kept that no request needs: closed beyond, before twice as long.
+    pub upstream_idle: Duration,
     /// For requests in flight when the process is asked to stop.
     pub drain: Duration,
 }
@@ -113,6 +116,7 @@ impl Default for Deadlines {
             // Language models think for minutes before the first byte of an answer that is not streamed.
             first_byte: Duration::from_secs(600),
             upstream_stall: Duration::from_secs(300),
+            upstream_idle: Duration::from_secs(30),
             drain: Duration::from_secs(30),
         }
     }

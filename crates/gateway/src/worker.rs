@@ -259,7 +259,7 @@ async fn tick(worker: Rc<Worker>) {
         ticks.tick().await;
         worker.read_clock();
         worker.watchdog.tick();
-        worker.upstreams.sweep();
+        worker.upstreams.sweep(worker.settings().deadlines.upstream_idle);
         if flushed.elapsed() >= FLUSH {
             flushed = Instant::now();
             worker.recorder.borrow_mut().flush(clock::now());

@@ -80,6 +80,40 @@ async fn a_handshake_that_never_ends_is_a_gateway_timeout() {
 }
 
 #[tokio::test]
+async fn a_connection_that_no_request_needs_is_closed_and_one_in_use_is_kept() {
+    let mut upstream = Upstream::scripted().await;
+    let world = World::with(upstream.address, |setup| {
+        setup.settings.deadlines.upstream_idle = millis(200);
+    })
+    .await;
+    let (mut first, mut second) = (world.client().await, world.client().await);
+    first.send(world.get("/v1/x")).await;
+    let mut unneeded = upstream.next().await;
+    unneeded.request().await;
+    second.send(world.get("/v1/x")).await;
+    let mut used = upstream.next().await;
+    used.request().await;
+    unneeded.send(ok("fine")).await;
+    assert_eq!(first.answer().await.text(), "fine");
+    used.send(ok("fine")).await;
+    assert_eq!(second.answer().await.text(), "fine");
+
+    let mut use_once = async || {
+        first.send(world.get("/v1/x")).await;
+        used.request().await;
+        used.send(ok("fine")).await;
+        assert_eq!(first.answer().await.text(), "fine");
+    };
+    let closing = tokio::spawn(async move { unneeded.closed().await });
+    while !closing.is_finished() {
+        use_once().await;
+    }
+    assert_eq!(closing.await.unwrap(), b"");
+    use_once().await;
+    used.closed().await;
+}
+
+#[tokio::test]
 async fn an_answer_that_stops_midway_is_broken_off() {
     let mut upstream = Upstream::scripted().await;
     let world = World::with(upstream.address, |setup| {

@@ -1,13 +1,19 @@
 //! Upstream connections of one core: made when needed, given back after a clean end, last in first out.
 //!
 //! A connection is driven by the exchange that has it: no task of its own, no channel between. One that lies idle is asked before
-//! it is used whether it is still quiet, and swept away soon after it is not.
+//! it is used whether it is still quiet, and swept away soon after it is not. The last in is the first out, so those at the bottom are
+//! what a burst has left: one that nobody needed for a while is closed.
 
 mod call;
 mod sending;
 mod stream;
 
-use std::{cell::RefCell, io, rc::Rc};
+use std::{
+    cell::RefCell,
+    io,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 pub(crate) use call::{Call, CallFault, Request};
 use keyward_core::policy::Upstream;
@@ -25,6 +31,26 @@ struct Pool {
     port: u16,
     tls: bool,
     idle: Vec<UpstreamSocket>,
+    /// So many at the bottom were not needed since then.
+    unneeded: usize,
+    since: Instant,
+}
+
+impl Pool {
+    fn pop(&mut self) -> Option<UpstreamSocket> {
+        let stream = self.idle.pop();
+        self.unneeded = self.unneeded.min(self.idle.len());
+        stream
+    }
+
+    /// Closes what the other side closed, or spoke on unasked; and what was not needed for so long.
+    fn sweep(&mut self, now: Instant, unneeded_for: Duration) {
+        self.idle.retain_mut(UpstreamSocket::is_quiet);
+        if now.duration_since(self.since) >= unneeded_for {
+            self.idle.drain(..self.unneeded.min(self.idle.len()));
+            (self.unneeded, self.since) = (self.idle.len(), now);
+        }
+    }
 }
 
 /// The connections.
@@ -79,13 +105,15 @@ impl Upstreams {
                 port: upstream.port,
                 tls: upstream.tls,
                 idle: Vec::new(),
+                unneeded: 0,
+                since: Instant::now(),
             });
             pools.len() - 1
         })
     }
 
     fn pop(&self, pool: usize) -> Option<UpstreamSocket> {
-        self.pools.borrow_mut().get_mut(pool)?.idle.pop()
+        self.pools.borrow_mut().get_mut(pool)?.pop()
     }
 
     /// An idle connection that is still quiet.
@@ -124,10 +152,11 @@ impl Upstreams {
         Lease { stream, home: self.clone(), pool, most_idle, reused }
     }
 
-    /// Closes idle connections that the other side closed, or on which it spoke unasked.
-    pub(crate) fn sweep(&self) {
+    /// Closes idle connections that are not good any more, or that were not needed for so long.
+    pub(crate) fn sweep(&self, unneeded_for: Duration) {
+        let now = Instant::now();
         for pool in self.pools.borrow_mut().iter_mut() {
-            pool.idle.retain_mut(UpstreamSocket::is_quiet);
+            pool.sweep(now, unneeded_for);
         }
     }
 }

@@ -246,6 +246,7 @@ fn deadlines(reader: &Reader, source: DeadlinesSource) -> Result<Deadlines, Prof
         connect: at_least(source.connect, SHORTEST, default.connect)?,
         first_byte: at_least(source.first_byte, SHORTEST, default.first_byte)?,
         upstream_stall: at_least(source.upstream_stall, SHORTEST, default.upstream_stall)?,
+        upstream_idle: at_least(source.upstream_idle, SHORTEST, default.upstream_idle)?,
         drain: at_least(source.drain, Duration::ZERO, default.drain)?,
     })
 }

@@ -164,6 +164,7 @@ pub(super) struct DeadlinesSource {
     pub(super) connect: Option<Spanned<String>>,
     pub(super) first_byte: Option<Spanned<String>>,
     pub(super) upstream_stall: Option<Spanned<String>>,
+    pub(super) upstream_idle: Option<Spanned<String>>,
     pub(super) drain: Option<Spanned<String>>,
 }
 

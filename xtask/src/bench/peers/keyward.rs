@@ -1,6 +1,5 @@
 //! Keyward as its users run it: the release binary, a configuration file, an organization and keys
-//! made with its own command line, and everything that is on by default left on. As all others are
-//! told to, it keeps as many connections to the upstream as there are requests at once.
+//! made with its own command line, and everything that is on by default left on.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -53,15 +52,16 @@ impl With {
     }
 }
 
-/// The bench's upstream tells what it used in the usual place.
+/// The bench's upstream tells what it used in the usual places, of a stream in its last event.
 const PROFILE: &str = r#"
 [metering]
 response = [{ input = "/usage/input_tokens", output = "/usage/output_tokens" }]
+stream = [{ input = "/usage/input_tokens", output = "/usage/output_tokens" }]
+text = ["/choices/*/delta/content"]
 "#;
 
 fn configuration(folder: &Path, address: SocketAddr, setting: &Setting<'_>, with: With) -> String {
     let upstream = setting.upstream;
-    let kept = setting.connections * 2;
     let tls = setting.tls.map_or_else(String::new, |tls| {
         let (certificate, key) = (tls.certificate.display(), tls.key.display());
         format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\" }}")
@@ -78,9 +78,6 @@ address = "{address}"
 
 [gateway]
 workers = 1
-
-[gateway.limits]
-idle_upstream_connections = {kept}
 
 [[upstreams]]
 name = "main"
