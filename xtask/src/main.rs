@@ -11,6 +11,7 @@ mod bench;
 mod demo;
 mod fuzz;
 mod provision;
+mod release;
 mod test;
 mod tidy;
 mod wait;
@@ -38,6 +39,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Build the binary as it is shipped: optimised by a profile of its own traffic
+    Release(release::Options),
     /// Check what ARCHITECTURE.md promises about the source
     Tidy,
     /// Run the properties of `fuzz/` under libFuzzer; `test` runs them too, for a minute and without it
@@ -50,6 +53,9 @@ enum Command {
     /// The trivial upstream that `bench proxy` puts behind every proxy
     #[command(hide = true)]
     BenchUpstream(bench::upstream::Options),
+    /// The traffic that `release` takes a profile of
+    #[command(hide = true)]
+    BenchTraining(bench::training::Options),
 }
 
 fn main() -> ExitCode {
@@ -63,9 +69,11 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Test => test::run(),
         Command::Demo { arguments } => demo::run(&arguments),
+        Command::Release(options) => release::run(&options),
         Command::Tidy => tidy::run(),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Bench { bench } => bench.run(),
         Command::BenchUpstream(options) => bench::upstream::run(&options),
+        Command::BenchTraining(options) => bench::training::run(&options),
     }
 }

@@ -31,6 +31,7 @@ mod slow;
 mod socket;
 mod tls;
 mod traffic;
+pub(crate) mod training;
 pub(crate) mod upstream;
 mod usage;
 mod wire;

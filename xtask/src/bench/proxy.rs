@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::peers::{Kind, install_envoy};
 use super::requests::Method;
 use super::scenario::{Effort, Scenario, Stage};
 use super::traffic::Traffic;
-use crate::workspace;
+use crate::{release, workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -55,22 +56,22 @@ pub(crate) struct Options {
     /// Write the figures, and those of every single run, as JSON instead of a table
     #[arg(long)]
     json: bool,
-    /// Set by the bench itself once everything is built for release
+    /// Measure Keyward as `cargo build --release` makes it; what `cargo xtask release` ships takes
+    /// some minutes more to build, and less CPU
+    #[arg(long)]
+    unprofiled: bool,
+    /// Keyward's program: set by the bench itself once everything is built for release
     #[arg(long, hide = true)]
-    built: bool,
+    built: Option<PathBuf>,
 }
 
 pub(super) fn run(options: &Options) -> Result<()> {
-    if !options.built {
+    let Some(keyward) = &options.built else {
         return build_and_become_release(options);
-    }
-    cpu::need_two_cores()?;
+    };
     // It may come from the internet, of which the namespace knows nothing.
-    let effort = options.effort();
-    namespace::enter()?;
-    let interrupt = Interrupt::listen()?;
-    allow_many_files()?;
-    cpu::pin(LOAD_CORE)?;
+    let effort = options.effort(keyward);
+    let interrupt = alone()?;
     let mut figures = Vec::new();
     let mut failed = 0;
     for scenario in options.scenarios() {
@@ -99,6 +100,16 @@ pub(super) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// In a network of our own, on the core that the load comes from.
+pub(super) fn alone() -> Result<Interrupt> {
+    cpu::need_two_cores()?;
+    namespace::enter()?;
+    let interrupt = Interrupt::listen()?;
+    allow_many_files()?;
+    cpu::pin(LOAD_CORE)?;
+    Ok(interrupt)
+}
+
 /// Measures, has the figures shown, and says what is wrong with them.
 fn measure(
     scenario: Scenario,
@@ -123,7 +134,7 @@ impl Options {
         Kind::value_variants().iter().copied().filter(is_wanted).collect()
     }
 
-    fn effort(&self) -> Effort {
+    fn effort(&self, keyward: &Path) -> Effort {
         let (mut kinds, mut envoy) = (self.kinds(), None);
         if kinds.contains(&Kind::Envoy) {
             match install_envoy() {
@@ -137,6 +148,7 @@ impl Options {
         let or = |usual, of_all| if self.all { of_all } else { usual };
         Effort {
             kinds,
+            keyward: keyward.into(),
             envoy,
             method: self.method,
             rounds: self.rounds.unwrap_or(or(7, 3)),
@@ -168,14 +180,20 @@ impl Options {
 /// release, and the release build of this very command goes on, with the same arguments.
 fn build_and_become_release(options: &Options) -> Result<()> {
     let root = workspace::root()?;
-    let mut build = workspace::cargo(&root);
-    build.args(["build", "--release", "--package", "xtask"]);
-    if options.kinds().iter().any(|kind| kind.is_keyward()) {
-        build.args(["--package", "keyward"]);
-    }
-    workspace::run(&mut build)?;
-    let mut again = Command::new(workspace::target(&root)?.join("release/xtask"));
-    again.args(std::env::args_os().skip(1)).arg("--built");
+    let built = workspace::target(&root)?.join("release");
+    let of_release = |package| ["build", "--release", "--package", package];
+    workspace::run(workspace::cargo(&root).args(of_release("xtask")))?;
+    let is_wanted = options.kinds().iter().any(|kind| kind.is_keyward());
+    let keyward = match options.unprofiled {
+        false if is_wanted => release::build(&root)?,
+        true if is_wanted => {
+            workspace::run(workspace::cargo(&root).args(of_release("keyward")))?;
+            built.join("keyward")
+        }
+        _ => built.join("keyward"),
+    };
+    let mut again = Command::new(built.join("xtask"));
+    again.args(std::env::args_os().skip(1)).arg("--built").arg(keyward);
     Err(again.exec()).context("the release build of xtask cannot be started")
 }
 

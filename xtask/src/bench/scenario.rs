@@ -63,6 +63,8 @@ impl fmt::Display for Scenario {
 /// How it is measured.
 pub(super) struct Effort {
     pub(super) kinds: Vec<Kind>,
+    /// Keyward's program.
+    pub(super) keyward: PathBuf,
     /// Envoy's program, where it is among them.
     pub(super) envoy: Option<PathBuf>,
     pub(super) method: Method,
@@ -106,8 +108,7 @@ impl<'a> Stage<'a> {
         };
         let (mut prepared, mut limited) = (None, None);
         if effort.kinds.iter().any(|kind| kind.is_keyward()) {
-            let binary = std::env::current_exe()?.with_file_name("keyward");
-            let made = prepare_keyward(&binary, &setting, KEYS)?;
+            let made = prepare_keyward(&effort.keyward, &setting, KEYS)?;
             limited = Some(prepare_limited(&made, &setting)?);
             prepared = Some(made);
         }
@@ -168,6 +169,15 @@ impl<'a> Stage<'a> {
             report.memory.push((peer.kind, Memory::of(&peer.server.processes()?)?));
         }
         Ok(report)
+    }
+
+    /// Sends every proxy the traffic, and measures nothing.
+    pub(super) fn exercise(&self) -> Result<()> {
+        for peer in &self.peers {
+            let mut generator = self.connect(peer)?;
+            self.explained(peer, generator.saturate(self.effort.length))?;
+        }
+        Ok(())
     }
 
     /// What idle connections cost each proxy. Once, because a proxy that had them before has the
