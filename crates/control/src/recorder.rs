@@ -70,8 +70,6 @@ const MOST_WAITING: usize = 500_000;
 const MOST_NOT_UPGRADED: usize = 200_000;
 /// Of how long a time a kill -9 loses the counts, in ordinary load. See the module.
 pub const ORDINARY_LOSS: Duration = Duration::from_secs(2);
-/// It gives way to requests, which need the core as well: so much nicer it is than what answers them.
-const NICER: i32 = 10;
 /// At the end the store gets so long to take the last of it.
 const LAST_WRITE: Duration = Duration::from_secs(10);
 
@@ -139,8 +137,6 @@ impl Recorder {
             clock,
         };
         let run = move |stopping| {
-            // Where it may not be nicer, it is as all threads are.
-            let _ = rustix::process::nice(NICER);
             // It ends with the thread: what it has not added waits on.
             tokio::spawn(add_up(writer.store.clone(), writer.adding.clone()));
             writer.run(waiting, stopping)

@@ -27,6 +27,7 @@ mod rules;
 pub mod seal;
 pub mod sqlite;
 mod store;
+mod turns;
 mod usage;
 pub mod webhooks;
 mod words;
@@ -62,6 +63,7 @@ pub use requests::{
 pub use seal::{SealContext, SealedBytes, Sealer};
 pub use sqlite::{Chaining, Opening, SqliteStore, copy::Beyond};
 pub use store::{MaterialCheck, MaterialKind, Store};
+pub use turns::in_turns;
 pub use usage::{UsageBy, UsageFilter, UsageGrain, UsageGroup, UsageTotal};
 pub use webhooks::{
     AfterAttempt, Attempt, Delivery, DeliveryFilter, DeliveryState, Due, DueDelivery, DueFilter,

@@ -9,6 +9,8 @@ use keyward_core::{
     },
 };
 
+use keyward_store::in_turns;
+
 use super::{Writing, models::Models};
 
 /// So many sums are told apart in memory. Beyond, requests are counted more coarsely.
@@ -18,6 +20,8 @@ const ROOM: usize = MOST_SCOPES / 4;
 /// Addresses that are told of each secret, lest one that is rarely used from is lost beside others.
 const MOST_ADDRESSES: usize = 4;
 const MINUTES_PER_HOUR: u64 = 60;
+/// Rows that are moved before others get a chance: some hundred microseconds.
+const AT_ONCE: usize = 256;
 
 /// What waits to be written, merged.
 #[derive(Default)]
@@ -61,15 +65,15 @@ impl Pending {
         if !batch.rows.is_empty() {
             self.told_at.get_or_insert(now);
         }
-        batch.rows.iter().for_each(|row| self.models.learn(&row.scope));
-        for UsageRow { scope, sums, latencies } in batch.rows {
+        in_turns(AT_ONCE, &batch.rows).for_each(|row| self.models.learn(&row.scope));
+        for UsageRow { scope, sums, latencies } in in_turns(AT_ONCE, batch.rows) {
             let scope = UsageScope { model: self.models.told(&scope), ..scope };
             let scope = self.with_room(scope, sums.requests);
             let (known, slow) = self.rows.entry(scope).or_default();
             known.add(&sums);
             slow.merge(&latencies);
         }
-        for last in batch.last_uses {
+        for last in in_turns(AT_ONCE, batch.last_uses) {
             let known = self.last_uses.entry(last.secret).or_default();
             let same = known.iter().position(|one| one.from == last.from);
             let place = same.or((known.len() >= MOST_ADDRESSES).then_some(0));
@@ -135,10 +139,11 @@ impl Pending {
             writing.told_at = self.told_at.take();
             let rows = self.rows.drain();
             let row = |(scope, (sums, latencies))| UsageRow { scope, sums, latencies };
-            writing.rows.extend(rows.map(row));
+            writing.rows.extend(in_turns(AT_ONCE, rows.map(row)));
         }
         if writing.last_uses.is_empty() && with_last_uses {
-            writing.last_uses.extend(self.last_uses.drain().flat_map(|(_, last)| last));
+            let last = self.last_uses.drain().flat_map(|(_, last)| last);
+            writing.last_uses.extend(in_turns(AT_ONCE, last));
             // In the table's order: a handful of neighbours is a few pages to write, one of strangers is hundreds.
             writing.last_uses.sort_unstable_by_key(|last| last.secret);
         }

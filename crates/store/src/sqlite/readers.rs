@@ -23,8 +23,6 @@ use crate::{error::StoreError, query::Loaded};
 const THREADS: usize = 3;
 /// Threads for what adds up many rows: whoever asks for that may wait for others who do, and for nobody else.
 const ADDING_THREADS: usize = 2;
-/// What adds up gives way to requests, which need the core as well: so much nicer it is.
-const NICER: i32 = 10;
 const MOST_WAITING: usize = 1024;
 /// How many items of a full load are handed over at once, and how many such handfuls may wait.
 const HANDFUL: usize = 1024;
@@ -42,15 +40,15 @@ pub(super) struct Readers {
 impl Readers {
     /// Opens the connections and starts the threads.
     pub(super) fn start(database: &Path) -> Result<Self, StoreError> {
-        Self::with(database, THREADS, "store-reader", 0)
+        Self::with(database, THREADS, "store-reader")
     }
 
     /// The same for what adds up many rows, so that it holds up nothing else.
     pub(super) fn start_adding(database: &Path) -> Result<Self, StoreError> {
-        Self::with(database, ADDING_THREADS, "store-adder", NICER)
+        Self::with(database, ADDING_THREADS, "store-adder")
     }
 
-    fn with(database: &Path, count: usize, name: &str, nicer: i32) -> Result<Self, StoreError> {
+    fn with(database: &Path, count: usize, name: &str) -> Result<Self, StoreError> {
         let (questions, waiting) = mpsc::channel::<Question>(MOST_WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
         let mut threads = Vec::with_capacity(count);
@@ -59,11 +57,7 @@ impl Readers {
             let waiting = Arc::clone(&waiting);
             let thread = std::thread::Builder::new()
                 .name(format!("{name}-{number}"))
-                .spawn(move || {
-                    // Where it may not be, all are as they were.
-                    let _ = rustix::process::nice(nicer);
-                    answer(&connection, &waiting);
-                })
+                .spawn(move || answer(&connection, &waiting))
                 .map_err(|error| no_thread(&error))?;
             threads.push(thread);
         }
@@ -172,25 +166,4 @@ fn in_one_moment<T>(
     // Rolled back when dropped: nothing was written.
     let moment = connection.unchecked_transaction().map_err(fault)?;
     question(&moment)
-}
-
-#[cfg(test)]
-mod tests {
-    use rustix::process::getpriority_process;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn what_adds_up_gives_way_to_requests_and_what_answers_them_does_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let database = folder.path().join("some.db");
-        Connection::open(&database).unwrap();
-        let (reading, adding) =
-            (Readers::start(&database).unwrap(), Readers::start_adding(&database).unwrap());
-        let niceness = |_: &_| Ok(getpriority_process(None).unwrap());
-        let (before, of_adding) =
-            (reading.ask(niceness).await.unwrap(), adding.ask(niceness).await.unwrap());
-        assert_eq!(before, getpriority_process(None).unwrap());
-        assert_eq!(of_adding, (before + NICER).min(19));
-    }
 }

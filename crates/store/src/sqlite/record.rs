@@ -10,7 +10,10 @@ use super::{
     rows::{count, millis},
     usage::{self, waiting},
 };
-use crate::{error::StoreError, store::MaterialCheck};
+use crate::{error::StoreError, store::MaterialCheck, turns::in_turns};
+
+/// Last uses that are noted before others get a chance: some hundred microseconds.
+const USES_AT_ONCE: usize = 32;
 
 /// Cores report out of order: an older use never replaces a newer, but is counted.
 const USED: &str = "
@@ -33,7 +36,7 @@ fn used(connection: &Connection, last: &LastUse) -> rusqlite::Result<usize> {
 pub(super) struct Recorded {
     rows: Vec<UsageRow>,
     /// In place of rows, where they are many.
-    waiting: Option<String>,
+    waiting: Vec<String>,
     last_uses: Vec<LastUse>,
 }
 
@@ -41,8 +44,8 @@ impl Recorded {
     pub(super) fn of(batch: &UsageBatch) -> Result<Self, StoreError> {
         let last_uses = batch.last_uses.clone();
         let (rows, waiting) = match batch.rows.len() > waiting::FEW {
-            true => (vec![], Some(waiting::written(&batch.rows)?)),
-            false => (batch.rows.clone(), None),
+            true => (vec![], waiting::written(&batch.rows)?),
+            false => (batch.rows.clone(), vec![]),
         };
         Ok(Self { rows, waiting, last_uses })
     }
@@ -51,10 +54,8 @@ impl Recorded {
 /// Takes in what one core has gathered.
 pub(super) fn record(connection: &Connection, recorded: &Recorded) -> Result<(), StoreError> {
     usage::add(connection, &recorded.rows)?;
-    if let Some(written) = &recorded.waiting {
-        waiting::put(connection, written)?;
-    }
-    for last in &recorded.last_uses {
+    waiting::put(connection, &recorded.waiting)?;
+    for last in in_turns(USES_AT_ONCE, &recorded.last_uses) {
         used(connection, last).map_err(fault)?;
         alerts::note_network(connection, last.secret, last.from, last.at)?;
     }

@@ -13,6 +13,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    thread,
 };
 
 use keyward_core::{
@@ -25,12 +26,14 @@ use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::super::{faults::fault, reads, rows::Cells};
-use crate::error::StoreError;
+use crate::{error::StoreError, turns::in_turns};
 
 /// Up to so many sums are added at once: to add them later would save nothing.
 pub(in crate::sqlite) const FEW: usize = 256;
 /// Sums that are added in one transaction: some milliseconds in which no other change gets in.
 const PIECE: usize = 256;
+/// Sums of one text.
+const IN_A_TEXT: usize = 512;
 /// Sums that are gathered at once, and those of one row more: a few hundred megabytes. What is told in a minute is fewer.
 const MOST_GATHERED: usize = 500_000;
 
@@ -44,8 +47,12 @@ struct Sheet<Text> {
 /// One sum: minute; organization, API, route, model and reason; the key's two halves; status; figures; latencies.
 type Line = (u64, [u32; 5], Option<(u64, u64)>, u16, [u64; 11], Vec<u8>);
 
-/// Sums in one text.
-pub(in crate::sqlite) fn written(rows: &[UsageRow]) -> Result<String, StoreError> {
+/// Sums in texts, of so many each: one takes some hundred microseconds, before and after which others get a chance.
+pub(in crate::sqlite) fn written(rows: &[UsageRow]) -> Result<Vec<String>, StoreError> {
+    in_turns(1, rows.chunks(IN_A_TEXT)).map(sheet).collect()
+}
+
+fn sheet(rows: &[UsageRow]) -> Result<String, StoreError> {
     let mut texts = Texts::default();
     let rows = rows.iter().map(|row| line(row, &mut texts)).collect();
     let sheet = Sheet { texts: texts.all, rows };
@@ -144,10 +151,13 @@ fn read_back(text: &str) -> Option<Vec<UsageRow>> {
 }
 
 /// Has sums wait.
-pub(in crate::sqlite) fn put(connection: &Connection, written: &str) -> Result<(), StoreError> {
+pub(in crate::sqlite) fn put(
+    connection: &Connection,
+    written: &[String],
+) -> Result<(), StoreError> {
     let sql = "INSERT INTO usage_waiting (sums) VALUES (?1)";
     let mut statement = connection.prepare_cached(sql).map_err(fault)?;
-    statement.execute([written]).map(|_| ()).map_err(fault)
+    in_turns(1, written).try_for_each(|text| statement.execute([text]).map(|_| ())).map_err(fault)
 }
 
 /// What waits, merged, in the table's order. It is the same whoever gathers it.
@@ -223,6 +233,8 @@ fn gather_up_to(connection: &Connection, most: usize) -> Result<Option<Waiting>,
         let cells = Cells::of("usage_waiting", row);
         match cells.text(1, "sums").ok().and_then(read_back) {
             Some(rows) => {
+                // One text at a time, and others get a chance.
+                thread::yield_now();
                 for UsageRow { scope, sums, latencies } in rows {
                     let (known, slow) = merged.entry(scope).or_default();
                     known.add(&sums);
@@ -361,9 +373,12 @@ mod tests {
 
     #[test]
     fn sums_are_read_back_as_they_were() {
-        let rows = rows(500);
-        assert_eq!(read_back(&written(&rows).unwrap()), Some(rows));
-        assert_eq!(read_back(&written(&[]).unwrap()), Some(vec![]));
+        for many in [0, 1, 511, 512, 513, 1500] {
+            let (rows, texts) = (rows(many), written(&rows(many)).unwrap());
+            assert_eq!(texts.len(), usize::try_from(many).unwrap().div_ceil(IN_A_TEXT));
+            let back: Option<Vec<_>> = texts.iter().map(|text| read_back(text)).collect();
+            assert_eq!(back.map(|back| back.concat()), Some(rows));
+        }
         for damage in [
             "",
             "{}",
