@@ -137,3 +137,37 @@ fn rustc(root: &Path, print: &str) -> Result<String> {
     ensure!(output.status.success(), "`rustc --print {print}` failed");
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_profile_is_there_until_it_is_forgotten() {
+        let target = tempfile::tempdir().unwrap();
+        let profile = Profile { folder: target.path().into(), host: "some-host".to_owned() };
+        profile.forget().unwrap();
+        fs::create_dir(profile.raw()).unwrap();
+        fs::write(profile.raw().join("counts"), "").unwrap();
+        assert!(!profile.is_there(), "it was not merged");
+        fs::write(profile.merged(), "").unwrap();
+        assert!(profile.is_there());
+        profile.forget().unwrap();
+        assert!(!profile.is_there() && !profile.raw().exists());
+    }
+
+    #[test]
+    fn a_program_takes_the_place_of_one_that_is_open() {
+        let target = tempfile::tempdir().unwrap();
+        let (program, shipped) = (target.path().join("built"), target.path().join("shipped/it"));
+        fs::write(&program, "first").unwrap();
+        put(&program, &shipped).unwrap();
+        let running = fs::File::open(&shipped).unwrap();
+        fs::write(&program, "second").unwrap();
+        put(&program, &shipped).unwrap();
+        assert_eq!(fs::read_to_string(&shipped).unwrap(), "second");
+        assert_eq!(std::io::read_to_string(running).unwrap(), "first");
+    }
+}
