@@ -1,10 +1,11 @@
 //! `cargo xtask release`: the binary as it is shipped, optimised by a profile of its own traffic.
 //!
 //! A request's way is long and straight, and much of its cost is fetching instructions: a compiler that knows which of them
-//! requests take puts them side by side. That takes a fifth off the CPU time in user space, for
-//! three times the minutes. A profile is taken where there is none, and kept: it fits later changes as far as they leave functions
-//! as they were. It is not committed, because it fits one version of the compiler.
+//! requests take puts them side by side. That takes a fifth off the CPU time in user space, for three times the minutes. A profile is
+//! taken where there is none, and kept: it fits later changes as far as they leave functions as they were. It fits one version of the
+//! compiler; so it is not committed, and another version takes its own.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,7 +24,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let root = workspace::root()?;
     if options.train {
-        Profile::of(&root)?.forget()?;
+        Profile::of(&root)?.take(&root)?;
     }
     println!("{}", build(&root)?.display());
     Ok(())
@@ -46,16 +47,22 @@ pub(crate) fn build(root: &Path) -> Result<PathBuf> {
 struct Profile {
     folder: PathBuf,
     host: String,
+    /// The commit that the compiler is of.
+    compiler: String,
 }
 
 impl Profile {
     fn of(root: &Path) -> Result<Self> {
         let folder = workspace::target(root)?.join("profile");
-        Ok(Self { folder, host: rustc(root, "host-tuple")? })
+        let host = rustc(root, &["--print", "host-tuple"])?;
+        let version = rustc(root, &["--version", "--verbose"])?;
+        let compiler = version.lines().find_map(|line| line.strip_prefix("commit-hash: "));
+        let compiler = compiler.context("rustc does not say of which commit it is")?.to_owned();
+        Ok(Self { folder, host, compiler })
     }
 
     fn merged(&self) -> PathBuf {
-        self.folder.join("keyward.profdata")
+        self.folder.join(format!("{}.profdata", self.compiler))
     }
 
     fn raw(&self) -> PathBuf {
@@ -66,25 +73,11 @@ impl Profile {
         self.merged().is_file()
     }
 
-    fn forget(&self) -> Result<()> {
-        for folder in [self.raw(), self.merged()] {
-            let gone = if folder.is_dir() {
-                std::fs::remove_dir_all(&folder)
-            } else if folder.is_file() {
-                std::fs::remove_file(&folder)
-            } else {
-                Ok(())
-            };
-            gone.with_context(|| format!("{} cannot be removed", folder.display()))?;
-        }
-        Ok(())
-    }
-
-    /// Builds a binary that counts, sends it the traffic of the benches, and merges what it counted.
+    /// Builds a binary that counts, sends it the traffic of the benches, and merges what it counted. Until then the last one stays.
     fn take(&self, root: &Path) -> Result<()> {
         println!("taking a profile first: this is two builds, and takes some minutes more");
         let merge = self.tool(root)?;
-        self.forget()?;
+        self.clear()?;
         let counts = compile(root, self, &format!("-Cprofile-generate={}", self.raw().display()))?;
         let mut training = Command::new(std::env::current_exe()?);
         workspace::run(training.arg("bench-training").arg(&counts))?;
@@ -93,9 +86,20 @@ impl Profile {
         workspace::run(&mut command)
     }
 
+    /// Nothing is to be merged that was counted before.
+    fn clear(&self) -> Result<()> {
+        let raw = self.raw();
+        match std::fs::remove_dir_all(&raw) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("{} cannot be removed", raw.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// LLVM's, of the version that the compiler has.
     fn tool(&self, root: &Path) -> Result<PathBuf> {
-        let sysroot = PathBuf::from(rustc(root, "sysroot")?);
+        let sysroot = PathBuf::from(rustc(root, &["--print", "sysroot"])?);
         let tool = sysroot.join("lib/rustlib").join(&self.host).join("bin/llvm-profdata");
         if !tool.is_file() {
             let mut install = Command::new("rustup");
@@ -114,7 +118,8 @@ fn compile(root: &Path, profile: &Profile, flag: &str) -> Result<PathBuf> {
     let mut build = workspace::cargo(root);
     // With a target named, what runs while building is built without the flag.
     build.args(["build", "--release", "--package", "keyward", "--target", &profile.host]);
-    build.env("RUSTFLAGS", flag).env("CARGO_TARGET_DIR", &folder);
+    // Not `RUSTFLAGS`, which is cut at spaces: a folder's name may have some.
+    build.env("CARGO_ENCODED_RUSTFLAGS", flag).env("CARGO_TARGET_DIR", &folder);
     workspace::run(&mut build)?;
     Ok(folder.join(&profile.host).join("release/keyward"))
 }
@@ -129,12 +134,12 @@ fn put(program: &Path, at: &Path) -> Result<()> {
         .with_context(|| format!("{} cannot be written", at.display()))
 }
 
-fn rustc(root: &Path, print: &str) -> Result<String> {
+fn rustc(root: &Path, asked: &[&str]) -> Result<String> {
     let program = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let mut command = Command::new(program);
-    let output = command.current_dir(root).args(["--print", print]).output();
-    let output = output.context("rustc cannot be started")?;
-    ensure!(output.status.success(), "`rustc --print {print}` failed");
+    command.current_dir(root).args(asked);
+    let output = command.output().context("rustc cannot be started")?;
+    ensure!(output.status.success(), "`{}` failed", workspace::shown(&command));
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
@@ -145,17 +150,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_profile_is_there_until_it_is_forgotten() {
+    fn a_profile_is_kept_while_another_is_taken_and_is_of_one_compiler() {
         let target = tempfile::tempdir().unwrap();
-        let profile = Profile { folder: target.path().into(), host: "some-host".to_owned() };
-        profile.forget().unwrap();
+        let of = |compiler: &str| Profile {
+            folder: target.path().into(),
+            host: "some-host".to_owned(),
+            compiler: compiler.to_owned(),
+        };
+        let profile = of("a");
+        profile.clear().unwrap();
         fs::create_dir(profile.raw()).unwrap();
         fs::write(profile.raw().join("counts"), "").unwrap();
         assert!(!profile.is_there(), "it was not merged");
         fs::write(profile.merged(), "").unwrap();
-        assert!(profile.is_there());
-        profile.forget().unwrap();
-        assert!(!profile.is_there() && !profile.raw().exists());
+        profile.clear().unwrap();
+        assert!(profile.is_there() && !profile.raw().exists());
+        assert!(!of("b").is_there());
     }
 
     #[test]

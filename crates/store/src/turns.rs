@@ -9,7 +9,7 @@ use std::thread;
 /// The items, with a chance for others after every `at_once` of them.
 pub fn in_turns<T>(at_once: usize, items: impl IntoIterator<Item = T>) -> impl Iterator<Item = T> {
     items.into_iter().enumerate().map(move |(at, item)| {
-        if at % at_once.max(1) == at_once.max(1) - 1 {
+        if (at + 1).is_multiple_of(at_once) {
             thread::yield_now();
         }
         item

@@ -5,12 +5,12 @@
 
 use std::fmt;
 
-use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::cpu::Memory;
 use super::peers::Kind;
+use super::report::table;
 use super::scenario::Scenario;
 
 const READING: &str = "\
@@ -54,9 +54,7 @@ impl IdleReport {
 
 impl fmt::Display for IdleReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new();
-        table.load_preset(presets::NOTHING);
-        table.set_header([
+        let mut table = table(&[
             "proxy",
             "RSS MiB without",
             "with",
@@ -64,9 +62,6 @@ impl fmt::Display for IdleReport {
             "µs CPU per s without",
             "with",
         ]);
-        for column in table.column_iter_mut().skip(1) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
         let mebibytes = |rest: AtRest| format!("{:.1}", rest.memory.resident as f64 / 1024.0);
         let cpu = |rest: AtRest| format!("{:.0}", rest.cpu_micros_per_second);
         for proxy in &self.proxies {

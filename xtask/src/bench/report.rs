@@ -325,14 +325,22 @@ impl Report {
     }
 }
 
+/// A table of figures, each line's name in the first column.
+pub(super) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = self.scenario.traffic.unit();
         let per_second = format!("{unit}s/s");
         writeln!(f, "{}\n", self.scenario)?;
-        let mut table = Table::new();
-        table.load_preset(presets::NOTHING);
-        table.set_header([
+        let mut table = table(&[
             "proxy",
             "runs",
             "µs CPU",
@@ -350,9 +358,6 @@ impl fmt::Display for Report {
             "p99.9",
             "RSS MiB",
         ]);
-        for column in table.column_iter_mut().skip(1) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
         for kind in self.rows() {
             table.add_row(self.summary(kind).cells());
         }

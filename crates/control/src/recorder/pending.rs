@@ -8,7 +8,6 @@ use keyward_core::{
         Exposure, LastUse, Latencies, OTHER, Upgrade, UsageBatch, UsageRow, UsageScope, UsageSums,
     },
 };
-
 use keyward_store::in_turns;
 
 use super::{Writing, models::Models};
